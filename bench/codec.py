@@ -1,0 +1,262 @@
+"""The codec contract: pixels in, bytes out, pixels back from the bytes alone.
+
+A codec is a class with a name, a ladder of settings, a version, ``encode`` and ``decode``.
+Everything else here has a default. A complete codec (``codecs/null.py`` is one)::
+
+    class Null(Codec):
+        name = "null"
+
+        def ladder(self):
+            return [Setting()]
+
+        def version(self):
+            return "raw 1"
+
+        def encode(self, image, setting):
+            return struct.pack(">II", *image.shape[:2]) + image.tobytes()
+
+        def decode(self, data):
+            height, width = struct.unpack(">II", data[:8])
+            return np.frombuffer(data[8:], np.uint8).reshape(height, width, 3)
+"""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench.errors import SettingError
+from bench.image import Image
+
+Scalar = str | int | float | bool
+
+
+def _canonical(value: Scalar) -> Scalar:
+    """Return 3 for 3.0, so that equal settings have equal text."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Setting(Mapping[str, Scalar]):
+    """One operating point of a codec: plain data by native name, hashable, canonical as JSON.
+
+    >>> Setting(quality=75, subsampling="4:2:0").json
+    '{"quality":75,"subsampling":"4:2:0"}'
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, **values: Scalar) -> None:
+        self._values = {key: _canonical(values[key]) for key in sorted(values)}
+
+    @classmethod
+    def from_json(cls, text: str) -> Setting:
+        """Return the setting that ``json`` wrote."""
+        return cls(**json.loads(text))
+
+    @property
+    def json(self) -> str:
+        """The canonical text: keys sorted, no spaces."""
+        return json.dumps(self._values, sort_keys=True, separators=(",", ":"))
+
+    def replace(self, **values: Scalar) -> Setting:
+        """Return a copy with some values replaced or added."""
+        return Setting(**{**self._values, **values})
+
+    def without(self, *names: str) -> Setting:
+        """Return a copy that lacks ``names``."""
+        return Setting(**{k: v for k, v in self._values.items() if k not in names})
+
+    def __getitem__(self, key: str) -> Scalar:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(self.json)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Setting) and self.json == other.json
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Setting.from_json, (self.json,)
+
+    def __repr__(self) -> str:
+        return f"Setting({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A named value of a codec's settings: its kind, range and meaning.
+
+    Attributes
+    ----------
+    name
+        The codec's own word for it (``quality``, ``qp``, ``subsampling``).
+    default
+        Used where a setting does not say; its type is the parameter's type.
+    help
+        One phrase for ``bench list --verbose``.
+    choices
+        The legal values; empty where ``low`` and ``high`` bound a range.
+    low, high
+        Inclusive bounds of a number.
+    """
+
+    name: str
+    default: Scalar
+    help: str = ""
+    choices: tuple[Scalar, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    def check(self, value: Scalar) -> Scalar:
+        """Return ``value`` in the parameter's own type.
+
+        Raises
+        ------
+        SettingError
+            If the value has another type or lies outside the choices or the range.
+        """
+        kind = type(self.default)
+        converted = _convert(value, kind)
+        if converted is None:
+            raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
+        if self.choices and converted not in self.choices:
+            raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
+        if kind in (int, float) and not self._inside(float(converted)):
+            raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
+        return converted
+
+    def _inside(self, number: float) -> bool:
+        return (self.low is None or number >= self.low) and (
+            self.high is None or number <= self.high
+        )
+
+    @property
+    def range(self) -> str:
+        """The legal values in words."""
+        if self.choices:
+            return "one of " + ", ".join(str(c) for c in self.choices)
+        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        words = kind[type(self.default)]
+        if self.low is not None and self.high is not None:
+            words += f" from {self.low:g} to {self.high:g}"
+        return words
+
+
+def _convert(value: Scalar, kind: type) -> Scalar | None:
+    """Return ``value`` as ``kind``, or None where that would change its meaning."""
+    if kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        return value if isinstance(value, bool) else words.get(str(value).lower())
+    if isinstance(value, bool):
+        return None
+    if kind is str:
+        return str(value)
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if kind is int:
+        return int(number) if number.is_integer() else None
+    return number if number == number and abs(number) != float("inf") else None  # noqa: PLR0124
+
+
+class Codec(abc.ABC):
+    """The contract of every codec; only bytes cross it, so a rate cannot be flattered.
+
+    A constructor that raises ``Unavailable`` (or a module that raises ``ImportError``) makes the
+    codec *unavailable with that reason* in ``bench list``, the tables and the page.
+    Constructors must be quick: load weights on the first ``encode`` or ``decode``.
+
+    Attributes
+    ----------
+    name
+        File stem, CLI word and column value.
+    title
+        One phrase for ``bench list``.
+    suffix
+        Of the files that ``bench encode`` writes, with the dot.
+    format_version
+        Raise it when the same setting gives other bytes, or old bytes no longer decode.
+    rate
+        Name of the parameter that moves along the curve; ``--quality`` speaks it.
+        Empty: the one that varies over ``ladder()``.
+    parameters
+        What a setting may say. Empty: whatever ``ladder()`` says.
+    in_default_run
+        Whether ``bench all`` measures it when no ``--codec`` is given.
+    devices
+        What ``device`` may be set to; the first is the default.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    suffix: ClassVar[str] = ".bin"
+    format_version: ClassVar[int] = 1
+    rate: ClassVar[str] = ""
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    in_default_run: ClassVar[bool] = True
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    device: str = "cpu"
+
+    @abc.abstractmethod
+    def ladder(self) -> Sequence[Setting]:
+        """Return the default operating points, lowest rate first."""
+
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Return name and version of the library that does the work."""
+
+    @abc.abstractmethod
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return the whole file for ``image``, uint8 RGB of shape (H, W, 3).
+
+        Raises
+        ------
+        EncodeError
+            If this codec cannot hold such an image.
+        """
+
+    @abc.abstractmethod
+    def decode(self, data: bytes) -> Image:
+        """Return the image, uint8 RGB of shape (H, W, 3), from the bytes alone.
+
+        Raises
+        ------
+        DecodeError
+            If the bytes are damaged, truncated or of another format.
+        """
+
+    def describe(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return chroma format and bit depth of a setting, such as ``4:2:0 8-bit``."""
+        return ""
+
+    def note(self) -> str:
+        """Return a caveat that must stand beside the numbers; usually empty."""
+        return ""
+
+    def ceiling(self, image: Image, setting: Setting) -> Image:  # noqa: ARG002
+        """Return ``image`` after the codec's colour conversion alone: its best possible output."""
+        return image
+
+    def recognises(self, data: bytes) -> bool:  # noqa: ARG002
+        """Return whether ``data`` begins like a file of this codec."""
+        return False
+
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return the bytes of each part of a file; the parts sum to ``len(data)``."""
+        return {"file": len(data)}
+
+    def label(self, setting: Setting) -> str:
+        """Return the name of the curve that ``setting`` lies on: codec, format, version."""
+        words = " ".join(part for part in (self.name, self.describe(setting)) if part)
+        return f"{words} ({self.version()})"

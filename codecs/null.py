@@ -1,0 +1,43 @@
+"""Raw pixels behind an eight-byte header: measures the harness, not a codec."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.codec import Codec, Setting
+from bench.errors import DecodeError
+from bench.image import Image
+
+
+class Null(Codec):
+    """Height and width as big-endian 32-bit numbers, then the RGB bytes row by row."""
+
+    name = "null"
+    title = "raw pixels; measures the harness"
+    suffix = ".rgb"
+    in_default_run = False
+
+    def ladder(self) -> Sequence[Setting]:
+        """Return the only setting there is."""
+        return [Setting()]
+
+    def version(self) -> str:
+        """Return the version of this format."""
+        return "raw 1"
+
+    def encode(self, image: Image, setting: Setting) -> bytes:  # noqa: ARG002
+        """Return 8 + 3 H W bytes."""
+        return struct.pack(">II", *image.shape[:2]) + image.tobytes()
+
+    def decode(self, data: bytes) -> Image:
+        """Return the image if the length fits the header exactly."""
+        height, width = struct.unpack(">II", data[:8]) if len(data) >= 8 else (0, 0)
+        if height * width == 0 or len(data) != 8 + 3 * height * width:
+            raise DecodeError(
+                f"not a raw image: header says {width}x{height}, found {len(data)} bytes",
+                "The file is truncated or of another codec.",
+            )
+        return np.frombuffer(data[8:], np.uint8).reshape(height, width, 3)
