@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bench import image
+from bench import image, registry
 from bench.image import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,3 +72,52 @@ def photo() -> Image:
 def rng() -> np.random.Generator:
     """A generator with a fixed seed."""
     return np.random.default_rng(20211)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Install the codec ``faulty`` for this process and those it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    spec = importlib.util.spec_from_file_location("plugins", ROOT / "tests" / "plugins.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.install(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    registry.discover.cache_clear()
+    yield folder
+    registry.discover.cache_clear()
+
+
+@pytest.fixture
+def crops(tmp_path: Path, photo: Image) -> Path:
+    """A folder of four different small photographs, 170x180."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for number, (top, left) in enumerate([(0, 0), (0, 260), (120, 40), (110, 200)]):
+        image.save(photo[top : top + 170, left : left + 180], folder / f"crop{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_bench() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs ``python -m bench`` with some words, as a user would."""
+
+    def run(*words: object, check: bool = True, **options: object) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+            **options,
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"bench {words} -> {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run

@@ -1,0 +1,156 @@
+"""``bench encode``, ``decode``, ``info`` for one file of any codec; ``bench fetch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.run import DataDir
+
+if TYPE_CHECKING:
+    from bench.codec import Codec
+    from bench.image import Image
+
+Device = Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")]
+
+
+def encode(
+    source: Annotated[Path, typer.Argument(help="An 8-bit image.")],
+    target: Annotated[Path, typer.Argument(help="The compressed file to write.")],
+    codec: Annotated[
+        str | None,
+        typer.Option("--codec", "-c", help="NAME[:OPTION=VALUE,...]; default by suffix."),
+    ] = None,
+    quality: Annotated[
+        float | None, typer.Option("--quality", "-q", help="The codec's own rate parameter.")
+    ] = None,
+    bpp: Annotated[float | None, typer.Option("--bpp", help="Or: the rate to hit.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Compress one image."""
+    from bench import image, metrics, rate, registry
+    from bench.cli.run import _device
+    from bench.errors import UsageError
+
+    if quality is not None and bpp is not None:
+        raise UsageError("--quality and --bpp exclude each other", "Give one of them.")
+    spec = registry.Spec.parse(codec or _by_suffix(target))
+    chosen = registry.create(spec.name, _device(device))
+    pixels = image.load(source)
+    usual = registry.settings(chosen, spec)
+    if bpp is not None:
+        result = rate.encode_to_bpp(chosen, pixels, usual[0], bpp)
+        data, setting, reached = result.data, result.setting, result.reached
+    else:
+        points = [quality] if quality is not None else None
+        setting = (
+            registry.settings(chosen, spec, quality=points)[0] if points else usual[len(usual) // 2]
+        )
+        data, reached = chosen.encode(pixels, setting), True
+    image.write_atomically(target, data)
+    found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
+    psnr = metrics.create("psnr")(pixels, chosen.decode(data))
+    typer.echo(
+        f"{target}: {len(data)} bytes, {found:.4f} bpp, {psnr:.2f} dB, "
+        f"{chosen.label(setting)} {setting.json}"
+    )
+    if not reached:
+        typer.echo(f"bench: {bpp} bpp is out of reach; this is the nearest setting", err=True)
+
+
+def _by_suffix(target: Path) -> str:
+    """Return the codec whose files end like ``target``."""
+    from bench import registry
+    from bench.errors import UsageError
+
+    known: dict[str, str] = {}
+    for name, found in registry.discover().items():
+        if found.cls is not None:
+            known.setdefault(found.cls.suffix, name)
+    if target.suffix not in known:
+        raise UsageError(
+            f"no codec writes {target.suffix or 'files without a suffix'}",
+            f"Name one with --codec, or end the file in {', '.join(sorted(known))}.",
+        )
+    return known[target.suffix]
+
+
+def _read(source: Path) -> bytes:
+    from bench.errors import UsageError
+
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {source}: {error.strerror}", "Check the path.") from error
+
+
+def _recognise(data: bytes, word: str | None, device: str, source: Path) -> Codec:
+    """Return the codec named ``word``, or the one that recognises the bytes."""
+    from bench import registry
+    from bench.errors import Unavailable, UsageError
+
+    if word:
+        return registry.create(registry.Spec.parse(word).name, device)
+    for name, found in registry.discover().items():
+        try:
+            codec = registry.create(name, device) if found.cls else None
+        except Unavailable:
+            continue
+        if codec is not None and codec.recognises(data):
+            return codec
+    raise UsageError(
+        f"{source} is not a file of any codec that is available here",
+        "Name the codec with --codec, or see `bench list` for those that are unavailable.",
+    )
+
+
+def decode(
+    source: Annotated[Path, typer.Argument(help="A compressed file.")],
+    target: Annotated[Path, typer.Argument(help="The image to write: PNG, PPM, BMP or TIFF.")],
+    codec: Annotated[
+        str | None, typer.Option("--codec", "-c", help="Default: by the file's first bytes.")
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Decompress one file, from its bytes alone."""
+    from bench import image
+    from bench.cli.run import _device
+
+    data = _read(source)
+    chosen = _recognise(data, codec, _device(device), source)
+    pixels: Image = chosen.decode(data)
+    image.save(pixels, target)
+    typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {chosen.name}")
+
+
+def info(
+    source: Annotated[Path, typer.Argument(help="A compressed file.")],
+    codec: Annotated[
+        str | None, typer.Option("--codec", "-c", help="Default: by the file's first bytes.")
+    ] = None,
+) -> None:
+    """Show where the bytes of a compressed file went."""
+    data = _read(source)
+    chosen = _recognise(data, codec, "cpu", source)
+    parts = chosen.ledger(data)
+    typer.echo(f"{source}: {chosen.name}, {len(data)} bytes")
+    for name, size in parts.items():
+        typer.echo(f"  {name:<16} {size:>10} bytes  {size / max(1, len(data)):7.2%}")
+
+
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Datasets; lpips-alex; zoo models.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Download and verify datasets and weights; what is right already stays."""
+    from rich.console import Console
+
+    from bench import fetch as fetching
+
+    console = Console(stderr=True, highlight=False)
+    for name in names:
+        with console.status(name) as status:
+            report = fetching.fetch_any(name, data_dir, progress=status.update)
+        typer.echo(report)

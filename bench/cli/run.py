@@ -1,0 +1,244 @@
+"""``bench all``: plan, measure, store, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.dataset import Dataset
+    from bench.harness import Outcome
+    from bench.plan import Plan, Request
+    from bench.store import Store
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of datasets, searched first.")
+]
+Anchor = Annotated[
+    str | None, typer.Option(help="Codec that BD-rates refer to; default bpg, else jpeg.")
+]
+
+
+def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
+    ] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--codec", "-c", help="NAME or NAME:OPTION=VALUE,... (avif:subsampling=4:2:0)."
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="psnr, ms_ssim, lpips, ...")
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option("--points", help="This many rungs of each ladder.")
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option("--quality", "-q", help="5,15,...: values of the codec's own rate parameter."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Three rungs a codec.")] = False,
+    data_dir: DataDir = None,
+    out: Out = Path("results/run"),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")] = "cpu",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler instead of local processes.")
+    ] = None,
+    anchor: Anchor = None,
+    download: Annotated[
+        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
+    ] = True,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Measure failed cells again.")
+    ] = False,
+) -> None:
+    """Measure every codec on every image; write rows, tables and plots. Run again to go on."""
+    from bench.plan import QUICK_POINTS, Request
+    from bench.store import Store
+
+    console = _console()
+    opened = _open_datasets(console, dataset or [], image or [], data_dir, download=download)
+    request = Request(
+        datasets=opened,
+        codecs=codec or [],
+        metrics=metric or [],
+        points=QUICK_POINTS if quick and points is None else points,
+        quality=_numbers(quality),
+        device=_device(device),
+    )
+    with Store(out) as store:
+        plan, outcome = _measure(
+            console, store, request, jobs, scheduler, retry_failed=retry_failed
+        )
+        _write(console, store, anchor)
+    _report(console, plan, outcome, out)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """Read ``5,15,25``."""
+    from bench.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise UsageError(
+            f"--quality wants numbers, found {text!r}", "Write them like --quality 5,15,25."
+        ) from None
+
+
+def _device(device: str) -> str:
+    from bench.errors import UsageError
+
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}", "Choose cpu or cuda.")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch sees no CUDA device here", "Use --device cpu.")
+    return device
+
+
+def _open_datasets(
+    console: Console,
+    names: list[str],
+    images: list[str],
+    data_dir: Path | None,
+    *,
+    download: bool,
+) -> list[Dataset]:
+    """Open what was asked for, or what is at hand, and say what is incomplete."""
+    from bench import dataset as datasets
+
+    if names:
+        opened = [
+            datasets.open_dataset(name, data_dir, download=download, images=images)
+            for name in dict.fromkeys(names)
+        ]
+    else:
+        opened, messages = datasets.choose_default(data_dir, download=download, images=images)
+        for message in messages:
+            console.print(f"[bold yellow]{message}[/]")
+    for dataset in opened:
+        if dataset.note:
+            console.print(f"[yellow]{dataset.name}: {dataset.note}[/]")
+    return opened
+
+
+def _measure(
+    console: Console,
+    store: Store,
+    request: Request,
+    jobs: int,
+    scheduler: str | None,
+    *,
+    retry_failed: bool,
+) -> tuple[Plan, Outcome]:
+    """Plan, tell, measure with a progress bar."""
+    from functools import partial
+
+    from bench import harness, plan, provenance
+    from bench.store import Encoding
+
+    made = plan.make(request, store, retry_failed=retry_failed)
+    for name, reason in made.unavailable:
+        console.print(f"[yellow]left out: {name}: {reason}[/]")
+    jobs = jobs or provenance.cpu_count()
+    store.start_run(
+        provenance.record(
+            datasets={d.display_name: d.provenance() for d in request.datasets},
+            curves=[c.codec.label(c.settings[0]) for c in made.curves],
+            notes={c.codec.name: c.codec.note() for c in made.curves if c.codec.note()},
+            metrics=[m.name for m in made.metrics],
+            unavailable=made.unavailable,
+            jobs=jobs,
+            threads_per_job=1,
+            device=request.device,
+            scheduler=bool(scheduler),
+        )
+    )
+    store.put_cells(made.cells)
+    if not made.tasks:
+        return made, harness.Outcome()
+    make_executor = (
+        (lambda _: harness.dask_pool(scheduler)) if scheduler else partial(harness.local_pool)
+    )
+    with _progress(console) as bar:
+        task = bar.add_task("measuring", total=len(made.cells), completed=_done(made))
+
+        def advance(row: Encoding) -> None:
+            bar.update(task, advance=1, description=row.codec)
+            if row.error:
+                bar.console.print(f"[red]{row.label} {row.setting}: {row.error}[/]")
+
+        outcome = harness.measure(
+            made.tasks, store, jobs=jobs, progress=advance, make_executor=make_executor
+        )
+    return made, outcome
+
+
+def _done(plan: Plan) -> int:
+    return len(plan.cells) - len(plan.tasks)
+
+
+def _progress(console: Console):  # type: ignore[no-untyped-def] # noqa: ANN202 - rich is lazy
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _write(console: Console, store: Store, anchor: str | None) -> None:
+    from bench import outputs
+
+    with console.status("tables and plots"):
+        outputs.write(store, anchor=anchor)
+
+
+def _report(console: Console, plan: Plan, outcome: Outcome, out: Path) -> None:
+    """Say what was done in two lines; print the headline table."""
+    failed = outcome.failed + plan.failed_before
+    console.print(
+        f"{len(plan.cells)} cells: {outcome.measured} measured now, "
+        f"{len(plan.cells) - outcome.measured - plan.failed_before} stored before"
+        + (f", [red]{failed} failed (column error of rows.csv)[/]" if failed else "")
+    )
+    headline = out / "tables" / "bd_rate.md"
+    if headline.is_file():
+        typer.echo(headline.read_text())
+    console.print(f"results: {out}/summary.csv, {out}/tables/, {out}/plots/")

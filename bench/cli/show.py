@@ -1,0 +1,173 @@
+"""``bench list``, ``bench tables``, ``bench plots``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.run import Anchor, DataDir, Out
+
+if TYPE_CHECKING:
+    from bench.image import Image
+
+
+def list_(
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Parameters, ladders, ceilings, sources."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List codecs, datasets and metrics; say why one is unavailable."""
+    codecs = _codecs(verbose=verbose)
+    datasets = _datasets(data_dir)
+    metrics = _metrics()
+    if as_json:
+        typer.echo(
+            json.dumps({"codecs": codecs, "datasets": datasets, "metrics": metrics}, indent=1)
+        )
+        return
+    _print_codecs(codecs, verbose=verbose)
+    _print_table("datasets", datasets, ("name", "at hand", "title", "licence"))
+    _print_table("metrics", metrics, ("name", "available", "title"))
+
+
+def _photo() -> Image:
+    """Return the photograph on which ``bench list --verbose`` measures ceilings."""
+    from bench import dataset
+
+    sample = dataset.open_dataset("sample", download=False)
+    return dataset.load_item(next(i for i in sample.items if i.name.startswith("coffee")))
+
+
+def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
+    from bench import registry
+    from bench.errors import BenchError
+
+    image = _photo() if verbose else None
+    found: list[dict[str, Any]] = []
+    for name, item in registry.discover().items():
+        entry: dict[str, Any] = {"name": name, "source": item.source}
+        try:
+            codec = registry.create(name)
+            settings = registry.settings(codec, registry.Spec.parse(name))
+            entry |= {
+                "available": "yes",
+                "title": codec.title,
+                "label": codec.label(settings[len(settings) // 2]),
+                "rate": registry.rate_name(codec),
+                "default": codec.in_default_run,
+                "ladder": [s.get(registry.rate_name(codec), "") for s in settings],
+                "parameters": {
+                    p.name: f"{p.help} ({p.range}; default {p.default})"
+                    for p in registry.parameters(codec).values()
+                },
+                "note": codec.note(),
+            }
+            if image is not None:
+                from bench.metrics import create
+
+                value = create("psnr")(image, codec.ceiling(image, settings[-1]))
+                entry["ceiling_db"] = None if value == float("inf") else round(value, 2)
+        except BenchError as error:
+            entry |= {"available": "no", "reason": str(error)}
+        found.append(entry)
+    return found
+
+
+def _print_codecs(codecs: list[dict[str, Any]], *, verbose: bool) -> None:
+    typer.echo("codecs (* measured by `bench all` as it comes)")
+    for codec in codecs:
+        star = "*" if codec.get("default") else " "
+        if codec["available"] == "no":
+            typer.echo(f"  {codec['name']:<24} unavailable: {codec['reason']}")
+            continue
+        typer.echo(f"{star} {codec['name']:<24} {codec['label']}")
+        if codec["note"]:
+            typer.echo(f"{'':<27}note: {codec['note']}")
+        if verbose:
+            ceiling = codec["ceiling_db"]
+            typer.echo(f"{'':<27}{codec['title']}; {codec['source']}")
+            typer.echo(
+                f"{'':<27}no-codec ceiling {f'{ceiling} dB' if ceiling else 'none (stays in RGB)'}"
+            )
+            typer.echo(f"{'':<27}{codec['rate'] or 'no rate parameter'}: {codec['ladder']}")
+            for name, text in codec["parameters"].items():
+                typer.echo(f"{'':<27}{name}: {text}")
+    typer.echo("")
+
+
+def _datasets(data_dir: Path | None) -> list[dict[str, str]]:
+    from bench import dataset
+
+    return dataset.overview(data_dir)
+
+
+def _metrics() -> list[dict[str, str]]:
+    from bench import metrics
+    from bench.errors import BenchError
+
+    found = [{"name": "bpp", "available": "yes", "title": "bits per pixel of the whole file"}]
+    for name in metrics.NAMES:
+        if name == "lpips":
+            continue
+        try:
+            metric = metrics.create(name)
+            arrow = "higher is better" if metric.higher_is_better else "lower is better"
+            found.append({"name": name, "available": "yes", "title": f"{metric.title}, {arrow}"})
+        except BenchError as error:
+            found.append({"name": name, "available": "no", "title": str(error)})
+    return found
+
+
+def _print_table(title: str, entries: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+    typer.echo(title)
+    widths = [max(len(str(e[c])) for e in entries) for c in columns[:-1]]
+    for entry in entries:
+        words = [f"{entry[c]!s:<{w}}" for c, w in zip(columns, widths, strict=False)]
+        typer.echo("  " + "  ".join([*words, entry[columns[-1]]]))
+    typer.echo("")
+
+
+def tables(out: Out = Path("results/run"), anchor: Anchor = None) -> None:
+    """Write the tables and CSV files of stored results again."""
+    _again(out, tables=True, plots=False, anchor=anchor)
+
+
+def plots(
+    out: Out = Path("results/run"),
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Published curve (CompressAI's JSON shape), drawn dashed."),
+    ] = None,
+) -> None:
+    """Draw the plots of stored results again."""
+    _again(out, tables=False, plots=True, anchor=None, references=reference or [])
+
+
+def _again(
+    out: Path,
+    *,
+    tables: bool,
+    plots: bool,
+    anchor: str | None,
+    references: list[Path] | None = None,
+) -> None:
+    from bench import outputs
+    from bench.store import Store
+
+    with Store(out, writing=False) as store:
+        written = outputs.write(
+            store,
+            anchor=anchor,
+            plots=plots,
+            tables=tables,
+            references=references or [],
+            force=True,
+        )
+    for path in written:
+        typer.echo(path)

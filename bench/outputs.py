@@ -1,0 +1,93 @@
+"""Everything a run leaves beside its database: CSV, tables, plots and ``run.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench import metrics as metrics_of
+from bench.errors import BenchError
+from bench.image import write_atomically
+from bench.store import Store
+
+RECORD = "run.json"
+
+
+def write(
+    store: Store,
+    *,
+    anchor: str | None = None,
+    plots: bool = True,
+    tables: bool = True,
+    references: Sequence[Path] = (),
+    force: bool = False,
+) -> list[Path]:
+    """Write tables, plots and ``run.json`` of all that ``store`` holds into its folder.
+
+    Nothing is drawn again where neither rows nor options changed since the last time.
+
+    Returns
+    -------
+    list of Path
+        The files written; empty where all were up to date.
+    """
+    rows = store.rows()
+    ceilings = store.ceilings()
+    options = f"{anchor} {plots} {tables} {[str(r) for r in references]} {bench.__version__}"
+    text = rows.to_csv(index=False) + ceilings.to_csv(index=False) + options
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    folder = store.folder
+    if not force and _up_to_date(folder, digest):
+        return []
+    record = store.latest_run()
+    names: Mapping[str, str] = {name: name for name in rows["dataset"].unique()}
+    written: list[Path] = []
+    if tables:
+        from bench import tables as tables_of
+
+        written += tables_of.write_all(
+            rows,
+            folder,
+            provenance=record,
+            ceilings=ceilings,
+            unavailable=[(name, reason) for name, reason in record.get("unavailable", [])],
+            definitions=_definitions(record.get("metrics", [])),
+            anchor=anchor,
+            display_names=names,
+        )
+    if plots:
+        from bench import plots as plots_of
+
+        written += plots_of.write_all(
+            rows, folder, provenance=record, display_names=names, references=references
+        )
+    listed = [path.relative_to(folder).as_posix() for path in written]
+    record |= {"rows": len(rows), "files": listed, "outputs_digest": digest}
+    write_atomically(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
+    return [*written, folder / RECORD]
+
+
+def _up_to_date(folder: Path, digest: str) -> bool:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return False
+    return record.get("outputs_digest") == digest and all(
+        (folder / name).is_file() for name in record.get("files", [])
+    )
+
+
+def _definitions(names: Sequence[str]) -> dict[str, str]:
+    """Return column -> definition of the metrics of a run, for the captions."""
+    found = {"bpp": "8 * size of the whole file in bytes / (width * height)."}
+    for name in names:
+        try:
+            metric = metrics_of.create(name)
+        except BenchError:  # its weights are gone since; the values stay
+            continue
+        found[metric.column] = metric.definition
+    return found

@@ -1,0 +1,120 @@
+"""Where numbers come from: commit, package versions, machine, threads, date."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import bench
+
+PACKAGES = (
+    "numpy",
+    "pillow",
+    "pillow-avif-plugin",
+    "pillow-jxl-plugin",
+    "av",
+    "opencv-python-headless",
+    "scipy",
+    "torch",
+    "torchvision",
+    "compressai",
+    "pytorch-msssim",
+    "lpips",
+    "bjontegaard",
+    "numba",
+    "pandas",
+    "matplotlib",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of what takes part in a measurement."""
+    found = {"bench": bench.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_count() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def cpu_name() -> str:
+    """Return the processor's own name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_flags() -> list[str]:
+    """Return the vector extensions that change which kernels run."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    line = next((row for row in text.splitlines() if row.startswith("flags")), "")
+    wanted = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+    return [flag for flag in wanted if flag in line.split()]
+
+
+@cache
+def gpu_name() -> str:
+    """Return the names of NVIDIA GPUs, or an empty text."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return ""
+    done = subprocess.run(  # noqa: S603 - a fixed command
+        [tool, "--query-gpu=name", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    return ", ".join(done.stdout.split("\n")).strip(", ") if done.returncode == 0 else ""
+
+
+@cache
+def git_commit() -> str:
+    """Return the commit of this checkout, with ``+changes`` where files differ; may be empty."""
+    root = Path(__file__).resolve().parent.parent
+    tool = shutil.which("git")
+    if not tool or not (root / ".git").exists():
+        return ""
+
+    def ask(*words: str) -> str:
+        return subprocess.run(  # noqa: S603 - fixed commands
+            [tool, "-C", str(root), *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    head = ask("rev-parse", "--short=12", "HEAD")
+    return f"{head}+changes" if head and ask("status", "--porcelain") else head
+
+
+def record(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - plain data for JSON
+    """Return the run record: plain data, ready for JSON."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": git_commit(),
+        "versions": package_versions(),
+        "cpu": cpu_name(),
+        "cpu_flags": cpu_flags(),
+        "cores": cpu_count(),
+        "gpu": gpu_name(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "executable": Path(sys.executable).name,
+        **more,
+    }

@@ -1,0 +1,94 @@
+"""The wheel: built, installed elsewhere, run from an empty folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(folder), str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_holds_plug_ins_and_manifests(wheel: Path):
+    """Codecs and datasets come along as files of the package."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+
+    assert {
+        "bench/codecs/jpeg.py",
+        "bench/codecs/bpg/container.py",
+        "bench/datasets/kodak.toml",
+        "bench/py.typed",
+    } <= names
+    assert not [name for name in names if name.startswith(("codecs/", "datasets/", "tests/"))]
+
+
+def test_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Path):
+    """Installed away from the checkout it lists its codecs and measures the sample."""
+    site = tmp_path / "site"
+    install = ["-m", "pip", "install", "--no-deps", "-q", "--target", str(site), str(wheel)]
+    subprocess.run([sys.executable, *install], check=True, capture_output=True)
+    env = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=empty,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert str(site) in run("-c", "import bench; print(bench.__file__)")
+    assert "jpeg 4:2:0 8-bit" in run("-m", "bench", "list")
+    run("-m", "bench", "all", "--dataset", "sample", "--codec", "jpeg", "--metric", "psnr")
+    assert (empty / "results/run/tables").is_dir()
+
+
+def test_version_stands_once():
+    """pyproject, package and changelog name the same version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert __version__ == project["version"]
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_top_level_is_the_house():
+    """No file or folder stands at the top that the design does not name."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    if not listed:
+        pytest.skip("not a git checkout")
+    tops = {name.split("/")[0] for name in listed}
+
+    assert tops <= {
+        "bench", "codecs", "datasets", "results", "tests", "tox.ini", "pyproject.toml",
+        "README.md", ".ci", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", ".github",
+        ".gitignore", ".gitattributes", "action.yml", ".pre-commit-hooks.yaml",
+    }  # fmt: skip
