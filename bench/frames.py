@@ -1,0 +1,114 @@
+"""Frames on disk: CSV with stable columns and full precision, Parquet where pyarrow is there."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import OutputError
+from bench.image import write_atomically
+from bench.summary import error_text, lpips_columns
+
+_TEXT = (
+    *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
+    *("anchor", "metric", "method", "note"),
+)
+
+
+def row_columns(rows: pd.DataFrame) -> list[str]:
+    """Return the columns of ``rows.csv``, the nets of LPIPS in between."""
+    return [
+        *("dataset", "image", "codec", "label", "setting", "bytes", "bpp", "psnr_db", "ms_ssim"),
+        *lpips_columns(rows),
+        *("encode_s", "decode_s", "bitstream_sha256", "error"),
+    ]
+
+
+def tidy_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` with exactly the columns of ``rows.csv``: sizes whole, errors text."""
+    frame = rows.assign(error=error_text(rows)).reindex(columns=row_columns(rows))
+    return frame.astype({"bytes": "Int64"})
+
+
+def make_folder(folder: Path) -> Path:
+    """Return ``folder``, made if missing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror or error}",
+            "Choose another --out.",
+        ) from error
+    return folder
+
+
+def to_csv(frame: pd.DataFrame) -> bytes:
+    """Return ``frame`` as CSV: ``inf`` as ``inf``, NaN empty, floats to the last digit."""
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Return what ``to_csv`` wrote: equal floats, text columns as text, no error as ``""``.
+
+    Raises
+    ------
+    OutputError
+        If the file is missing or not such a table.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = {name: _numbers(frame[name]) for name in frame.columns if name not in _TEXT}
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"cannot read {path} as a table ({' '.join(str(error).split())})",
+            "Run `bench tables` to write it again.",
+        ) from error
+    return frame.assign(**numbers)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of texts as floats, the empty ones NaN."""
+    values = [float(text) if text else float("nan") for text in column]
+    return pd.Series(values, index=column.index, dtype=float)
+
+
+def write_frame(frame: pd.DataFrame, folder: Path, stem: str) -> list[Path]:
+    """Write ``stem.csv`` and, if pyarrow works here, ``stem.parquet``; return their paths."""
+    csv = folder / f"{stem}.csv"
+    write_atomically(csv, to_csv(frame))
+    try:
+        importlib.import_module("pyarrow")  # installed is not enough: it may want another NumPy
+    except ImportError:
+        return [csv]
+    buffer = BytesIO()
+    frame.to_parquet(buffer, index=False)
+    parquet = folder / f"{stem}.parquet"
+    write_atomically(parquet, buffer.getvalue())
+    return [csv, parquet]
+
+
+def file_stems(datasets: Sequence[str]) -> dict[str, str]:
+    """Return a file-name stem for each dataset, distinct and safe on every file system.
+
+    >>> file_stems(["kodak", "folder:/tmp/my photos"])
+    {'kodak': 'kodak', 'folder:/tmp/my photos': 'folder_tmp_my_photos'}
+    """
+    stems: dict[str, str] = {}
+    for name in datasets:
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in name)
+        stem = "_".join(part for part in safe.split("_") if part).lstrip(".") or "dataset"
+        candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+        stems[name] = next(c for c in candidates if c not in stems.values())
+    return stems

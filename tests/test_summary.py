@@ -1,0 +1,324 @@
+"""Means over common images, what is left out and why, and the table of Bjontegaard deltas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import summary
+from bench.errors import UsageError
+
+IMAGES = [f"kodim{i:02d}.png" for i in range(1, 7)]
+
+
+def cell(image: str, codec: str, quality: int, *, dataset: str = "kodak", **values: object) -> dict:
+    """One plausible row: quality, rate and image move bpp and PSNR smoothly."""
+    number = IMAGES.index(image) if image in IMAGES else 0
+    gain = {"jpeg": 0.0, "webp": 1.0, "bpg": 2.2}.get(codec.partition(":")[0], 0.5)
+    bpp = 0.02 * quality * (1 + 0.05 * number)
+    psnr = 30 + 6 * math.log10(bpp) + gain + 0.4 * number
+    row = {
+        "dataset": dataset,
+        "image": image,
+        "codec": codec,
+        "label": f"{codec.partition(':')[0]} 4:2:0 8-bit (lib 1.0)",
+        "setting": f'{{"quality":{quality},"subsampling":"4:2:0"}}',
+        "bytes": round(bpp * 49152),
+        "bpp": bpp,
+        "psnr_db": psnr,
+        "ms_ssim": 1 - 10 ** (-(psnr - 18) / 10),
+        "lpips_alex": 10 ** (-psnr / 20),
+        "encode_s": 0.01,
+        "decode_s": 0.005,
+        "bitstream_sha256": "ab" * 32,
+        "error": "",
+    }
+    return row | values
+
+
+def failed(image: str, codec: str, quality: int, error: str = "crashed") -> dict:
+    """Return a row as a failure leaves it."""
+    row = cell(image, codec, quality, error=error, bitstream_sha256=None)
+    numbers = [name for name, value in row.items() if isinstance(value, float | int)]
+    return row | dict.fromkeys(numbers, math.nan)
+
+
+def grid(
+    codecs: tuple[str, ...] = ("jpeg", "webp", "bpg"),
+    qualities: tuple[int, ...] = (5, 10, 20, 40, 80),
+    images: list[str] = IMAGES,
+    make: Callable[..., dict] = cell,
+) -> pd.DataFrame:
+    """Every codec at every quality over every image."""
+    return pd.DataFrame([make(i, c, q) for c in codecs for i in images for q in qualities])
+
+
+def replaced(rows: pd.DataFrame, *new: dict) -> pd.DataFrame:
+    """Return ``rows`` with the cells of ``new`` in the place of their like."""
+    frame = pd.concat([rows, pd.DataFrame(new)], ignore_index=True)
+    return frame.drop_duplicates(["dataset", "image", "codec", "setting"], keep="last")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_means_equal_a_naive_loop_whatever_the_order(seed: int):
+    """Each summary value equals the plain mean of the per-image values, rows in any order."""
+    rng = np.random.default_rng(seed)
+    rows = grid(codecs=("jpeg", "webp"), qualities=(5, 10, 75), images=IMAGES[:4])
+    rows["psnr_db"] += rng.normal(0, 1, len(rows))
+    shuffled = rows.sample(frac=1, random_state=int(seed % 1000))
+
+    means = summary.summarise(shuffled)
+
+    pd.testing.assert_frame_equal(summary.summarise(rows), means)
+    for line in means.to_dict("records"):
+        same = [
+            row
+            for row in rows.to_dict("records")
+            if (row["codec"], row["setting"]) == (line["codec"], line["setting"])
+        ]
+        assert len(same) == line["images"] == 4
+        for name in ("bpp", "psnr_db", "ms_ssim", "lpips_alex"):
+            assert math.isclose(sum(row[name] for row in same) / 4, line[name], rel_tol=1e-12)
+        decibels = [-10 * math.log10(1 - row["ms_ssim"]) for row in same]
+        assert math.isclose(sum(decibels) / 4, line["ms_ssim_db"], rel_tol=1e-12)
+
+
+def test_columns_and_order_are_those_of_the_file():
+    """The summary has the promised columns, codecs by name, settings by rising rate."""
+    means = summary.summarise(grid(qualities=(80, 5, 10)))
+
+    assert [
+        *("dataset", "codec", "label", "setting", "images", "bpp"),
+        *("psnr_db", "ms_ssim", "ms_ssim_db", "lpips_alex"),
+    ] == list(means.columns)
+    assert ["bpg", "jpeg", "webp"] == list(dict.fromkeys(means["codec"]))
+    assert all(curve["bpp"].is_monotonic_increasing for _, curve in means.groupby("codec"))
+
+
+def test_an_image_that_one_codec_failed_on_is_in_no_mean():
+    """A failure costs that image for every codec, and ``missing`` names image, codec and error."""
+    rows = replaced(grid(), failed(IMAGES[2], "webp", 20, "encoder crashed\n(signal 11)"))
+
+    means, lost = summary.summarise(rows), summary.missing(rows)
+
+    assert {5} == set(means["images"])
+    jpeg = means[(means["codec"] == "jpeg") & means["setting"].str.contains('"quality":5,')]
+    naive = [cell(i, "jpeg", 5)["psnr_db"] for i in IMAGES if i != IMAGES[2]]
+    assert math.isclose(sum(naive) / 5, jpeg["psnr_db"].iloc[0])
+    assert [
+        {
+            "dataset": "kodak",
+            "image": IMAGES[2],
+            "codec": "webp",
+            "settings": 1,
+            "reason": "encoder crashed (signal 11)",
+        }
+    ] == lost.to_dict("records")
+
+
+def test_a_codec_that_failed_everywhere_costs_no_image():
+    """It is left out of the intersection, absent from the summary and listed as failed."""
+    broken = pd.DataFrame([failed(i, "avif", q) for i in IMAGES for q in (5, 10)])
+    rows = pd.concat([grid(), broken], ignore_index=True)
+
+    assert {6} == set(summary.summarise(rows)["images"])
+    assert "avif" not in set(summary.summarise(rows)["codec"])
+    assert summary.missing(rows).empty
+    line = summary.failures(rows).to_dict("records")[0]
+    assert ("avif", 12, 12, "crashed") == tuple(
+        line[k] for k in ("codec", "cells", "attempted", "error")
+    )
+    assert ", ".join(IMAGES) == line["images"]
+
+
+def test_a_setting_that_failed_everywhere_costs_only_itself():
+    """The other settings of the codec keep all images."""
+    rows = replaced(grid(), *(failed(i, "webp", 80) for i in IMAGES))
+
+    means = summary.summarise(rows)
+
+    assert {6} == set(means["images"])
+    assert 4 == len(means[means["codec"] == "webp"])
+
+
+def test_a_setting_tried_on_one_image_is_set_aside():
+    """An experiment on one image does not shrink every mean to that image."""
+    rows = pd.concat([grid(), pd.DataFrame([cell(IMAGES[0], "jpeg", 77)])], ignore_index=True)
+
+    means, aside = summary.summarise(rows), summary.set_aside(rows)
+
+    assert {6} == set(means["images"])
+    assert not means["setting"].str.contains("77").any()
+    assert [(1, 6)] == list(zip(aside["images"], aside["most"], strict=True))
+    assert "77" in aside["setting"].iloc[0]
+
+
+def test_an_unmeasured_image_is_missing_not_failed():
+    """A codec that has only some images limits the means to those, with the reason."""
+    rows = pd.concat([grid(("jpeg",)), grid(("bpg",), images=IMAGES[:4])], ignore_index=True)
+
+    assert {4} == set(summary.summarise(rows)["images"])
+    assert summary.failures(rows).empty
+    lost = summary.missing(rows)
+    assert IMAGES[4:] == list(lost["image"])
+    assert {("bpg", 5, "not measured")} == set(
+        zip(lost["codec"], lost["settings"], lost["reason"], strict=True)
+    )
+
+
+def test_no_common_image_gives_an_empty_summary():
+    """Codecs without an image in common have no comparable mean, and no crash."""
+    rows = pd.concat([grid(("jpeg",), images=IMAGES[:2]), grid(("bpg",), images=IMAGES[2:])])
+
+    assert summary.summarise(rows).empty
+    assert summary.bd_table(rows).empty
+    assert {"kodak": []} == summary.common_images(rows)
+
+
+def test_datasets_do_not_mix():
+    """Common images and means are per dataset."""
+    other = pd.DataFrame([cell("a.png", "jpeg", q, dataset="sample") for q in (5, 10)])
+    rows = pd.concat([grid(), other], ignore_index=True)
+
+    means = summary.summarise(rows)
+
+    assert {("kodak", 6), ("sample", 1)} == set(zip(means["dataset"], means["images"], strict=True))
+
+
+def test_infinite_psnr_stays_infinite():
+    """One exact image makes the mean infinite; MS-SSIM of 1 is infinite in dB."""
+    rows = grid(("jpeg",), (5, 10))
+    exact = cell(IMAGES[0], "jpeg", 10, psnr_db=math.inf, ms_ssim=1.0)
+
+    means = summary.summarise(replaced(rows, exact)).set_index("setting")
+
+    top = '{"quality":10,"subsampling":"4:2:0"}'
+    assert math.inf == means.loc[top, "psnr_db"]
+    assert math.inf == means.loc[top, "ms_ssim_db"]
+    assert means["bpp"].map(math.isfinite).all()
+
+
+def test_an_undefined_metric_is_left_out_for_every_codec_alike():
+    """MS-SSIM of a small image is NaN: its mean is over the others, and the count says so."""
+    rows = grid(("jpeg", "bpg"))
+    rows.loc[rows["image"] == IMAGES[0], "ms_ssim"] = math.nan
+    hole = (rows["image"] == IMAGES[1]) & (rows["codec"] == "bpg") & (rows.index % 5 == 0)
+    rows.loc[hole, "ms_ssim"] = math.nan  # not yet computed for one row
+
+    means = summary.summarise(rows)
+
+    jpeg = means[means["codec"] == "jpeg"].iloc[0]
+    naive = [cell(i, "jpeg", 5)["ms_ssim"] for i in IMAGES[2:]]
+    assert math.isclose(sum(naive) / 4, jpeg["ms_ssim"])
+    assert 6 == jpeg["images"]
+    assert 4 == summary.metric_images(rows)["kodak", "ms_ssim"]
+    assert 6 == summary.metric_images(rows)["kodak", "psnr_db"]
+
+
+def test_a_codec_without_a_metric_costs_the_others_nothing():
+    """A metric that one codec lacks throughout is NaN for it and whole for the rest."""
+    rows = grid(("jpeg", "bpg"))
+    rows.loc[rows["codec"] == "bpg", "lpips_alex"] = math.nan
+
+    means = summary.summarise(rows).set_index("codec")
+
+    assert means.loc["bpg", "lpips_alex"].isna().all()
+    assert means.loc["jpeg", "lpips_alex"].notna().all()
+    assert 6 == summary.metric_images(rows)["kodak", "lpips_alex"]
+
+
+def test_missing_metric_columns_are_nan():
+    """Rows without MS-SSIM and LPIPS give a summary with the same columns, empty."""
+    means = summary.summarise(grid().drop(columns=["ms_ssim", "lpips_alex"]))
+
+    assert means["ms_ssim"].isna().all()
+    assert means["ms_ssim_db"].isna().all()
+    assert "lpips_alex" not in means.columns
+
+
+def test_settings_sort_by_number():
+    """Quality 9 comes before 75, in rows and in any list of settings."""
+    rows = summary.sort_rows(grid(("jpeg",), (75, 9, 100), IMAGES[:1]))
+
+    assert [9, 75, 100] == [summary.parse_setting(text)["quality"] for text in rows["setting"]]
+
+
+def test_what_varies_is_told_from_what_is_held():
+    """Along a curve the rate parameter varies; of one setting everything does."""
+    texts = ['{"quality":5,"subsampling":"4:2:0"}', '{"quality":9,"subsampling":"4:2:0"}']
+
+    assert ([{"quality": 5}, {"quality": 9}], {"subsampling": "4:2:0"}) == (
+        summary.split_settings(texts)
+    )
+    assert ([{"quality": 5, "subsampling": "4:2:0"}], {}) == summary.split_settings(texts[:1])
+
+
+@pytest.mark.parametrize(
+    ("codecs", "anchor", "expected"),
+    [
+        (["avif", "bpg", "jpeg"], None, "bpg"),
+        (["avif", "jpeg", "webp"], None, "jpeg"),
+        (["webp", "avif"], None, "avif"),
+        (["avif", "bpg:chroma=4:2:0", "jpeg"], None, "bpg:chroma=4:2:0"),
+        (["avif", "bpg", "jpeg"], "avif", "avif"),
+    ],
+)
+def test_the_anchor_is_bpg_else_jpeg_else_the_first(codecs, anchor, expected):
+    """The default anchor follows the rule, and can be chosen."""
+    assert expected == summary.pick_anchor(codecs, anchor)
+
+
+def test_an_unmeasured_anchor_is_refused():
+    """The message lists what was measured."""
+    with pytest.raises(UsageError, match=r"no result of the anchor 'vtm'\. Measured: bpg, jpeg"):
+        summary.bd_table(grid(), "vtm")
+
+
+def test_bd_rate_recovers_a_known_shift():
+    """A curve at 10 % less rate for the same quality has a BD-rate of -10 % in every metric."""
+    rows = grid(("bpg",))
+    better = rows.assign(codec="agvae", label="agvae 8-bit (agvae 1)", bpp=0.9 * rows["bpp"])
+
+    table = summary.bd_table(pd.concat([rows, better], ignore_index=True))
+
+    assert 9 == len(table)
+    assert {"psnr_db", "ms_ssim_db", "lpips_alex"} == set(table["metric"])
+    assert ["pchip", "akima", "cubic"] == list(table["method"][:3])
+    assert np.allclose(-10, table["bd_rate_percent"], atol=0.02)
+    head = table[table["method"] == "pchip"]
+    assert (head["ci_low"] <= head["bd_rate_percent"] + 1e-9).all()
+    assert (head["ci_high"] >= head["bd_rate_percent"] - 1e-9).all()
+    assert np.allclose(100, table["overlap_percent"], atol=0.5)
+
+
+def test_bd_rate_of_a_lossless_codec_is_not_computable():
+    """A codec of one exact point has an empty number and a note, never 0 or nan in words."""
+    exact = [
+        cell(i, "null", 1, setting="{}", bpp=24.0, psnr_db=math.inf, ms_ssim=1.0) for i in IMAGES
+    ]
+    rows = pd.concat([grid(("bpg",)), pd.DataFrame(exact)], ignore_index=True)
+
+    table = summary.bd_table(rows)
+
+    psnr = table[table["metric"] == "psnr_db"]
+    assert psnr["bd_rate_percent"].isna().all()
+    assert psnr["note"].str.startswith("not computable: ").all()
+
+
+def test_bd_rate_where_the_anchor_is_absent_says_so():
+    """A dataset without the chosen anchor has a note instead of a number."""
+    other = pd.DataFrame([cell("a.png", "jpeg", q, dataset="sample") for q in (5, 10, 20, 40)])
+    rows = pd.concat([grid(("jpeg", "bpg")), other], ignore_index=True)
+
+    table = summary.bd_table(rows, "bpg")
+
+    notes = table.loc[table["dataset"] == "sample", "note"]
+    assert len(notes)
+    assert notes.str.startswith("not computable: ").all()
