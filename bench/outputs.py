@@ -59,6 +59,15 @@ def write(
             anchor=anchor,
             display_names=names,
         )
+        from bench import export
+
+        written += export.write_all(
+            rows,
+            folder,
+            provenance=record,
+            display_names=names,
+            definitions=_definitions(record.get("metrics", [])),
+        )
     if plots:
         from bench import plots as plots_of
 

@@ -78,11 +78,15 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         quality=_numbers(quality),
         device=_device(device),
     )
-    with Store(out) as store:
-        plan, outcome = _measure(
-            console, store, request, jobs, scheduler, retry_failed=retry_failed
-        )
-        _write(console, store, anchor)
+    try:
+        with Store(out) as store:
+            plan, outcome = _measure(
+                console, store, request, jobs, scheduler, retry_failed=retry_failed
+            )
+            _write(console, store, anchor)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was measured is stored, run again to go on")
+        raise typer.Exit(130) from None
     _report(console, plan, outcome, out)
 
 

@@ -1,0 +1,228 @@
+"""The contract that every codec keeps, over every codec that discovery finds."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import metrics, registry
+from bench.codec import Codec, Setting
+from bench.errors import Unavailable
+from bench.image import Image
+
+CORE = ("avif", "bpg", "jpeg", "jpeg2000", "null", "webp")
+IMAGES = ("1x1", "1x7", "13x8", "161x163", "gray", "noise", "photo")
+SLOW = ("agvae", "compressai")
+TIMEOUT_S = 120
+
+
+def _sort_out() -> tuple[dict[str, Codec], dict[str, str]]:
+    """Return the codecs that can run here, and the reasons of those that cannot."""
+    codecs, reasons = {}, {}
+    for name in sorted(registry.discover()):
+        try:
+            codecs[name] = registry.create(name)
+        except Unavailable as error:
+            reasons[name] = str(error)
+    return codecs, reasons
+
+
+CODECS, UNAVAILABLE = _sort_out()
+
+
+@pytest.fixture(params=CODECS)
+def codec(request) -> Codec:
+    """Every codec in turn that can run here."""
+    return CODECS[request.param]
+
+
+@pytest.fixture(scope="module")
+def images(photo: Image) -> dict[str, Image]:
+    """The pictures that codecs get wrong first."""
+    rng = np.random.default_rng(3)
+    luma = photo[100:164, 100:196].mean(axis=2, keepdims=True).round().astype(np.uint8)
+    return {
+        "1x1": photo[50:51, 60:61].copy(),
+        "1x7": photo[50:51, 60:67].copy(),
+        "13x8": photo[50:63, 60:68].copy(),
+        "161x163": photo[100:261, 150:313].copy(),
+        "gray": np.repeat(luma, 3, axis=2),
+        "noise": rng.integers(0, 256, (64, 64, 3), dtype=np.uint8),
+        "photo": photo,
+    }
+
+
+def _rungs(codec: Codec) -> list[Setting]:
+    """Return the ladder, complete; three rungs of a codec that takes seconds."""
+    ladder = [registry.complete(codec, rung) for rung in codec.ladder()]
+    if codec.name.startswith(SLOW) and len(ladder) > 3:
+        return [ladder[0], ladder[len(ladder) // 2], ladder[-1]]
+    return ladder
+
+
+@functools.cache
+def _encode(codec: Codec, pixels: bytes, shape: tuple[int, ...], setting: Setting) -> bytes:
+    return codec.encode(np.frombuffer(pixels, np.uint8).reshape(shape).copy(), setting)
+
+
+def _encoded(codec: Codec, image: Image, setting: Setting) -> bytes:
+    """Return the file, encoded once however many tests ask for it."""
+    return _encode(codec, image.tobytes(), image.shape, setting)
+
+
+def _middle(codec: Codec) -> Setting:
+    rungs = _rungs(codec)
+    return rungs[len(rungs) // 2]
+
+
+def _run_fresh(action: str, codec: Codec, folder: Path) -> dict:
+    script = Path(__file__).with_name("fresh.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, action, codec.name, folder],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"the process ended with {done.returncode}: {done.stderr[-2000:]}"
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", sorted({*CODECS, *UNAVAILABLE}))
+def test_codec_is_available(name: str):
+    """What the core dependencies bring runs; any other codec runs or says why it cannot."""
+    reason = UNAVAILABLE.get(name)
+
+    assert name not in CORE or reason is None
+    if reason is not None:
+        assert len(reason) > len(name)
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_shape_and_dtype_survive(codec: Codec, images: dict[str, Image], kind: str):
+    """Any picture comes back as writable uint8 of its own shape, and the source is untouched."""
+    image = images[kind].copy()
+    decoded = codec.decode(codec.encode(image, _middle(codec)))
+
+    assert image.shape == decoded.shape
+    assert np.uint8 == decoded.dtype
+    assert decoded.flags.c_contiguous
+    assert decoded.flags.writeable
+    assert images[kind].tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["13x8", "161x163", "noise"])
+def test_encoding_is_deterministic(codec: Codec, images: dict[str, Image], kind: str):
+    """The same picture and setting give the same bytes, also in another order and instance."""
+    again = registry.create(codec.name)
+    for setting in (_rungs(codec)[-1], _rungs(codec)[0]):
+        assert _encoded(codec, images[kind], setting) == again.encode(images[kind], setting)
+
+
+def test_fresh_process_decodes_the_same(codec: Codec, images: dict[str, Image], tmp_path: Path):
+    """A process that saw neither picture nor encoder decodes the files to the same pixels."""
+    expected = {}
+    for kind, image in images.items():
+        data = _encoded(codec, image, _middle(codec))
+        (tmp_path / kind).write_bytes(data)
+        decoded = codec.decode(data)
+        expected[kind] = [hashlib.sha256(decoded.tobytes()).hexdigest(), list(decoded.shape)]
+
+    assert expected == _run_fresh("decode", codec, tmp_path)
+
+
+def test_damage_is_told_and_bounded(codec: Codec, images: dict[str, Image], tmp_path: Path):
+    """Damaged bytes give DecodeError or a picture: no crash, no hang, no huge allocation."""
+    for kind in ("1x1", "13x8", "161x163"):
+        (tmp_path / kind).write_bytes(_encoded(codec, images[kind], _rungs(codec)[0]))
+    outcomes = _run_fresh("damage", codec, tmp_path)
+    refused = {what for what, outcome in outcomes.items() if outcome == "DecodeError"}
+
+    assert {} == {k: v for k, v in outcomes.items() if v not in ("DecodeError", "image")}
+    assert {what for what in outcomes if what.endswith((": half", ": text", ": zeros"))} <= refused
+
+
+def test_higher_rung_never_loses_twice(codec: Codec, photo: Image):
+    """No rung gives a smaller file and a lower PSNR than the rung below it."""
+    psnr = metrics.create("psnr")
+    reference = psnr.prepare(photo)
+    points = []
+    for setting in _rungs(codec):
+        data = _encoded(codec, photo, setting)
+        points.append((len(data), psnr.score(reference, codec.decode(data))))
+
+    for below, above in itertools.pairwise(points):
+        assert above[0] >= below[0] or above[1] >= below[1]
+    assert len(points) == 1 or points[0][0] < points[-1][0]
+
+
+def test_ladder_is_legal_and_distinct(codec: Codec):
+    """Every rung is a complete, legal setting that survives JSON, and no two are equal."""
+    rungs = [registry.complete(codec, rung) for rung in codec.ladder()]
+
+    assert rungs
+    assert rungs == [Setting.from_json(rung.json) for rung in rungs]
+    assert len(rungs) == len(set(rungs))
+    assert len(rungs) == 1 or registry.rate_name(codec)
+
+
+def test_files_carry_no_metadata(codec: Codec, images: dict[str, Image]):
+    """No colour profile, EXIF block or XMP packet is in the file."""
+    data = _encoded(codec, images["161x163"], _middle(codec))
+    for mark in (
+        b"ICC_PROFILE",
+        b"ICCP",
+        b"acsp",
+        b"Exif\x00",
+        b"EXIF",
+        b"<x:xmpmeta",
+        b"<?xpacket",
+    ):
+        assert mark not in data
+
+
+def test_label_states_the_version(codec: Codec):
+    """The label of a curve begins with the codec's name and ends with the encoder's version."""
+    label = codec.label(_middle(codec))
+
+    assert label.startswith(codec.name)
+    assert label.endswith(f"({codec.version()})")
+    assert any(character.isdigit() for character in codec.version())
+
+
+@pytest.mark.parametrize("kind", ["1x1", "13x8", "photo"])
+def test_ceiling_bounds_the_conversion(codec: Codec, images: dict[str, Image], kind: str):
+    """The colour conversion alone keeps the shape, and a photograph above 25 dB."""
+    image = images[kind]
+    ceiling = codec.ceiling(image, _middle(codec))
+
+    assert image.shape == ceiling.shape
+    assert np.uint8 == ceiling.dtype
+    assert kind != "photo" or metrics.create("psnr")(image, ceiling) >= 25
+
+
+@pytest.mark.parametrize("kind", ["1x1", "13x8", "noise", "photo"])
+def test_ledger_sums_to_the_file(codec: Codec, images: dict[str, Image], kind: str):
+    """The parts of a file are whole numbers of bytes that sum to its size."""
+    data = _encoded(codec, images[kind], _middle(codec))
+    parts = codec.ledger(data)
+
+    assert len(data) == sum(parts.values())
+    assert all(isinstance(size, int) and size >= 0 for size in parts.values())
+
+
+def test_only_its_own_codec_recognises_a_file(codec: Codec, images: dict[str, Image]):
+    """A file is recognised by the codec that wrote it and by no other."""
+    data = _encoded(codec, images["13x8"], _middle(codec))
+    found = [name for name, other in CODECS.items() if other.recognises(data)]
+
+    assert found == ([] if codec.name == "null" else [codec.name])

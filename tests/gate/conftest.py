@@ -1,0 +1,111 @@
+"""Small real measurements in this process, so that a codec can be broken by monkeypatching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import image, registry, worker
+from bench.codec import Setting
+from bench.gate import check, diagnose, measure, tolerance
+from bench.gate.check import Report
+from bench.gate.rows import Locked
+from bench.image import Image
+
+
+class Inline(Executor):
+    """Runs each call at once, here."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return a future that is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - as every executor does
+            future.set_exception(error)
+        return future
+
+
+def forget() -> None:
+    """Make the worker side of this process as fresh as a new one."""
+    worker._images.clear()
+    worker._codec.cache_clear()
+    worker._metric.cache_clear()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A folder of crops, and the two steps of the gate on it."""
+
+    folder: Path
+
+    @property
+    def dataset(self) -> str:
+        """Its name."""
+        return f"folder:{self.folder}"
+
+    def lock(self, settings: Mapping[str, Sequence[Setting]]) -> Locked:
+        """Measure a baseline."""
+        forget()
+        want = measure.Want({self.dataset: ()}, settings)
+        return measure.measure(want, decoded=True, make_executor=lambda _: Inline()).locked
+
+    def check(self, locked: Locked, **options: Any) -> Report:
+        """Measure the same again and compare, as ``bench check`` does."""
+        forget()
+        want = measure.of_rows(locked.rows.values())
+        found = measure.measure(want, like=locked, make_executor=lambda _: Inline())
+        report = check.compare(
+            locked,
+            found.locked,
+            tolerance.load(self.folder / "baseline.csv"),
+            lacking=found.lacking,
+            **options,
+        )
+        return diagnose.notes(report, found.items)
+
+
+def ladder(codec: str, points: int | None = None, curve: str | None = None) -> list[Setting]:
+    """Return the rungs of a codec as a baseline holds them."""
+    from bench.plan import spread
+
+    chosen = registry.settings(registry.create(codec), registry.Spec.parse(curve or codec))
+    return spread(chosen, points)
+
+
+@pytest.fixture(scope="session")
+def make_gate(
+    tmp_path_factory: pytest.TempPathFactory, photo: Image
+) -> Callable[[Sequence[tuple[int, int]]], Gate]:
+    """Return a function: corners of crops -> a gate on these 168x176 crops of a photograph."""
+
+    def make(corners: Sequence[tuple[int, int]]) -> Gate:
+        folder = tmp_path_factory.mktemp("crops")
+        for number, (top, left) in enumerate(corners):
+            image.save(photo[top : top + 168, left : left + 176], folder / f"crop{number}.png")
+        return Gate(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gate(make_gate) -> Gate:
+    """Three crops."""
+    return make_gate([(0, 0), (0, 260), (120, 100)])
+
+
+@pytest.fixture(scope="session")
+def locked(gate: Gate) -> Locked:
+    """JPEG and WebP on three crops, six rungs each."""
+    return gate.lock({"jpeg": ladder("jpeg", 6), "webp": ladder("webp", 6)})
+
+
+@pytest.fixture(autouse=True)
+def _fresh_worker() -> Iterator[None]:
+    yield
+    forget()

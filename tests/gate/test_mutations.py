@@ -1,0 +1,240 @@
+"""Proof by mutation: break a codec or a metric on purpose, and read what the gate says of it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from bench.codec import Setting
+from bench.codecs.jpeg import Jpeg
+from bench.codecs.webp import WebP as Webp
+from bench.gate.cells import Change
+from bench.gate.check import Report
+from bench.gate.curves import CurveResult, Verdict
+from bench.gate.report import lines, markdown
+from bench.metrics import ms_ssim, psnr
+
+
+def curve_of(report: Report, name: str) -> CurveResult:
+    """Return the verdict on one curve."""
+    return next(result for result in report.curves if result.curve == name)
+
+
+def only_guilty(report: Report, name: str) -> CurveResult:
+    """Return the verdict on ``name`` after checking that the gate blames it and nobody else."""
+    assert report.exit_code == 1
+    assert [name] == [result.curve for result in report.regressed]
+    others = {r.verdict for r in report.curves if r.curve != name}
+    assert others <= {Verdict.IDENTICAL}
+    return curve_of(report, name)
+
+
+def mutate(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str, old: str, new: str
+) -> None:
+    """Replace a function of ``module`` by its own source with ``old`` written as ``new``."""
+    source = textwrap.dedent(inspect.getsource(getattr(module, function)))
+    assert source.count(old) == 1, f"{function} has no longer one {old!r}"
+    space = dict(vars(module))
+    exec(compile(source.replace(old, new), str(module.__file__), "exec"), space)
+    monkeypatch.setattr(module, function, space[function])
+
+
+def test_unchanged_tree_gives_no_alarm_twenty_times(gate, locked):
+    """Twenty real measurements of an unchanged tree are identical to the byte, every time."""
+    for _ in range(20):
+        report = gate.check(locked)
+
+        assert 0 == report.exit_code
+        assert {Verdict.IDENTICAL} == {result.verdict for result in report.curves}
+        assert {Change.IDENTICAL} == {c.change for r in report.curves for c in r.cells}
+
+
+def test_quality_off_by_one_rung(gate, locked, monkeypatch):
+    """Each setting gives the next rung's file: settings moved, and the gate says which to which."""
+    rungs = [int(s["quality"]) for s in Jpeg().ladder()]
+    encode = Jpeg.encode
+
+    def off_by_one(self, image, setting):
+        position = rungs.index(int(setting["quality"]))
+        return encode(self, image, setting.replace(quality=rungs[min(position + 1, 7)]))
+
+    monkeypatch.setattr(Jpeg, "encode", off_by_one)
+    result = only_guilty(gate.check(locked), "jpeg")
+
+    assert Verdict.MOVED == result.verdict
+    assert ["crop0.png", "crop1.png", "crop2.png"] == result.guilty
+    # 6 of 8 rungs are locked; those whose next rung is locked too are recognised by hash.
+    assert any("changed files are another rung's: quality=" in note for note in result.notes)
+    assert any(note.startswith("the setting is another: today quality=") for note in result.notes)
+
+
+def test_quality_off_by_one(gate, locked, monkeypatch):
+    """An encoder that takes 1 more than it is told is named by the setting it takes."""
+    encode = Webp.encode
+    monkeypatch.setattr(
+        Webp,
+        "encode",
+        lambda self, image, s: encode(self, image, s.replace(quality=min(s["quality"] + 1, 100))),
+    )
+    result = only_guilty(gate.check(locked), "webp")
+    told = re.findall(
+        r"today quality=(\d+) gives the file that quality=(\d+) gave", result.notes[-1]
+    )
+
+    assert result.verdict in (Verdict.MOVED, Verdict.WORSE)
+    assert [1] == [int(before) - int(today) for today, before in told]
+
+
+def test_ladder_shifted_by_one_rung(gate, locked, monkeypatch):
+    """The codec's own operating points changed: same files at the locked settings, still told."""
+    ladder = Jpeg.ladder
+    monkeypatch.setattr(Jpeg, "ladder", lambda self: [*ladder(self)[1:], Setting(quality=97)])
+    result = only_guilty(gate.check(locked), "jpeg")
+
+    assert Verdict.MOVED == result.verdict
+    assert any("the ladder changed, 1 of 8 rungs are gone" in note for note in result.notes)
+
+
+def test_chroma_switched_in_the_encoder(gate, locked, monkeypatch):
+    """4:4:4 where 4:2:0 was asked for: every image named, and the setting without effect."""
+    encode = Jpeg.encode
+    monkeypatch.setattr(
+        Jpeg,
+        "encode",
+        lambda self, image, s: encode(self, image, s.replace(subsampling="4:4:4")),
+    )
+    result = only_guilty(gate.check(locked), "jpeg")
+
+    assert ["crop0.png", "crop1.png", "crop2.png"] == result.guilty
+    assert any(note.startswith("subsampling has no effect") for note in result.notes)
+
+
+def test_chroma_formats_swapped(gate, locked, monkeypatch):
+    """Where 4:2:0 and 4:4:4 are swapped, the gate says which setting gives the old file."""
+    swap = {"4:2:0": "4:4:4", "4:4:4": "4:2:0"}
+    encode = Jpeg.encode
+    monkeypatch.setattr(
+        Jpeg,
+        "encode",
+        lambda self, image, s: encode(self, image, s.replace(subsampling=swap[s["subsampling"]])),
+    )
+    result = only_guilty(gate.check(locked), "jpeg")
+
+    assert any("today subsampling=4:4:4 gives the file" in note for note in result.notes)
+
+
+def test_default_chroma_changed(gate, locked, monkeypatch):
+    """A changed default leaves the locked settings alone, and is told as a changed ladder."""
+    parameters = tuple(
+        type(p)(p.name, "4:4:4", p.help, p.choices, p.low, p.high) if p.name == "subsampling" else p
+        for p in Jpeg.parameters
+    )
+    monkeypatch.setattr(Jpeg, "parameters", parameters)
+    result = only_guilty(gate.check(locked), "jpeg")
+
+    assert Verdict.MOVED == result.verdict
+    assert {Change.IDENTICAL} == {cell.change for cell in result.cells}
+    assert any("the ladder changed, 8 of 8 rungs are gone" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("codec", [Jpeg, Webp])
+def test_one_broken_picture_is_not_hidden_by_the_mean(codec, gate, locked, monkeypatch):
+    """One picture of three decodes half a step darker: it alone is named, by each of its points."""
+    decode = codec.decode
+
+    def darker(self, data):
+        image = decode(self, data)
+        return image if image[0, 0].sum() % 3 else np.where(image > 0, image - 1, 0).astype("uint8")
+
+    monkeypatch.setattr(codec, "decode", darker)
+    result = only_guilty(gate.check(locked), codec.name)
+    worse = [cell for cell in result.cells if cell.change == Change.WORSE]
+
+    assert Verdict.WORSE == result.verdict
+    assert worse
+    assert all("same bytes, other pixels: the decoder changed" == cell.why for cell in worse)
+    assert {c.before.image for c in worse} == set(result.guilty)
+
+
+def test_data_range_of_ms_ssim_wrong(gate, locked, monkeypatch):
+    """Constants for samples in 0..1: same pixels, other score, so the metric and no codec."""
+    monkeypatch.setattr(ms_ssim, "C1", (0.01 * 1) ** 2)
+    monkeypatch.setattr(ms_ssim, "C2", (0.03 * 1) ** 2)
+    report = gate.check(locked)
+
+    assert 1 == report.exit_code
+    assert {Verdict.METRIC} == {result.verdict for result in report.curves}
+    assert ["ms_ssim"] == list(report.drifted)
+    assert "ms_ssim probe" in report.drifted["ms_ssim"]
+    assert "the metric changed" in markdown(report)
+
+
+def test_data_range_of_psnr_wrong(gate, locked, monkeypatch):
+    """A peak of 256 in place of 255 is 0.034 dB: the metric is named, not the codecs."""
+    mutate(monkeypatch, psnr, "_score", "255**2", "256**2")
+    report = gate.check(locked)
+
+    assert 1 == report.exit_code
+    assert {Verdict.METRIC} == {result.verdict for result in report.curves}
+    assert ["psnr_db"] == list(report.drifted)
+
+
+def test_metric_and_codec_broken_together(gate, locked, monkeypatch):
+    """A wrong metric does not hide a worse codec: its files are larger, and that is told."""
+    mutate(monkeypatch, psnr, "_score", "255**2", "256**2")
+    encode = Webp.encode
+    monkeypatch.setattr(Webp, "encode", lambda self, i, s: encode(self, i, s) + bytes(2000))
+    report = gate.check(locked)
+
+    assert Verdict.METRIC == curve_of(report, "jpeg").verdict
+    assert Verdict.WORSE == curve_of(report, "webp").verdict
+
+
+def test_padding_of_one_byte(gate, locked, monkeypatch):
+    """A deterministic codec may not grow by a single byte for nothing."""
+    encode = Jpeg.encode
+    monkeypatch.setattr(Jpeg, "encode", lambda self, image, s: encode(self, image, s) + b"\0")
+    result = only_guilty(gate.check(locked), "jpeg")
+
+    assert Verdict.WORSE == result.verdict
+    assert {"same pixels, other bytes: the entropy coder or the header changed"} == {
+        cell.why for cell in result.cells
+    }
+
+
+def test_encoder_that_fails_on_one_image(gate, locked, monkeypatch):
+    """A cell that worked and fails now is a regression with its error."""
+    encode = Webp.encode
+
+    def fails(self, image, setting):
+        if setting["quality"] > 70 and image[0, 0].sum() % 3:
+            raise ZeroDivisionError("a bug")
+        return encode(self, image, setting)
+
+    monkeypatch.setattr(Webp, "encode", fails)
+    result = only_guilty(gate.check(locked), "webp")
+    failed = [cell for cell in result.cells if cell.change == Change.FAILED]
+
+    assert failed
+    assert all("ZeroDivisionError: a bug" in cell.why for cell in failed)
+
+
+def test_better_codec_passes(gate, locked, monkeypatch):
+    """Optimised Huffman tables give smaller files of the same pixels: different bytes, better."""
+    encode = Jpeg.encode
+    monkeypatch.setattr(
+        Jpeg, "encode", lambda self, image, s: encode(self, image, s.replace(optimize=True))
+    )
+    report = gate.check(locked)
+    result = curve_of(report, "jpeg")
+
+    assert 0 == report.exit_code
+    assert Verdict.BETTER == result.verdict
+    assert result.bd_rate_percent["psnr_db"] < -1
+    assert any("--update" in line for line in lines(report))
