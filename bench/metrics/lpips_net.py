@@ -1,0 +1,324 @@
+"""LPIPS by the package ``lpips``, version 0.1 heads, on an AlexNet or SqueezeNet backbone.
+
+R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep
+features as a perceptual metric", CVPR 2018. The two nets give different values, so the net is part
+of the column's name. The package carries its linear heads; the backbone is a file of torchvision's
+that is searched for on this machine and never downloaded but by ``fetch_alex``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import MetricError
+from bench.image import Image
+from bench.metrics import Metric, Undefined
+from bench.metrics._pair import require_same_shape
+
+if TYPE_CHECKING:
+    import torch
+
+ALEX_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+_TIMEOUT_S = 10
+
+# Above this many pixels the reference's features are recomputed for each decoded image rather than
+# kept: SqueezeNet's take 140 bytes per pixel.
+_KEEP_PIXELS = 1 << 22
+_STRIP_SAMPLES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class _Net:
+    """A backbone: its files by preference, with the start of their sha256; its smallest side."""
+
+    files: dict[str, str]
+    min_side: int
+
+
+_NETS = {
+    "alex": _Net({"alexnet-owt-7be5be79.pth": "7be5be79"}, min_side=31),
+    "squeeze": _Net(
+        {
+            "squeezenet1_1_features_torchvision.pth": "1ae5a25d5d327ab9",
+            "squeezenet1_1-b8a52dc0.pth": "b8a52dc0",
+        },
+        min_side=17,
+    ),
+}
+_PREFIX = "lpips_"
+
+
+def _hub() -> Path:
+    """Return torch hub's folder of weights (as ``torch.hub.get_dir``, without importing torch)."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("TORCH_HOME") or Path(cache) / "torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _folders() -> list[Path]:
+    """Return the folders searched for backbones, first choice first."""
+    weights = os.environ.get("BENCH_WEIGHTS")
+    return [*([Path(weights).expanduser() / "lpips"] if weights else []), _hub()]
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_genuine(path: Path, sha256_start: str) -> bool:
+    try:
+        found = path.stat()
+        return _sha256(path, found.st_size, found.st_mtime_ns).startswith(sha256_start)
+    except OSError:
+        return False
+
+
+def backbone_path(net: str) -> Path | None:
+    """Return the backbone file of ``net`` (``alex``, ``squeeze``), or None where there is none.
+
+    ``$BENCH_WEIGHTS/lpips`` is searched, then torch hub's cache. A file whose sha256 is not that of
+    torchvision's weights is passed over.
+    """
+    for folder in _folders():
+        for name, sha256_start in _NETS[net].files.items():
+            if _is_genuine(folder / name, sha256_start):
+                return folder / name
+    return None
+
+
+def _missing(*nets: str) -> MetricError:
+    """Return the error that says what was looked for, where, and the remedy."""
+    names = [name for net in nets for name in _NETS[net].files]
+    folders = _folders()
+    damaged = [str(f / n) for f in folders for n in names if (f / n).is_file()]
+    spoilt = f" (found, but damaged: {', '.join(damaged)})" if damaged else ""
+    where = ", ".join(map(str, folders))
+    return MetricError(
+        f"LPIPS needs the weights of a backbone: wanted {' or '.join(names)} in {where}, "
+        f"found none{spoilt}",
+        "Get AlexNet by `bench fetch lpips-alex`, or set BENCH_WEIGHTS to a folder that has "
+        "lpips/ with one of them.",
+    )
+
+
+def pick_net() -> str:
+    """Return ``lpips_alex`` where AlexNet is at hand, else ``lpips_squeeze`` where SqueezeNet is.
+
+    Raises
+    ------
+    MetricError
+        If neither is at hand: what is missing, where it was looked for, how to get it.
+    """
+    for net in _NETS:
+        if backbone_path(net) is not None:
+            return _PREFIX + net
+    raise _missing(*_NETS)
+
+
+def fetch_alex(progress: Callable[[int, int], None] | None = None) -> Path:
+    """Return AlexNet's file; download it (233 MiB) to torch hub's cache where it is not at hand.
+
+    Parameters
+    ----------
+    progress
+        Called with bytes received and bytes expected (0 if unknown).
+
+    Raises
+    ------
+    MetricError
+        If the download fails or its sha256 is wrong; nothing is left behind.
+    """
+    path = backbone_path("alex")
+    if path is not None:
+        return path
+    name, sha256_start = next(iter(_NETS["alex"].files.items()))
+    target = _hub() / name
+    try:
+        found = _download(ALEX_URL, target, sha256_start, progress)
+    except OSError as error:  # URLError and time-outs are OSErrors too
+        reason = getattr(error, "reason", None) or error
+        raise MetricError(
+            f"could not download {ALEX_URL} to {target.parent}: {reason}",
+            f"Try again with network access, or copy {name} into that folder by hand.",
+        ) from error
+    if not found.startswith(sha256_start):
+        raise MetricError(
+            f"{ALEX_URL} has the wrong sha256: wanted {sha256_start}..., found {found[:16]}...",
+            "The download was thrown away; try again, perhaps from another network.",
+        )
+    return target
+
+
+def _download(
+    url: str, target: Path, sha256_start: str, progress: Callable[[int, int], None] | None
+) -> str:
+    """Download to a temporary name, move to ``target`` if the hash fits; return the sha256."""
+    from urllib.request import urlopen
+
+    digest, received = hashlib.sha256(), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        urlopen(url, timeout=_TIMEOUT_S) as response,  # noqa: S310 - a constant https address
+        tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file,
+    ):
+        try:
+            expected = int(response.headers.get("Content-Length") or 0)
+            while chunk := response.read(1 << 20):
+                file.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                if progress:
+                    progress(received, expected)
+            file.close()
+            if digest.hexdigest().startswith(sha256_start):
+                Path(file.name).replace(target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                Path(file.name).unlink()
+    return digest.hexdigest()
+
+
+@functools.cache
+def _model(net: str, path: Path) -> Any:  # noqa: ANN401 - lpips.LPIPS, untyped
+    """Return ``lpips.LPIPS(net)`` with the backbone of ``path``, channels last."""
+    import torch
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        # lpips 0.1.4 speaks to torchvision in words that are out of date but work.
+        for message in ("The parameter 'pretrained'", "Arguments other than a weight enum"):
+            warnings.filterwarnings("ignore", message=message, category=UserWarning)
+        import lpips
+
+        model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    # lpips' name "slice2.3.squeeze.weight" is torchvision's "features.3.squeeze.weight".
+    model.net.load_state_dict(
+        {name: stored["features." + name.split(".", 1)[1]] for name in model.net.state_dict()}
+    )
+    return model.requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+
+
+def _tensor(image: Image) -> torch.Tensor:
+    """Return uint8 (H, W, 3) as float32 (1, 3, H, W) in [-1, 1], channels last in memory."""
+    import torch
+
+    scaled = np.divide(image, np.float32(127.5), dtype=np.float32)
+    scaled -= 1
+    return torch.from_numpy(scaled).permute(2, 0, 1)[None]
+
+
+def _features(model: Any, image: torch.Tensor) -> Iterator[torch.Tensor]:  # noqa: ANN401
+    """Yield each slice's activations (1, C, h, w) for an image (1, 3, H, W) in [-1, 1]."""
+    values = model.scaling_layer(image)
+    for index in range(model.L):
+        values = getattr(model.net, f"slice{index + 1}")(values)
+        yield values
+
+
+def _strips(height: int, samples: int) -> Iterator[slice]:
+    """Yield slices of rows that together are small enough for the processor's cache."""
+    rows = max(1, _STRIP_SAMPLES * height // samples)
+    for top in range(0, height, rows):
+        yield slice(top, top + rows)
+
+
+def _unit(values: torch.Tensor) -> torch.Tensor:
+    """Return activations scaled to unit length along C."""
+    import torch
+
+    length: torch.Tensor = torch.linalg.vector_norm(values, dim=1, keepdim=True)
+    return values / length.add_(1e-10)
+
+
+def distance(model: Any, reference: Iterable[torch.Tensor], image: torch.Tensor) -> float:  # noqa: ANN401
+    """Return LPIPS between a reference's features and an image (1, 3, H, W) in [-1, 1]."""
+    total = 0.0
+    for head, wanted, found in zip(model.lins, reference, _features(model, image), strict=True):
+        height, width = found.shape[2:]
+        layer = 0.0
+        for rows in _strips(height, found.numel()):
+            difference = _unit(found[:, :, rows]).sub_(_unit(wanted[:, :, rows]))
+            layer += head(difference.square_()).sum().item()
+        total += layer / (height * width)
+    return total
+
+
+def _prepare(
+    net: str, path: Path, reference: Image
+) -> tuple[tuple[int, ...], list[torch.Tensor] | Image]:
+    """Return the shape and the features, or of a very large image the image itself."""
+    import torch
+
+    height, width = reference.shape[:2]
+    if min(height, width) < _NETS[net].min_side:
+        raise Undefined(
+            f"LPIPS ({net}) is not defined under {_NETS[net].min_side} pixels a side, "
+            f"found {width}x{height}"
+        )
+    if height * width > _KEEP_PIXELS:
+        return reference.shape, reference
+    with torch.inference_mode():
+        return reference.shape, list(_features(_model(net, path), _tensor(reference)))
+
+
+def _score(
+    net: str,
+    path: Path,
+    state: tuple[tuple[int, ...], list[torch.Tensor] | Image],
+    decoded: Image,
+) -> float:
+    import torch
+
+    shape, kept = state
+    require_same_shape(shape, decoded)
+    model = _model(net, path)
+    with torch.inference_mode():
+        wanted = kept if isinstance(kept, list) else _features(model, _tensor(kept))
+        return distance(model, wanted, _tensor(decoded))
+
+
+def create(name: str) -> Metric:
+    """Return ``lpips_alex`` or ``lpips_squeeze``; torch is imported on first use.
+
+    Raises
+    ------
+    MetricError
+        If the backbone is not at hand.
+    """
+    net = name.removeprefix(_PREFIX)
+    path = backbone_path(net)
+    if path is None:
+        raise _missing(net)
+    return _create(name, net, path)
+
+
+@functools.cache
+def _create(name: str, net: str, path: Path) -> Metric:
+    """Return the same object for the same file, so that equal metrics compare equal."""
+    return Metric(
+        name=name,
+        column=name,
+        title=f"LPIPS ({net})",
+        higher_is_better=False,
+        version=f"lpips {metadata.version('lpips')}, heads 0.1",
+        definition=(
+            f"LPIPS 0.1 of the package lpips, {net} backbone with torchvision's weights, RGB "
+            "scaled to [-1, 1]; values of different nets are not comparable."
+        ),
+        prepare=functools.partial(_prepare, net, path),
+        score=functools.partial(_score, net, path),
+    )
