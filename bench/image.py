@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
-import os
-import tempfile
+import re
+import secrets
+import stat
+import struct
 import warnings
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +25,15 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 
-MAX_PIXELS = 1 << 28
-"""A larger image is refused before its pixels are allocated (268 megapixels, 805 MB)."""
+MAX_PIXELS = 178_956_970
+"""A larger image is refused before its pixels are allocated: Pillow's own limit, 537 MB as RGB."""
+
+FORMATS = ("PNG", "PPM", "BMP", "TIFF", "JPEG", "WEBP", "GIF")
+"""What ``load`` reads, by Pillow's names. PPM covers PGM and PBM."""
 
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
+_LOSSLESS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
 def check(image: Image) -> Image:
@@ -49,8 +60,10 @@ def load(path: Path | str) -> Image:
     """Return the pixels of an 8-bit RGB, gray or palette file as uint8 RGB (H, W, 3).
 
     Gray and palette files, and an alpha channel that is opaque throughout, carry the same
-    picture as RGB and are converted. Deeper, transparent and CMYK files do not, and are refused.
-    Colour profiles and orientation tags are ignored: the suite measures stored sample values.
+    picture as RGB and are converted. Deeper, transparent, animated and CMYK files do not, and are
+    refused. ICC profile, gamma (PNG ``gAMA``) and EXIF orientation are ignored: the suite measures
+    sample values as they are stored, row by row, which is what published numbers do. A photo
+    that a viewer turns upright by its EXIF tag is therefore measured as the sensor saw it.
 
     Raises
     ------
@@ -61,28 +74,67 @@ def load(path: Path | str) -> Image:
     from PIL import UnidentifiedImageError
 
     path = Path(path)
+    _check_file(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
+        # Odd metadata does not concern us, and the size is checked below.
+        warnings.simplefilter("ignore")
         try:
-            with PILImage.open(path) as opened:
+            with path.open("rb") as file, PILImage.open(file, formats=FORMATS) as opened:
                 return _to_rgb(opened, path)
-        except FileNotFoundError:
-            raise ImageError(f"{path}: no such file", "Check the path.") from None
-        except IsADirectoryError:
-            raise ImageError(
-                f"{path} is a folder, wanted an image",
-                f"To measure a folder: bench all --dataset folder:{path}",
-            ) from None
         except UnidentifiedImageError:
             raise ImageError(
-                f"{path} is not an image that Pillow can read", "Convert it to PNG."
+                f"{path} is not an image that the suite reads ({', '.join(FORMATS)})",
+                "Convert it to PNG.",
             ) from None
         except PILImage.DecompressionBombError:
-            raise _too_large(path, "more pixels than Pillow opens") from None
-        except (OSError, SyntaxError, ValueError) as error:
+            raise _too_large(path, "more") from None
+        except MemoryError:
+            raise ImageError(f"{path} does not fit into memory", "Crop it.") from None
+        except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno:
+                raise _cannot_read(path, error) from error
             raise ImageError(
                 f"{path} is damaged or truncated ({error})", "Fetch or convert it again."
             ) from error
+
+
+# What Pillow's readers let through on damaged files. Flipping and cutting bytes of 16 files
+# showed the first four; the others are what their code can raise.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+
+def _check_file(path: Path) -> None:
+    """Raise ImageError unless ``path`` is a regular file; reading a pipe could hang."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file", "Check the path.") from None
+    except (OSError, ValueError) as error:
+        raise _cannot_read(path, error) from error
+    if stat.S_ISDIR(mode):
+        raise ImageError(
+            f"{path} is a folder, wanted an image",
+            f"To measure a folder: bench all --dataset folder:{path}",
+        )
+    if not stat.S_ISREG(mode):
+        raise ImageError(f"{path} is not a regular file", "Save the image to a file first.")
+
+
+def _cannot_read(path: Path, error: Exception) -> ImageError:
+    told = getattr(error, "strerror", None) or error
+    return ImageError(f"cannot read {path}: {told}", "Check the path and its permissions.")
 
 
 def _too_large(path: Path, found: str) -> ImageError:
@@ -97,17 +149,21 @@ def _to_rgb(opened: PILImage.Image, path: Path) -> Image:
     if width * height > MAX_PIXELS:
         raise _too_large(path, f"{width}x{height}")
     mode = opened.mode
-    if mode in _DEEP_MODES or _is_deep_png(opened):
+    if mode in _DEEP_MODES or _bits(opened) > 8:
         raise ImageError(
-            f"{path} has more than 8 bits a sample (mode {mode}); the suite measures 8-bit RGB",
+            f"{path} has more than 8 bits a sample; the suite measures 8-bit RGB",
             "Convert it to 8 bits first, so that the rounding is yours.",
         )
+    frames = getattr(opened, "n_frames", 1)
+    # The further pictures of an MPO, a camera's JPEG, are previews and depth maps.
+    if frames > 1 and opened.format != "MPO":
+        raise ImageError(f"{path} has {frames} pictures, wanted one", "Save one of them as PNG.")
     if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         raise ImageError(
             f"{path} is {mode}, wanted RGB or gray",
             "Convert it to RGB with its own colour profile.",
         )
-    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in opened.info:
+    if mode in _ALPHA_MODES or "transparency" in opened.info:
         rgba = np.asarray(opened.convert("RGBA"))
         if (rgba[..., 3] != 255).any():
             raise ImageError(
@@ -115,15 +171,20 @@ def _to_rgb(opened: PILImage.Image, path: Path) -> Image:
                 "Flatten it on a background first.",
             )
         return np.ascontiguousarray(rgba[..., :3])
-    return check(np.array(opened.convert("RGB")))
+    # convert() copies even what is RGB already.
+    return check(np.array(opened if mode == "RGB" else opened.convert("RGB")))
 
 
-def _is_deep_png(opened: PILImage.Image) -> bool:
-    """Return whether this is a 16-bit RGB PNG, which Pillow would silently cut to 8 bits."""
-    tile = getattr(opened, "tile", None)
-    raw_mode = tile[0][3] if opened.format == "PNG" and tile else ""
-    text = raw_mode if isinstance(raw_mode, str) else str(raw_mode[0]) if raw_mode else ""
-    return ";16" in text
+def _bits(opened: PILImage.Image) -> int:
+    """Return the bits a sample of the file, which Pillow silently cuts to 8 where it is RGB."""
+    if opened.format == "TIFF":
+        tags: Mapping[int, Any] = getattr(opened, "tag_v2", {})
+        return int(np.max(tags.get(258, 1)))  # BitsPerSample
+    words = [str(getattr(tile, "args", tile[-1])) for tile in getattr(opened, "tile", ())]
+    if opened.format == "PPM":  # ("RGB", largest sample)
+        numbers = [int(n) for word in words for n in re.findall(r"\b\d+\b", word)]
+        return max(numbers, default=255).bit_length()
+    return 16 if opened.format == "PNG" and any(";16" in word for word in words) else 8
 
 
 def save(image: Image, path: Path | str) -> None:
@@ -141,19 +202,21 @@ def save(image: Image, path: Path | str) -> None:
     from PIL import Image as PILImage
 
     path = Path(path)
-    formats = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
-    if path.suffix.lower() not in formats:
+    if path.suffix.lower() not in _LOSSLESS:
         raise OutputError(
-            f"{path}: wanted a lossless suffix ({', '.join(formats)}), found {path.suffix!r}",
+            f"{path}: wanted a lossless suffix ({', '.join(_LOSSLESS)}), found {path.suffix!r}",
             "Name the output .png.",
         )
     buffer = BytesIO()
-    PILImage.fromarray(check(image)).save(buffer, formats[path.suffix.lower()])
+    PILImage.fromarray(check(image)).save(buffer, _LOSSLESS[path.suffix.lower()])
     write_atomically(path, buffer.getvalue())
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` by way of a temporary file beside it; nothing is half-written.
+
+    A kill at any moment leaves the old file or the new one, never a part; a link is followed.
+    A device or pipe, which must not be replaced by a file, is written to directly.
 
     Raises
     ------
@@ -161,30 +224,33 @@ def write_atomically(path: Path, data: bytes) -> None:
         If the folder is missing or read-only, or the disk is full.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
+        target = path.resolve()
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(data)
+            return
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            # Mode "x" makes the file with the permissions that the user's umask leaves.
+            with part.open("xb") as file:
+                file.write(data)
+            part.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise _cannot_write(path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def _cannot_write(path: Path, error: Exception) -> OutputError:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOSPC:
+        next_step = "The disk is full: make room, or choose another folder."
+    elif number in (errno.ENOENT, errno.ENOTDIR):
+        next_step = f"Make the folder {path.parent} first."
+    else:
+        next_step = "Choose another folder."
     return OutputError(
-        f"cannot write {path}: {error.strerror or error}; nothing was written there",
-        "Choose another folder, or make room.",
+        f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
+        "nothing was written there",
+        next_step,
     )

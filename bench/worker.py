@@ -24,7 +24,7 @@ from bench.errors import BenchError, DecodeError
 from bench.image import Image
 from bench.store import Encoding
 
-_KEPT_IMAGES = 2
+_KEPT_IMAGES = 1  # tasks come image by image
 
 
 @dataclass(frozen=True, slots=True)

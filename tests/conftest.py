@@ -21,8 +21,12 @@ SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _environment() -> None:
-    """Let tests find the team's data where BENCH_DATA and BENCH_WEIGHTS do not say."""
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let tests find the team's data where BENCH_DATA and BENCH_WEIGHTS do not say.
+
+    What the suite caches about files stays with the tests.
+    """
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     for name, folder in (("BENCH_DATA", "datasets"), ("BENCH_WEIGHTS", "weights")):
         if name not in os.environ and (SHARED / folder).is_dir():
             os.environ[name] = str(SHARED / folder)

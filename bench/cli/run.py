@@ -134,15 +134,21 @@ def _open_datasets(
     """Open what was asked for, or what is at hand, and say what is incomplete."""
     from bench import dataset as datasets
 
-    if names:
-        opened = [
-            datasets.open_dataset(name, data_dir, download=download, images=images)
-            for name in dict.fromkeys(names)
-        ]
-    else:
-        opened, messages = datasets.choose_default(data_dir, download=download, images=images)
-        for message in messages:
-            console.print(f"[bold yellow]{message}[/]")
+    with console.status("datasets") as status:
+        if names:
+            messages: list[str] = []
+            opened = [
+                datasets.open_dataset(
+                    name, data_dir, download=download, images=images, progress=status.update
+                )
+                for name in dict.fromkeys(names)
+            ]
+        else:
+            opened, messages = datasets.choose_default(
+                data_dir, download=download, images=images, progress=status.update
+            )
+    for message in messages:
+        console.print(f"[bold yellow]{message}[/]")
     for dataset in opened:
         if dataset.note:
             console.print(f"[yellow]{dataset.name}: {dataset.note}[/]")

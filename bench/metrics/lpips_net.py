@@ -35,7 +35,7 @@ _TIMEOUT_S = 10
 
 # Above this many pixels the reference's features are recomputed for each decoded image rather than
 # kept: SqueezeNet's take 140 bytes per pixel.
-_KEEP_PIXELS = 1 << 22
+_KEEP_PIXELS = 1 << 20
 _STRIP_SAMPLES = 1 << 18
 
 

@@ -112,13 +112,18 @@ def site() -> Iterator[Site]:
     thread.join()
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user with an empty cache, no $BENCH_DATA and no proxy; returns the cache's datasets/."""
+@pytest.fixture(autouse=True)
+def _clean_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a user with an empty cache, no $BENCH_DATA and no proxy."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("BENCH_DATA", raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Hide the real manifests behind an empty folder; return the user cache's datasets/."""
     (tmp_path / "manifests").mkdir()
     monkeypatch.setattr(manifest, "FOLDER", tmp_path / "manifests")
     return manifest.cache_dir() / "datasets"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench import download
+from bench import download, registry
 from bench.errors import DatasetError, OutputError, UsageError
 from bench.fetch import Incomplete, fetch, fetch_any
 
@@ -165,13 +165,20 @@ def test_fetch_does_not_wait_for_a_silent_host(
     site.url = "http://192.0.2.1"
     site.publish(files=site.pictures)
     monkeypatch.setattr(download, "CONNECT_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("requests.head", lambda *_, **__: time.sleep(3))
+    asked: list[str] = []
+
+    def hang(url: str, **_: object) -> None:
+        asked.append(url)
+        time.sleep(3)
+
+    monkeypatch.setattr("requests.head", hang)
     start = time.monotonic()
 
     with pytest.raises(Incomplete, match=r"192.0.2.1 cannot be reached \(no answer within 0.2 s\)"):
         fetch("three")
 
     assert time.monotonic() - start < 2
+    assert ["http://192.0.2.1/a.png"] == asked
 
 
 def test_fetch_reports_unknown_hashes(site: Site, home: Path) -> None:
@@ -228,18 +235,52 @@ def test_fetch_any_knows_the_sample() -> None:
     assert [] == report.recoded
 
 
+def test_fetch_any_asks_a_codec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A codec whose class has ``fetch`` is fetched by its own means."""
+    weights = tmp_path / "weights"
+
+    class Learned:
+        @classmethod
+        def fetch(cls, tell: Any) -> list[Path]:
+            tell("learned: downloading")
+            return [weights]
+
+    found = registry.Found("learned", "here", Learned)
+    monkeypatch.setattr(registry, "discover", lambda: {"learned": found})
+    told: list[str] = []
+
+    assert f"learned: {weights}" == fetch_any("learned", progress=told.append)
+    assert ["learned: downloading"] == told
+
+
+def test_fetch_any_fetches_lpips_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name lpips-alex gets AlexNet's weights, with its progress in words."""
+    told: list[str] = []
+
+    def fetch_alex(progress: Any) -> Path:
+        progress(1_000_000, 4_000_000)
+        return Path("alexnet.pth")
+
+    monkeypatch.setattr("bench.metrics.lpips_net.fetch_alex", fetch_alex)
+
+    assert "lpips-alex: alexnet.pth" == fetch_any("lpips-alex", progress=told.append)
+    assert ["lpips-alex: 1.0 of 4.0 MB"] == told
+
+
+def test_fetch_any_suggests_a_name() -> None:
+    """What nothing is called gets the near name of all that can be fetched."""
+    with pytest.raises(UsageError, match=r"called 'lpips'\. Did you mean lpips-alex\?.*kodak"):
+        fetch_any("lpips")
+
+
 def test_fetch_suggests_a_name() -> None:
     """A mistyped dataset is a usage error that names the near one."""
     with pytest.raises(UsageError, match=r"unknown dataset 'kodac'. Did you mean kodak?"):
         fetch("kodac")
 
 
-def test_fetch_finds_kodak(
-    kodak_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_finds_kodak(kodak_dir: Path) -> None:
     """The 24 Kodak images at hand are right, byte for byte, and nothing is downloaded."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-
     report = fetch("kodak", kodak_dir.parent)
 
     assert 24 == len(report.present)

@@ -1,0 +1,359 @@
+"""From a name to verified local images.
+
+``open_dataset("kodak")`` looks in ``--data-dir``, ``$BENCH_DATA`` and the user cache, then on the
+web; ``open_dataset("folder:PATH")`` takes any folder. Where a manifest knows a hash, it is checked
+when the dataset is opened; hashes are remembered, so that this costs nothing the second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import manifest as manifests
+from bench.errors import DatasetError, ImageError, OutputError, UsageError
+from bench.fetch import Incomplete, fetch
+from bench.item import Item, load_item, pixel_hash, pixel_identity, verify
+from bench.manifest import Manifest
+from bench.registry import suggest
+
+__all__ = [
+    "Dataset",
+    "Item",
+    "NotAtHand",
+    "at_hand",
+    "choose_default",
+    "load_item",
+    "open_dataset",
+    "overview",
+    "pixel_hash",
+    "pixel_identity",
+]
+
+FOLDER_PREFIX = "folder:"
+
+
+class NotAtHand(DatasetError):  # noqa: N818 - a verdict, not a fault
+    """No image of a dataset is here, and none could be downloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The images of a dataset that are at hand.
+
+    Attributes
+    ----------
+    name
+        As typed.
+    title, licence, source, revision, description
+        For people.
+    items
+        The images, by name.
+    missing
+        Names of wanted images that are not at hand; empty where the manifest names none.
+    expected
+        How many images the whole dataset has.
+    note
+        What must stand beside its numbers; usually empty.
+    """
+
+    name: str
+    title: str
+    licence: str
+    source: str
+    revision: str
+    description: str
+    items: tuple[Item, ...]
+    missing: tuple[str, ...]
+    expected: int
+    note: str = ""
+
+    @property
+    def display_name(self) -> str:
+        """The name for tables, which says so where images are left out."""
+        if len(self.items) == self.expected:
+            return self.name
+        return f"{self.name} ({len(self.items)} of {self.expected})"
+
+    def provenance(self) -> dict[str, str | int]:
+        """Return what a run record says of it; ``pixels_sha256`` identifies the very images.
+
+        It is the sha256 of the lines ``name width height rgb_sha256``; an unreadable image has
+        the line ``name unreadable``.
+        """
+        lines = []
+        for item in self.items:
+            try:
+                rgb_sha256, width, height = pixel_identity(item)
+            except (ImageError, DatasetError):
+                lines.append(f"{item.name} unreadable\n")
+            else:
+                lines.append(f"{item.name} {width} {height} {rgb_sha256}\n")
+        return {
+            "title": self.title,
+            "licence": self.licence,
+            "source": self.source,
+            "revision": self.revision,
+            "description": self.description,
+            "images": len(self.items),
+            "expected": self.expected,
+            "note": self.note,
+            "pixels_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        }
+
+
+def open_dataset(
+    name: str,
+    data_dir: Path | None = None,
+    *,
+    download: bool = True,
+    images: Sequence[str] = (),
+    progress: Callable[[str], object] | None = None,
+) -> Dataset:
+    """Return a dataset, downloaded and verified as far as need be.
+
+    Images that are missing are downloaded. Where that fails, the ones at hand are the dataset,
+    and its ``note`` and ``display_name`` say so.
+
+    Parameters
+    ----------
+    name
+        A manifest's name, or ``folder:PATH``.
+    data_dir
+        Searched before ``$BENCH_DATA`` and the user cache; downloads go there.
+    download
+        Whether to look on the web.
+    images
+        Names of images; all if empty. Only these are downloaded.
+    progress
+        Called with a few words while downloading.
+
+    Raises
+    ------
+    UsageError
+        If there is no such dataset or image; the message suggests the near one.
+    NotAtHand
+        If no image is here and none could be downloaded.
+    DatasetError
+        If a file is another one than the manifest says, or a folder has no images.
+    OutputError
+        If a download cannot be written.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        return _choose(_open_folder(name), images)
+    manifest = manifests.read(name)
+    dataset = at_hand(name, data_dir, images=images)
+    failure = ""
+    if download and manifest.remote and not _complete(dataset, manifest, images):
+        try:
+            fetch(name, data_dir, images=images, progress=progress)
+        except Incomplete as error:
+            failure = error.reasons
+        except OutputError as error:
+            failure = error.what
+        dataset = at_hand(name, data_dir, images=images)
+    if not dataset.items:
+        raise _not_at_hand(manifest, data_dir, failure)
+    dataset = dataset if manifest.files else _choose(dataset, images)
+    return _with_note(dataset, failure)
+
+
+def _complete(dataset: Dataset, manifest: Manifest, images: Sequence[str]) -> bool:
+    if manifest.files:
+        return not dataset.missing
+    if images:  # of an archive's content, nobody knows the names before it is here
+        known = {item.name for item in dataset.items} | {item.file.stem for item in dataset.items}
+        return known >= set(images)
+    return len(dataset.items) >= manifest.images
+
+
+def _not_at_hand(manifest: Manifest, data_dir: Path | None, failure: str) -> NotAtHand:
+    searched = ", ".join(str(place) for place in manifests.places(data_dir))
+    if manifest.package:
+        return NotAtHand(
+            f"dataset {manifest.name} is not in the installed {manifest.package}",
+            "Install scikit-image again.",
+        )
+    tried = f"; downloading failed: {failure}" if failure else ""
+    return NotAtHand(
+        f"dataset {manifest.name} is not at hand: looked for a folder {manifest.folders[0]} in "
+        f"{searched}{tried}",
+        f"Run `bench fetch {manifest.name}` with a network, or put the files of "
+        f"{manifest.source} into {manifests.download_dir(data_dir) / manifest.folders[0]}.",
+    )
+
+
+def at_hand(name: str, data_dir: Path | None = None, *, images: Sequence[str] = ()) -> Dataset:
+    """Return what lies on this machine of a dataset, perhaps nothing; nothing is verified.
+
+    Raises
+    ------
+    UsageError
+        If there is no such dataset or image.
+    """
+    manifest = manifests.read(name)
+    found = manifests.locate(manifest, data_dir)
+    if manifest.files:
+        wanted = manifest.select(images)
+        items = tuple(
+            Item(file.stem, found[file.name], file) for file in wanted if file.name in found
+        )
+        missing = tuple(file.stem for file in wanted if file.name not in found)
+    else:
+        items = tuple(
+            Item(Path(name).stem, path, manifests.File(name)) for name, path in found.items()
+        )
+        missing = ()
+    return Dataset(
+        name=manifest.name,
+        title=manifest.title,
+        licence=manifest.licence,
+        source=manifest.source,
+        revision=manifest.revision,
+        description=manifest.description,
+        items=tuple(sorted(items, key=lambda item: item.name)),
+        missing=missing,
+        expected=manifest.images,
+    )
+
+
+def _open_folder(name: str) -> Dataset:
+    folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder", "Write folder:PATH of a folder of images.")
+    items = tuple(
+        Item(relative, path, manifests.File(relative))
+        for path in manifests.list_images(folder)
+        for relative in [path.relative_to(folder).as_posix()]
+    )
+    if not items:
+        raise DatasetError(
+            f"{folder} has no image files (looked for {' '.join(manifests.SUFFIXES)} in it and "
+            "below it, hidden ones left out)",
+            "Give a folder that has some.",
+        )
+    return Dataset(
+        name=name.rstrip("/"),
+        title=folder.resolve().name,
+        licence="unknown",
+        source="a local folder",
+        revision="as found",
+        description=f"{len(items)} images of a local folder.",
+        items=items,
+        missing=(),
+        expected=len(items),
+    )
+
+
+def _choose(dataset: Dataset, images: Sequence[str]) -> Dataset:
+    """Return the dataset with the named images alone, by name or by name without suffix."""
+    if not images:
+        return dataset
+    chosen: list[Item] = []
+    for typed in images:
+        hits = [item for item in dataset.items if typed == item.name]
+        hits = hits or [i for i in dataset.items if typed in (i.file.stem, Path(i.file.name).name)]
+        if len(hits) != 1:
+            told = "has no image" if not hits else f"has {len(hits)} images"
+            raise UsageError(
+                f"dataset {dataset.name} {told} {typed!r}",
+                suggest(typed, [item.name for item in hits or dataset.items]),
+            )
+        chosen += hits
+    items = tuple(sorted(dict.fromkeys(chosen), key=lambda item: item.name))
+    return replace(dataset, items=items)
+
+
+def _with_note(dataset: Dataset, failure: str) -> Dataset:
+    """Verify what can be verified, and put in words what a reader of the numbers must know."""
+    words = []
+    if len(dataset.items) != dataset.expected:
+        words.append(
+            f"{len(dataset.items)} of {dataset.expected} images; never call their average "
+            f"{dataset.title}"
+        )
+    if failure:
+        words.append(f"downloading the others failed: {failure}")
+    recoded, unknown = [], 0
+    for item in dataset.items:
+        known = verify(item.file, item.path)
+        if known is None:
+            unknown += 1
+        elif known.sha256 != item.file.sha256:
+            recoded.append(item.name)
+    if recoded:
+        words.append(f"other files than upstream's, the same pixels: {', '.join(recoded)}")
+    if unknown:
+        words.append(
+            f"{unknown} images have no published hash and were not checked: "
+            f"`bench fetch {dataset.name}` says what they are"
+        )
+    return replace(dataset, note=". ".join(words))
+
+
+def choose_default(
+    data_dir: Path | None = None,
+    *,
+    download: bool = True,
+    images: Sequence[str] = (),
+    progress: Callable[[str], object] | None = None,
+) -> tuple[list[Dataset], list[str]]:
+    """Return what a bare ``bench all`` measures, and what must be said about the choice, loudly.
+
+    Datasets of ``default = "download"`` (Kodak) if they are at hand or can be downloaded, those of
+    ``at hand`` (CLIC) as far as they lie here, and the embedded ``fallback`` where that is nothing.
+
+    Raises
+    ------
+    DatasetError
+        If a file at hand is another one than its manifest says.
+    UsageError
+        If none of the chosen datasets has the ``images``.
+    """
+    chosen: list[Dataset] = []
+    messages: list[str] = []
+    unknown: UsageError | None = None
+    for name in manifests.names():
+        default = manifests.read(name).default
+        if default == "fallback" and chosen:
+            continue
+        fetching = download and default == "download"
+        try:
+            if default == "at hand" and not at_hand(name, data_dir, images=images).items:
+                continue
+            dataset = open_dataset(
+                name, data_dir, download=fetching, images=images, progress=progress
+            )
+        except NotAtHand as error:
+            messages.append(str(error))
+            continue
+        except UsageError as error:  # --image of another dataset
+            unknown = unknown or error
+            continue
+        if default == "fallback":
+            messages.append(
+                f"NEITHER KODAK NOR CLIC IS AT HAND: measuring {len(dataset.items)} photographs "
+                f"of `{name}` instead. No published number can be compared with these."
+            )
+        chosen.append(dataset)
+    if not chosen:
+        raise unknown or NotAtHand("no dataset is at hand", "Run `bench fetch kodak`.")
+    return chosen, messages
+
+
+def overview(data_dir: Path | None = None) -> list[dict[str, str]]:
+    """Return name, what is at hand, title and licence of every dataset, for ``bench list``."""
+    rows = []
+    for name in manifests.names():
+        found = at_hand(name, data_dir)
+        rows.append(
+            {
+                "name": name,
+                "at hand": f"{len(found.items)} of {found.expected}",
+                "title": found.title,
+                "licence": found.licence,
+            }
+        )
+    return rows

@@ -1,0 +1,170 @@
+"""Which pixels a file holds: hashes, computed once per file and remembered in the user cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from bench import image
+from bench.errors import DatasetError, ImageError
+from bench.manifest import cache_dir
+
+_LIMIT_BYTES = 8 << 20
+"""A larger cache file is begun anew; an entry takes about 300 bytes."""
+
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a file is: the hash of its bytes, the hash of its RGB bytes, its size in pixels."""
+
+    sha256: str
+    rgb_sha256: str
+    width: int
+    height: int
+
+
+Key = tuple[str, int, int, int]
+
+
+class HashCache:
+    """Identities by path, size and times, kept as lines of JSON that are only ever appended.
+
+    A cache that is unreadable, damaged or read-only costs time and nothing else. Several
+    processes may append at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[Key, Identity] = {}
+        with contextlib.suppress(OSError):
+            if path.stat().st_size > _LIMIT_BYTES:
+                path.unlink()
+            for line in path.read_bytes().splitlines():
+                entry = _parse(line)
+                if entry:
+                    self._known[entry[0]] = entry[1]
+
+    def get(self, key: Key) -> Identity | None:
+        """Return what is known of the file as it is now."""
+        return self._known.get(key)
+
+    def put(self, key: Key, identity: Identity) -> None:
+        """Remember ``identity``, on disk too where that is possible."""
+        self._known[key] = identity
+        line = json.dumps({"key": key, **asdict(identity)}) + "\n"
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab", buffering=0) as file:
+                # A line cut off by a kill must not swallow this one.
+                file.write(b"\n" + line.encode())
+
+
+def _parse(line: bytes) -> tuple[Key, Identity] | None:
+    """Return one line of the cache file, or None where it is damaged."""
+    try:
+        data = json.loads(line)
+        path, size, mtime, ctime = data["key"]
+        known = Identity(data["sha256"], data["rgb_sha256"], data["width"], data["height"])
+        if not (_HASH.fullmatch(known.sha256) and _HASH.fullmatch(known.rgb_sha256)):
+            return None
+        if not (isinstance(known.width, int) and isinstance(known.height, int)):
+            return None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return (path, size, mtime, ctime), known
+
+
+@cache
+def _cache(path: Path) -> HashCache:
+    return HashCache(path)
+
+
+def identify(path: Path, expected: Identity | None = None, *, remember: bool = True) -> Identity:
+    """Return what the file at ``path`` is, from the cache where it has not changed since.
+
+    Parameters
+    ----------
+    path
+        An image file.
+    expected
+        What it should be: a file with that very hash is not decoded.
+    remember
+        Whether to use the cache; not for a file under a temporary name.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or is no image that the suite measures.
+    """
+    try:
+        if not remember:
+            return _compute(path, expected)
+        path = path.resolve()
+        key = _key(path)
+        hashes = _cache(cache_dir() / "hashes.jsonl")
+        known = hashes.get(key)
+        if known is None:
+            known = _compute(path, expected)
+            if key == _key(path):  # else it changed under our hands
+                hashes.put(key, known)
+    except OSError as error:
+        raise ImageError(
+            f"cannot read {path}: {error.strerror or error}", "Check the path and its permissions."
+        ) from error
+    return known
+
+
+def _key(path: Path) -> Key:
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _compute(path: Path, expected: Identity | None) -> Identity:
+    sha256 = file_hash(path)
+    if expected is not None and sha256 == expected.sha256:
+        return expected
+    pixels = image.load(path)
+    height, width = pixels.shape[:2]
+    return Identity(sha256, image.pixels_sha256(pixels), width, height)
+
+
+def match(path: Path, expected: Identity, *, remember: bool = True) -> Identity:
+    """Return what the file at ``path`` is, if its bytes or at least its pixels are as expected.
+
+    Raises
+    ------
+    DatasetError
+        If neither is; it says what was wanted and what was found, and leaves the file alone.
+    """
+    wanted = f"wanted sha256 {expected.sha256}"
+    try:
+        found = identify(path, expected, remember=remember)
+    except ImageError as error:
+        told = f"found {file_hash(path)}, which does not decode" if path.is_file() else "found none"
+        raise DatasetError(f"{wanted}, {told}") from error
+    same = (found.rgb_sha256, found.width, found.height) == (
+        expected.rgb_sha256,
+        expected.width,
+        expected.height,
+    )
+    if not same and found.sha256 != expected.sha256:
+        raise DatasetError(
+            f"{wanted} or the {expected.width}x{expected.height} pixels {expected.rgb_sha256}, "
+            f"found {found.sha256} and the {found.width}x{found.height} pixels {found.rgb_sha256}"
+        )
+    return found
+
+
+def file_hash(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        ).hexdigest()
