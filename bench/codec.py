@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import abc
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -48,7 +49,7 @@ class Setting(Mapping[str, Scalar]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, **values: Scalar) -> None:
+    def __init__(self, /, **values: Scalar) -> None:
         self._values = {key: _canonical(values[key]) for key in sorted(values)}
 
     @classmethod
@@ -61,7 +62,7 @@ class Setting(Mapping[str, Scalar]):
         """The canonical text: keys sorted, no spaces."""
         return json.dumps(self._values, sort_keys=True, separators=(",", ":"))
 
-    def replace(self, **values: Scalar) -> Setting:
+    def replace(self, /, **values: Scalar) -> Setting:
         """Return a copy with some values replaced or added."""
         return Setting(**{**self._values, **values})
 
@@ -130,7 +131,7 @@ class Parameter:
             raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
         if self.choices and converted not in self.choices:
             raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
-        if kind in (int, float) and not self._inside(float(converted)):
+        if isinstance(converted, int | float) and not self._inside(converted):
             raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
         return converted
 
@@ -146,9 +147,8 @@ class Parameter:
             return "one of " + ", ".join(str(c) for c in self.choices)
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         words = kind[type(self.default)]
-        if self.low is not None and self.high is not None:
-            words += f" from {self.low:g} to {self.high:g}"
-        return words
+        words += f" from {self.low:g}" if self.low is not None else ""
+        return words + (f" to {self.high:g}" if self.high is not None else "")
 
 
 def _convert(value: Scalar, kind: type) -> Scalar | None:
@@ -160,13 +160,20 @@ def _convert(value: Scalar, kind: type) -> Scalar | None:
         return None
     if kind is str:
         return str(value)
+    if kind is int and isinstance(value, int):
+        return value
+    return _number(value, kind)
+
+
+def _number(value: Scalar, kind: type) -> Scalar | None:
+    """Return a finite number of ``kind``, or None."""
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    if kind is int:
-        return int(number) if number.is_integer() else None
-    return number if number == number and abs(number) != float("inf") else None  # noqa: PLR0124
+    if not math.isfinite(number) or (kind is int and not number.is_integer()):
+        return None
+    return int(number) if kind is int else number
 
 
 class Codec(abc.ABC):

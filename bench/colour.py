@@ -1,10 +1,12 @@
 """RGB to YCbCr and back as classical codecs do it, for measuring what the conversion alone costs.
 
-Round, never truncate. Matrices: ITU-R BT.601-7 and BT.709-6.
+Matrices: ITU-R BT.601-7 and BT.709-6. Quantisation to integers, full and video range:
+ITU-T H.273 (8.3, equations for ``VideoFullRangeFlag``). Everything here rounds to nearest.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -26,6 +28,7 @@ def round_trip(
     chroma: str = "4:4:4",
     depth: int = 8,
     limited: bool = False,
+    chroma_gamma: float = 1.0,
 ) -> Image:
     """Return ``image`` after RGB -> YCbCr -> RGB with rounding to ``depth`` bits between.
 
@@ -36,35 +39,66 @@ def round_trip(
     matrix
         Luma weights.
     chroma
-        ``4:4:4`` or ``4:2:0`` (2x2 mean down, bilinear up, centred as in JPEG).
+        ``4:4:4``, or ``4:2:0``: 2x2 mean down, bilinear up (9:3:3:1), centred as in JPEG.
     depth
         Bits per YCbCr sample.
     limited
-        Video range (16..235, 16..240) instead of full range.
+        Video range (at 8 bits luma 16..235, chroma 16..240) instead of full range.
+    chroma_gamma
+        Exponent under which RGB is averaged for 4:2:0 chroma; libwebp takes 0.8.
+
+    Returns
+    -------
+    Image
+        uint8 RGB (H, W, 3).
     """
-    luma, blue, red = _to_ycbcr(image.astype(np.float64), matrix)
-    top = float((1 << depth) - 1)
-    luma_scale, chroma_scale, offset = (
-        (219 / 255 * (top + 1) / 256 * 255, 224 / 255 * (top + 1) / 256 * 255, 16 * (top + 1) / 256)
-        if limited
-        else (top, top, 0.0)
-    )
-    half = float(1 << (depth - 1))
-    y = np.clip(np.rint(luma / 255 * luma_scale + offset), 0, top)
-    planes = []
-    for plane in (blue, red):
-        small = _halve(plane) if chroma == "4:2:0" else plane
-        stored = np.clip(np.rint(small / 255 * chroma_scale + half), 0, top) - half
-        planes.append(_double(stored, y.shape) if chroma == "4:2:0" else stored)
+    scales = _scales(depth, limited=limited)
+    y, cb, cr = _quantise(image, matrix, chroma, scales, chroma_gamma)
+    if chroma == "4:2:0":
+        cb, cr = _double(cb, y.shape), _double(cr, y.shape)
     return _to_rgb(
-        (y - offset) / luma_scale * 255,
-        planes[0] / chroma_scale * 255,
-        planes[1] / chroma_scale * 255,
+        (y - scales.black) / scales.luma,
+        (cb - scales.middle) / scales.chroma,
+        (cr - scales.middle) / scales.chroma,
         matrix,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Scales:
+    """How samples in 0..255 become integers: factors, offsets, the largest integer."""
+
+    luma: float
+    chroma: float
+    black: int
+    middle: int
+    top: int
+
+
+def _scales(depth: int, *, limited: bool) -> _Scales:
+    top, middle, step = (1 << depth) - 1, 1 << (depth - 1), 1 << (depth - 8)
+    if limited:
+        return _Scales(219 / 255 * step, 224 / 255 * step, 16 * step, middle, top)
+    return _Scales(top / 255, top / 255, 0, middle, top)
+
+
+def _quantise(
+    image: Image, matrix: Matrix, chroma: str, scales: _Scales, chroma_gamma: float
+) -> tuple[Plane, Plane, Plane]:
+    """Return whole-numbered Y, Cb, Cr; the latter two of half the size for 4:2:0."""
+    rgb = image.astype(np.float64)
+    luma, blue, red = _to_ycbcr(rgb, matrix)
+    if chroma == "4:2:0":
+        small = 255 * _halve((rgb / 255) ** chroma_gamma) ** (1 / chroma_gamma)
+        _, blue, red = _to_ycbcr(small, matrix)
+    y = np.rint(luma * scales.luma + scales.black).clip(0, scales.top)
+    cb = np.rint(blue * scales.chroma + scales.middle).clip(0, scales.top)
+    cr = np.rint(red * scales.chroma + scales.middle).clip(0, scales.top)
+    return y, cb, cr
+
+
 def _to_ycbcr(rgb: NDArray[np.float64], matrix: Matrix) -> tuple[Plane, Plane, Plane]:
+    """Return Y in 0..255 and Cb, Cr in -127.5..127.5, unrounded."""
     kr, kb = _WEIGHTS[matrix]
     y = kr * rgb[..., 0] + (1 - kr - kb) * rgb[..., 1] + kb * rgb[..., 2]
     return y, (rgb[..., 2] - y) / (2 - 2 * kb), (rgb[..., 0] - y) / (2 - 2 * kr)
@@ -75,14 +109,15 @@ def _to_rgb(y: Plane, cb: Plane, cr: Plane, matrix: Matrix) -> Image:
     red = y + (2 - 2 * kr) * cr
     blue = y + (2 - 2 * kb) * cb
     green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    return np.clip(np.rint(np.stack([red, green, blue], -1)), 0, 255).astype(np.uint8)
+    rgb: Image = np.rint(np.stack([red, green, blue], -1)).clip(0, 255).astype(np.uint8)
+    return rgb
 
 
-def _halve(plane: Plane) -> Plane:
-    """Return means of 2x2 cells, the last row and column repeated where odd."""
-    height, width = plane.shape
-    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
-    cells = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2)
+def _halve(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means of 2x2 cells of (H, W, C), the last row and column repeated where odd."""
+    height, width, channels = samples.shape
+    even = np.pad(samples, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    cells = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, channels)
     return np.asarray(cells.mean(axis=(1, 3)), np.float64)
 
 

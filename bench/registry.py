@@ -46,23 +46,34 @@ def _stems() -> list[str]:
 
 def _classes(module: ModuleType) -> list[type[Codec]]:
     """Return the concrete codecs that ``module`` itself defines or re-exports from inside it."""
-    return [
+    found = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, Codec)
         and not inspect.isabstract(member)
-        and member.__module__.startswith(module.__name__)
+        and f"{member.__module__}.".startswith(f"{module.__name__}.")
         and "name" in vars(member)
     ]
+    return list(dict.fromkeys(found))  # a class may have two names in its module
+
+
+def _why(error: Exception) -> str:
+    """Return the reason on one line; what is not a missing library also says its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"
 
 
 def _from_folder(stem: str) -> Iterator[Found]:
     try:
         module = importlib.import_module(f"bench.codecs.{stem}")
-    except ImportError as error:
-        yield Found(stem, f"codecs/{stem}", None, f"{error}")
+    except Exception as error:  # noqa: BLE001 - a broken file costs its own codec only
+        yield Found(stem, f"codecs/{stem}", None, _why(error))
         return
-    for cls in _classes(module):
+    classes = _classes(module)
+    if not classes:
+        reason = f"codecs/{stem} defines no subclass of bench.codec.Codec with a name of its own"
+        yield Found(stem, f"codecs/{stem}", None, reason)
+    for cls in classes:
         yield Found(cls.name, f"codecs/{stem}", cls)
 
 
@@ -70,10 +81,11 @@ def _from_entry_point(point: EntryPoint) -> Found:
     source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
     try:
         cls = point.load()
-    except ImportError as error:
-        return Found(point.name, source, None, f"{error}")
-    if not (inspect.isclass(cls) and issubclass(cls, Codec)):
-        return Found(point.name, source, None, f"{point.value} is not a subclass of bench.Codec")
+    except Exception as error:  # noqa: BLE001 - another package's fault costs its codec only
+        return Found(point.name, source, None, _why(error))
+    if not (inspect.isclass(cls) and issubclass(cls, Codec) and hasattr(cls, "name")):
+        reason = f"{point.value} is no subclass of bench.codec.Codec with a name"
+        return Found(point.name, source, None, reason)
     return Found(cls.name, source, cls)
 
 
@@ -121,7 +133,10 @@ def create(name: str, device: str = "cpu") -> Codec:
     item = found[name]
     if item.cls is None:
         raise Unavailable(f"codec {name} is unavailable: {item.reason}")
-    codec = item.cls()
+    try:
+        codec = item.cls()
+    except ImportError as error:
+        raise Unavailable(f"codec {name} is unavailable: {error}") from error
     # A classical codec runs on the CPU whatever the learned ones use.
     codec.device = device if device in codec.devices else codec.devices[0]
     return codec

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -13,8 +13,12 @@ from bench.codec import Scalar
 from bench.errors import DecodeError, EncodeError
 from bench.image import MAX_PIXELS, Image
 
+DAMAGED = "The file is damaged, truncated or of another codec."
 
-def encode_pillow(image: Image, format_name: str, *, limit: int, **options: Scalar) -> bytes:
+
+def encode_pillow(
+    image: Image, format_name: str, *, limit: int, **options: Scalar | list[float] | dict[str, str]
+) -> bytes:
     """Return ``image`` as a file of ``format_name``.
 
     The Pillow image is made from the array alone, so no profile, EXIF block or comment of the
@@ -50,33 +54,85 @@ def encode_pillow(image: Image, format_name: str, *, limit: int, **options: Scal
     return buffer.getvalue()
 
 
-def decode_pillow(data: bytes, format_name: str) -> Image:
-    """Return the pixels of a file of ``format_name``, uint8 RGB (H, W, 3).
+def decode_pillow(data: bytes, format_name: str, size: tuple[int, int] | None = None) -> Image:
+    """Return the pixels of a still, opaque, 8-bit file of ``format_name``, uint8 RGB (H, W, 3).
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    format_name
+        Pillow's name of the format.
+    size
+        Width and height as the header says, read beforehand by adapters of libraries that
+        allocate the picture while they open the file.
 
     Raises
     ------
     DecodeError
-        If the data is of another format, damaged, truncated or absurdly large.
+        If the data is of another format, damaged, truncated or absurdly large, or holds what
+        RGB cannot: alpha, animation, CMYK, more than 8 bits.
     """
+    if size is not None:
+        check_size(format_name, *size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened = PILImage.open(BytesIO(data), formats=[format_name])
-            width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise DecodeError(f"{format_name} header claims {width}x{height} pixels")
-            return np.array(opened.convert("RGB"))
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        IndexError,
-        MemoryError,
-        struct.error,
-        PILImage.DecompressionBombError,
-    ) as error:
+            with PILImage.open(BytesIO(data), formats=[format_name]) as opened:
+                check_size(format_name, *opened.size)
+                _check_kind(opened)
+                return np.array(opened if opened.mode == "RGB" else opened.convert("RGB"))
+    except DecodeError:
+        raise
+    except Exception as error:  # whatever Pillow's parsers trip over in damaged bytes
+        raise DecodeError(f"not a readable {format_name} file ({error})", DAMAGED) from error
+
+
+def _check_kind(opened: PILImage.Image) -> None:
+    frames = getattr(opened, "n_frames", 1)
+    if opened.mode not in ("RGB", "L") or frames != 1:
         raise DecodeError(
-            f"not a readable {format_name} file ({error})", "The file is damaged or truncated."
-        ) from error
+            f"{opened.format} file does not fit 8-bit RGB: mode {opened.mode}, {frames} frames",
+            "Only still, opaque pictures of 8 bits are measured.",
+        )
+
+
+def check_size(format_name: str, width: int, height: int) -> None:
+    """Return if a decoder may allocate ``width`` by ``height`` pixels.
+
+    Raises
+    ------
+    DecodeError
+        If there are none, or more than the suite handles.
+    """
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DecodeError(
+            f"{format_name} header claims {width}x{height} pixels, wanted 1 to {MAX_PIXELS}",
+            DAMAGED,
+        )
+
+
+def boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield type, start, start of the content and end of each box of an ISO base media file.
+
+    AVIF, JPEG 2000 and JPEG XL share this structure (ISO/IEC 14496-12, 4.2): 32-bit length,
+    type, and a 64-bit length where the first is 1; 0 reaches to the end.
+
+    Raises
+    ------
+    DecodeError
+        If the boxes do not fill the file exactly.
+    """
+    while start < len(data):
+        length, content = int.from_bytes(data[start : start + 4]), start + 8
+        kind = data[start + 4 : content]
+        if length == 1:
+            length, content = int.from_bytes(data[content : content + 8]), start + 16
+        end = start + length if length else len(data)
+        if not content <= end <= len(data):
+            raise DecodeError(
+                f"box {kind!r} at byte {start} claims {length} bytes, found {len(data) - start}",
+                DAMAGED,
+            )
+        yield kind, start, content, end
+        start = end

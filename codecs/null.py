@@ -32,6 +32,10 @@ class Null(Codec):
         """Return 8 + 3 H W bytes."""
         return struct.pack(">II", *image.shape[:2]) + image.tobytes()
 
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return the two sizes and the pixels."""
+        return {"header": 8, "payload": len(data) - 8}
+
     def decode(self, data: bytes) -> Image:
         """Return the image if the length fits the header exactly."""
         height, width = struct.unpack(">II", data[:8]) if len(data) >= 8 else (0, 0)
@@ -40,4 +44,4 @@ class Null(Codec):
                 f"not a raw image: header says {width}x{height}, found {len(data)} bytes",
                 "The file is truncated or of another codec.",
             )
-        return np.frombuffer(data[8:], np.uint8).reshape(height, width, 3)
+        return np.frombuffer(data[8:], np.uint8).reshape(height, width, 3).copy()

@@ -20,16 +20,16 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _environment(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Let tests find the team's data where BENCH_DATA and BENCH_WEIGHTS do not say.
+# When this file is imported, because some tests sort out what is available while collected.
+for _name, _below in (("BENCH_DATA", "datasets"), ("BENCH_WEIGHTS", "weights")):
+    if _name not in os.environ and (SHARED / _below).is_dir():
+        os.environ[_name] = str(SHARED / _below)
 
-    What the suite caches about files stays with the tests.
-    """
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what the suite remembers about files with the tests."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    for name, folder in (("BENCH_DATA", "datasets"), ("BENCH_WEIGHTS", "weights")):
-        if name not in os.environ and (SHARED / folder).is_dir():
-            os.environ[name] = str(SHARED / folder)
 
 
 def _folder(variable: str, below: str) -> Path:
@@ -41,19 +41,19 @@ def _folder(variable: str, below: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def kodak_dir(_environment: None) -> Path:
+def kodak_dir() -> Path:
     """The folder of the 24 Kodak images."""
     return _folder("BENCH_DATA", "kodak")
 
 
 @pytest.fixture(scope="session")
-def clic2025_dir(_environment: None) -> Path:
+def clic2025_dir() -> Path:
     """The folder of (some of) the CLIC 2025 validation images."""
     return _folder("BENCH_DATA", "clic2025")
 
 
 @pytest.fixture(scope="session")
-def weights_dir(_environment: None) -> Path:
+def weights_dir() -> Path:
     """The folder of weights that are not in the package."""
     return _folder("BENCH_WEIGHTS", ".")
 

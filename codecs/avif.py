@@ -1,0 +1,116 @@
+"""AVIF by pillow-avif-plugin (libavif, libaom): 4:4:4 or 4:2:0, 8 bits, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image as PILImage
+from pillow_avif import AvifImagePlugin, _avif
+
+from bench.codec import Codec, Parameter, Setting
+from bench.codecs._pillow import boxes, decode_pillow, encode_pillow
+from bench.errors import Unavailable
+from bench.image import Image
+
+_ENCODER = "aom"
+# One thread for decoding, and bilinear chroma, which `auto` means only where libyuv is built in.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+AvifImagePlugin.CHROMA_UPSAMPLING = "bilinear"
+
+
+class Avif(Codec):
+    """One thread and no tiles, so that bytes do not depend on the machine's core count.
+
+    libavif converts to full-range BT.601 (nclx 1/13/6) with libyuv, which rounds luma and floors
+    chroma. The plug-in's tuning would be libaom's ``iq``, which gives up PSNR for SSIMULACRA 2;
+    here it is ``psnr``, as in the AV1 curves of other suites, and ``iq`` is a setting.
+    """
+
+    name = "avif"
+    title = "AVIF (pillow-avif-plugin, libaom)"
+    suffix = ".avif"
+    rate = "quality"
+    parameters = (
+        Parameter("quality", 50, "libavif's quality", low=0, high=100),
+        Parameter("subsampling", "4:4:4", "chroma format", choices=("4:4:4", "4:2:0")),
+        Parameter("speed", 6, "0 slow, 10 fast", low=0, high=10),
+        Parameter("tune", "psnr", "what libaom optimises", choices=("psnr", "ssim", "iq")),
+    )
+
+    def __init__(self) -> None:
+        if not _avif.encoder_codec_available(_ENCODER):
+            raise Unavailable(
+                f"this pillow-avif-plugin lacks the encoder {_ENCODER}",
+                "Install its wheel: pip install pillow-avif-plugin",
+            )
+
+    def ladder(self) -> Sequence[Setting]:
+        """Return 8 rungs over 0.1 to 2 bpp on Kodak."""
+        return [Setting(quality=q) for q in (8, 14, 23, 32, 41, 52, 66, 80)]
+
+    def version(self) -> str:
+        """Return the versions of libavif and of the AV1 encoder."""
+        encoder = AvifImagePlugin.get_codec_version(_ENCODER)
+        return f"libavif {_avif.libavif_version}, {_ENCODER} {encoder}"
+
+    def describe(self, setting: Setting) -> str:
+        """Return chroma format and depth, and what differs from speed 6 tuned for PSNR."""
+        speed, tune = setting.get("speed", 6), setting.get("tune", "psnr")
+        words = f"{setting.get('subsampling', '4:4:4')} 8-bit"
+        words += f" speed {speed}" if speed != 6 else ""
+        return words + (f" tune {tune}" if tune != "psnr" else "")
+
+    def note(self) -> str:
+        """Return what a reader who knows libavif's defaults would not expect."""
+        return (
+            "libaom tuned for PSNR, not libavif's default tune=iq; full-range BT.601; libyuv "
+            "floors chroma"
+        )
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return an AVIF file without colour profile, EXIF or XMP."""
+        _use_this_plugin()
+        options = setting.without("tune")
+        return encode_pillow(
+            image,
+            "AVIF",
+            limit=32_768,  # libavif decodes no longer side
+            codec=_ENCODER,
+            max_threads=1,
+            autotiling=False,
+            range="full",
+            advanced={"tune": str(setting.get("tune", "psnr"))},
+            **options,
+        )
+
+    def decode(self, data: bytes) -> Image:
+        """Return the decoded pixels."""
+        _use_this_plugin()
+        for _ in boxes(data):  # raises where they do not fill the file
+            pass
+        return decode_pillow(data, "AVIF")
+
+    def ceiling(self, image: Image, setting: Setting) -> Image:
+        """Return the image after libyuv's conversion and back, by the library itself.
+
+        Quality 100 is AV1's lossless mode: what is lost then is lost by the conversion.
+        """
+        return self.decode(self.encode(image, setting.replace(quality=100, speed=10)))
+
+    def recognises(self, data: bytes) -> bool:
+        """Return whether the data begins with a file-type box of brand ``avif``."""
+        return data[4:12] == b"ftypavif"
+
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return boxes of structure, and the AV1 bytes (the content of ``mdat``)."""
+        payload = sum(end - start for kind, _, start, end in boxes(data) if kind == b"mdat")
+        return {"header": len(data) - payload, "payload": payload}
+
+
+def _use_this_plugin() -> None:
+    """Register pillow-avif-plugin for AVIF, in case Pillow's own plug-in came after it."""
+    name = AvifImagePlugin.AvifImageFile.format
+    if PILImage.OPEN.get(name, (None,))[0] is not AvifImagePlugin.AvifImageFile:
+        PILImage.register_open(name, AvifImagePlugin.AvifImageFile, AvifImagePlugin._accept)  # noqa: SLF001
+    if PILImage.SAVE.get(name) is not AvifImagePlugin._save:  # noqa: SLF001
+        PILImage.register_save(name, AvifImagePlugin._save)  # noqa: SLF001

@@ -1,0 +1,108 @@
+"""JPEG 2000 by Pillow (OpenJPEG): one tile, 9-7 wavelet, one quality layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import features
+
+from bench.codec import Codec, Parameter, Setting
+from bench.codecs._pillow import DAMAGED, boxes, decode_pillow, encode_pillow
+from bench.errors import DecodeError, Unavailable
+from bench.image import Image
+
+_START_OF_CODESTREAM = b"\xff\x4f"
+_START_OF_TILE_PART = b"\xff\x90"
+_END_OF_CODESTREAM = b"\xff\xd9"
+
+
+class Jpeg2000(Codec):
+    """Rate by OpenJPEG's own measure, the compression ratio: 24 / ``ratio`` bits a pixel.
+
+    The irreversible colour transform is computed in floating point, so that the conversion alone
+    costs nothing and the ceiling is the image itself.
+    """
+
+    name = "jpeg2000"
+    title = "JPEG 2000 (Pillow, OpenJPEG)"
+    suffix = ".jp2"
+    rate = "ratio"
+    in_default_run = False
+    parameters = (Parameter("ratio", 40.0, "raw size over file size", low=1, high=10_000),)
+
+    def __init__(self) -> None:
+        if not features.check("jpg_2000"):
+            raise Unavailable(
+                "this Pillow was built without OpenJPEG",
+                "Install Pillow's wheel: pip install pillow",
+            )
+
+    def ladder(self) -> Sequence[Setting]:
+        """Return 8 rungs from 0.1 to 2 bpp."""
+        return [Setting(ratio=r) for r in (240, 160, 100, 66, 44, 28, 18, 12)]
+
+    def version(self) -> str:
+        """Return OpenJPEG's version."""
+        return f"OpenJPEG {features.version('jpg_2000')}"
+
+    def describe(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return chroma format and depth."""
+        return "4:4:4 8-bit"
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return a JP2 file."""
+        return encode_pillow(
+            image,
+            "JPEG2000",
+            limit=65_535,
+            quality_mode="rates",
+            quality_layers=[float(setting["ratio"])],
+            irreversible=True,
+            mct=1,
+        )
+
+    def decode(self, data: bytes) -> Image:
+        """Return the decoded pixels.
+
+        OpenJPEG takes a file that breaks off for one with fewer layers; here it is an error.
+        """
+        start, end = _codestream(data)
+        if not data[start:end].endswith(_END_OF_CODESTREAM):
+            raise DecodeError("JPEG 2000 codestream breaks off before its end marker", DAMAGED)
+        return decode_pillow(data, "JPEG2000")
+
+    def recognises(self, data: bytes) -> bool:
+        """Return whether the data begins with a JP2 signature box or a bare codestream."""
+        return data[4:12] == b"jP  \r\n\x87\n" or data[:4] == _START_OF_CODESTREAM + b"\xff\x51"
+
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return boxes, the codestream's main header with its tables, and tile-parts."""
+        start, end = _codestream(data)
+        position = start + 2
+        while data[position : position + 2] != _START_OF_TILE_PART:
+            length = int.from_bytes(data[position + 2 : position + 4])
+            if not 2 <= length <= end - position:
+                raise DecodeError("JPEG 2000 main header breaks off", DAMAGED)
+            position += 2 + length
+        return {
+            "header": start + len(data) - end,
+            "side_information": position - start,
+            "payload": end - position,
+        }
+
+
+def _codestream(data: bytes) -> tuple[int, int]:
+    """Return where the codestream begins and ends.
+
+    Raises
+    ------
+    DecodeError
+        If there is none, or the boxes around it do not fill the file.
+    """
+    start, end = 0, len(data)
+    if not data.startswith(_START_OF_CODESTREAM):
+        found = [(start, end) for kind, _, start, end in boxes(data) if kind == b"jp2c"]
+        start, end = found[0] if found else (end, end)
+    if data[start : start + 2] != _START_OF_CODESTREAM:
+        raise DecodeError("no JPEG 2000 codestream in the file", DAMAGED)
+    return start, end

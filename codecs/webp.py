@@ -1,0 +1,109 @@
+"""Lossy WebP by Pillow (libwebp): VP8 key frames, always 4:2:0 with 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import features
+
+from bench import colour
+from bench.codec import Codec, Parameter, Setting
+from bench.codecs._pillow import DAMAGED, decode_pillow, encode_pillow
+from bench.errors import DecodeError, Unavailable
+from bench.image import Image
+
+_RIFF_BYTES = 12
+_CHUNK_BYTES = 8
+_FRAME_BYTES = 10  # VP8 frame tag, start code, width, height (RFC 6386, 9.1)
+
+
+class WebP(Codec):
+    """Pillow's defaults otherwise: no sharp YUV, one pass, four segments, auto filter off.
+
+    libwebp converts to video-range BT.601 itself and averages chroma under a gamma of 0.8.
+    """
+
+    name = "webp"
+    title = "WebP, lossy (Pillow, libwebp)"
+    suffix = ".webp"
+    rate = "quality"
+    parameters = (
+        Parameter("quality", 80, "libwebp's quality", low=0, high=100),
+        Parameter("method", 4, "effort: 0 fast, 6 slow", low=0, high=6),
+    )
+
+    def __init__(self) -> None:
+        if not features.check("webp"):
+            raise Unavailable(
+                "this Pillow was built without libwebp",
+                "Install Pillow's wheel: pip install pillow",
+            )
+
+    def ladder(self) -> Sequence[Setting]:
+        """Return 8 rungs over 0.11 to 2 bpp on Kodak."""
+        return [Setting(quality=q) for q in (0, 1, 5, 15, 35, 60, 80, 90)]
+
+    def version(self) -> str:
+        """Return libwebp's version."""
+        return f"libwebp {features.version('webp')}"
+
+    def describe(self, setting: Setting) -> str:
+        """Return chroma format and depth, and the method if it is not libwebp's default."""
+        method = setting.get("method", 4)
+        return "4:2:0 8-bit" + (f" method {method}" if method != 4 else "")
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return a WebP file, RIFF header included."""
+        return encode_pillow(image, "WEBP", limit=16_383, **setting)
+
+    def decode(self, data: bytes) -> Image:
+        """Return the decoded pixels; chroma is up-sampled bilinearly (libwebp's fancy way)."""
+        if len(data) < _RIFF_BYTES or len(data) != 8 + int.from_bytes(data[4:8], "little"):
+            raise DecodeError(f"not a WebP file of {len(data)} bytes by its own header", DAMAGED)
+        return decode_pillow(data, "WEBP", _canvas(data))
+
+    def ceiling(self, image: Image, setting: Setting) -> Image:  # noqa: ARG002
+        """Return the image after libwebp's conversion to 4:2:0 and back."""
+        return colour.round_trip(
+            image, matrix="bt601", chroma="4:2:0", limited=True, chroma_gamma=0.8
+        )
+
+    def recognises(self, data: bytes) -> bool:
+        """Return whether the data begins with a RIFF header of type WEBP."""
+        return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return headers, modes (VP8's first partition) and coefficients (the others)."""
+        header = _RIFF_BYTES + _CHUNK_BYTES + _FRAME_BYTES
+        if data[12:16] != b"VP8 " or len(data) < header:
+            raise DecodeError("not a simple lossy WebP file", DAMAGED)
+        start = _RIFF_BYTES + _CHUNK_BYTES
+        chunk_bytes = int.from_bytes(data[16:20], "little")
+        modes = int.from_bytes(data[start : start + 3], "little") >> 5
+        payload = chunk_bytes - _FRAME_BYTES - modes
+        return {
+            "header": len(data) - modes - payload,
+            "side_information": modes,
+            "payload": payload,
+        }
+
+
+def _canvas(data: bytes) -> tuple[int, int]:
+    """Return width and height by the first chunk; libwebp allocates them on opening.
+
+    Raises
+    ------
+    DecodeError
+        If the first chunk is of no known kind.
+    """
+    kind, body = data[12:16], data[20:30]
+    little = [int.from_bytes(body[i : i + 3], "little") for i in (4, 7)]
+    if kind == b"VP8X":
+        return little[0] + 1, little[1] + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        bits = int.from_bytes(body[6:10], "little")
+        return bits & 0x3FFF, bits >> 16 & 0x3FFF
+    raise DecodeError(f"WebP file begins with a chunk {kind!r}", DAMAGED)

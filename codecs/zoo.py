@@ -1,0 +1,290 @@
+"""CompressAI's zoo of learned codecs, as real files: ``compressai-mbt2018-mean`` and its sisters.
+
+Ballé, Minnen, Singh, Hwang, Johnston, ICLR 2018; Minnen, Ballé, Toderici, NeurIPS 2018; Cheng,
+Sun, Takeuchi, Katto, CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.codec import Codec, Parameter, Setting
+from bench.codecs._zoo_file import DAMAGED, MAGIC, File
+from bench.codecs._zoo_weights import METRICS, at_hand, fetch_weights, load, places, published
+from bench.errors import DecodeError, EncodeError, Unavailable, UsageError
+from bench.image import Image
+
+
+class _Zoo(Codec):
+    """One architecture; its weights at hand make its ladder.
+
+    The image is padded at the right and below by repeating its last pixels, to a multiple of the
+    network's stride (64; 16 without hyperprior), and cropped after decoding.
+    """
+
+    suffix = ".cai"
+    rate = "quality"
+    in_default_run = False
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+
+    arch: ClassVar[str]
+    model: ClassVar[int]
+    stride: ClassVar[int] = 64
+    strings: ClassVar[int] = 2
+    stems: ClassVar[Sequence[str]]
+    """What the names of weights begin with, for each of ``METRICS``."""
+
+    @classmethod
+    def fetch(cls, tell: Callable[[str], object]) -> list[Path]:
+        """Download the published MSE weights of this architecture, for ``bench fetch``."""
+        return fetch(cls.name, progress=lambda done, _: tell(f"{cls.name}: {done / 1e6:.0f} MB"))
+
+    def __init__(self) -> None:
+        try:
+            self._library = distribution("compressai").version
+        except PackageNotFoundError:
+            raise Unavailable(
+                "compressai is not installed", "Install it: pip install compressai"
+            ) from None
+        self._weights = at_hand(self.stems)
+        if not self._weights:
+            raise Unavailable(
+                f"no weights at hand: looked for {self.stems[0]}-*.pth.tar in "
+                f"{', '.join(str(place) for place in places())}",
+                f"Download them: bench fetch {self.name}",
+            )
+        self._nets: dict[tuple[str, int, str], Any] = {}
+
+    def ladder(self) -> Sequence[Setting]:
+        """Return the qualities whose weights are at hand; all 8 span about 0.1 to 2 bpp."""
+        metric = min((metric for metric, _ in self._weights), key=METRICS.index)
+        qualities = sorted(quality for found, quality in self._weights if found == metric)
+        return [Setting(quality=quality, metric=metric) for quality in qualities]
+
+    def version(self) -> str:
+        """Return CompressAI's version, and the fingerprints of weights that are not its own."""
+        own = [found.fingerprint.hex() for found in self._weights.values() if not found.published]
+        return f"compressai {self._library}" + "".join(f", own weights {h}" for h in sorted(own))
+
+    def describe(self, setting: Setting) -> str:
+        """Return sample format and depth, and the metric that the weights were trained for."""
+        return f"RGB 8-bit {setting.get('metric', 'mse')}"
+
+    def note(self) -> str:
+        """Return the caveat of every codec whose entropy model computes in floating point."""
+        return (
+            "float32 decides the entropy coder's tables: a file decodes surely only on the kind of "
+            "device, library and thread count that wrote it"
+        )
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return a self-contained file: the strings, every shape, model, quality and checksum."""
+        import torch
+
+        metric, quality = str(setting.get("metric", "mse")), int(setting["quality"])
+        net = self._net(metric, quality)
+        height, width = image.shape[:2]
+        below, right = -height % self.stride, -width % self.stride
+        padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+        x = torch.from_numpy(padded).permute(2, 0, 1)[None].to(self.device).float() / 255
+        try:
+            with torch.inference_mode():
+                out = net.compress(x)
+        except RuntimeError as error:
+            raise EncodeError(f"{self.name} failed on {width}x{height}: {error}") from error
+        rows, columns = out["shape"]
+        return File(
+            version=self.format_version,
+            model=self.model,
+            metric=METRICS.index(metric),
+            quality=quality,
+            weights=self._weights[metric, quality].fingerprint,
+            width=width,
+            height=height,
+            shape=(int(rows), int(columns)),
+            strings=tuple(string[0] for string in out["strings"]),
+        ).pack()
+
+    def decode(self, data: bytes) -> Image:
+        """Return the image, if the file is whole and the weights that wrote it are at hand."""
+        import torch
+
+        file = self._read(data)
+        metric = METRICS[file.metric]
+        known = self._weights.get((metric, file.quality))
+        if known and known.fingerprint != file.weights:
+            raise DecodeError(
+                f"{self.name} file wants weights {file.weights.hex()}, found {known.path.name}",
+                "Put the weights that wrote it in their place.",
+            )
+        net = self._net(metric, file.quality)
+        try:
+            with torch.inference_mode():
+                x_hat = net.decompress([[string] for string in file.strings], file.shape)["x_hat"]
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise DecodeError(f"{self.name} decoder failed: {error}", DAMAGED) from error
+        rgb = (x_hat[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+        return np.ascontiguousarray(rgb.cpu().numpy()[: file.height, : file.width])
+
+    def recognises(self, data: bytes) -> bool:
+        """Return whether the data begins like a file of this architecture."""
+        return data[:4] == MAGIC and data[5:6] == bytes([self.model])
+
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return header and checksum, hyperprior (z) and latent (y) bytes."""
+        latent, *hyper = [len(string) for string in self._read(data).strings]
+        header = len(data) - latent - sum(hyper)
+        return {"header": header, "side_information": sum(hyper), "payload": latent}
+
+    def _read(self, data: bytes) -> File:
+        """Return the parts of a file, checked against this architecture.
+
+        Raises
+        ------
+        DecodeError
+            If it is damaged, or of another codec.
+        """
+        file = File.unpack(data)
+        found, wanted = (file.version, file.model), (self.format_version, self.model)
+        if found != wanted or file.metric >= len(METRICS):
+            raise DecodeError(
+                f"{self.name} wants format and model {wanted}, found {found}",
+                "Decode it with the codec that wrote it.",
+            )
+        shape = (-(-file.height // self.stride), -(-file.width // self.stride))
+        if file.shape != shape or len(file.strings) != self.strings:
+            raise DecodeError(
+                f"{file.width}x{file.height} pixels need a latent of {shape} and {self.strings} "
+                f"strings, found {file.shape} and {len(file.strings)}",
+                DAMAGED,
+            )
+        return file
+
+    def _net(self, metric: str, quality: int) -> Any:  # noqa: ANN401 - an untyped torch module
+        """Return the network on ``device``, loaded once.
+
+        Raises
+        ------
+        Unavailable
+            If its weights are missing or damaged.
+        """
+        key = (metric, quality, self.device)
+        if key not in self._nets:
+            if (metric, quality) not in self._weights:
+                raise Unavailable(
+                    f"{self.name} has no weights of quality {quality} for {metric} at hand",
+                    f"Download them: bench fetch {self.name}",
+                )
+            self._nets[key] = load(self.arch, self._weights[metric, quality]).to(self.device)
+        return self._nets[key]
+
+
+def _parameters(most: int) -> tuple[Parameter, ...]:
+    return (
+        Parameter("quality", 4, "CompressAI's quality: which weights", low=1, high=most),
+        Parameter("metric", "mse", "what the weights were trained for", choices=METRICS),
+    )
+
+
+class Factorized(_Zoo):
+    """Ballé et al. 2018: one latent under a learned factorised density."""
+
+    name = "compressai-bmshj2018-factorized"
+    title = "Ballé 2018, factorised prior (CompressAI zoo)"
+    parameters = _parameters(8)
+    arch = "bmshj2018-factorized"
+    model = 1
+    stride = 16
+    strings = 1
+    stems = ("bmshj2018-factorized-prior", "bmshj2018-factorized-ms-ssim")
+
+
+class Hyperprior(_Zoo):
+    """Ballé et al. 2018: Gaussian scales from a hyperprior."""
+
+    name = "compressai-bmshj2018-hyperprior"
+    title = "Ballé 2018, scale hyperprior (CompressAI zoo)"
+    parameters = _parameters(8)
+    arch = "bmshj2018-hyperprior"
+    model = 2
+    stems = ("bmshj2018-hyperprior", "bmshj2018-hyperprior-ms-ssim")
+
+
+class MeanScale(_Zoo):
+    """Minnen et al. 2018 without context: Gaussian means and scales from a hyperprior."""
+
+    name = "compressai-mbt2018-mean"
+    title = "Minnen 2018, mean-scale hyperprior (CompressAI zoo)"
+    parameters = _parameters(8)
+    arch = "mbt2018-mean"
+    model = 3
+    stems = ("mbt2018-mean", "mbt2018-mean-ms-ssim")
+
+
+class Joint(_Zoo):
+    """Minnen et al. 2018: hyperprior and autoregressive context, one position after another."""
+
+    name = "compressai-mbt2018"
+    title = "Minnen 2018, autoregressive (CompressAI zoo; slow)"
+    parameters = _parameters(8)
+    devices = ("cpu",)  # CompressAI advises against others: the loop runs on the host
+    arch = "mbt2018"
+    model = 4
+    stems = ("mbt2018", "mbt2018-ms-ssim")
+
+
+class ChengAnchor(_Zoo):
+    """Cheng et al. 2020 with residual blocks; autoregressive, single Gaussians."""
+
+    name = "compressai-cheng2020-anchor"
+    title = "Cheng 2020, anchor (CompressAI zoo; slow)"
+    parameters = _parameters(6)
+    devices = ("cpu",)
+    arch = "cheng2020-anchor"
+    model = 5
+    stems = ("cheng2020-anchor", "cheng2020_anchor-ms-ssim")
+
+
+class ChengAttention(_Zoo):
+    """Cheng et al. 2020 with attention blocks; autoregressive, single Gaussians."""
+
+    name = "compressai-cheng2020-attn"
+    title = "Cheng 2020, attention (CompressAI zoo; slow)"
+    parameters = _parameters(6)
+    devices = ("cpu",)
+    arch = "cheng2020-attn"
+    model = 6
+    stems = ("cheng2020_attn-mse", "cheng2020_attn-ms-ssim")
+
+
+def fetch(
+    name: str, metric: str = "mse", progress: Callable[[int, int], object] | None = None
+) -> list[Path]:
+    """Return the files of all published weights of a codec, downloading what is not at hand.
+
+    Parameters
+    ----------
+    name
+        A codec of this module, such as ``compressai-mbt2018-mean``.
+    metric
+        ``mse`` or ``ms-ssim``.
+    progress
+        Called with bytes done and bytes in all of each file.
+
+    Raises
+    ------
+    UsageError
+        If no codec of this module has that name.
+    Unavailable
+        If a file cannot be downloaded; those before it stay.
+    """
+    archs = {cls.name: cls.arch for cls in _Zoo.__subclasses__()}
+    if name not in archs:
+        raise UsageError(f"unknown zoo codec {name!r}", f"Known: {', '.join(archs)}.")
+    arch = archs[name]
+    return [fetch_weights(arch, q, metric, progress) for q in sorted(published(arch, metric))]

@@ -1,0 +1,339 @@
+"""Finding codecs in the folder and in other packages, and reading what ``--codec`` says."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench import registry
+from bench.codec import Setting
+from bench.errors import SettingError, Unavailable, UsageError
+from bench.registry import Spec
+
+CODEC = """
+from bench.codec import Codec, Parameter, Setting
+
+class {cls}(Codec):
+    name = "{name}"
+    rate = "step"
+    parameters = (Parameter("step", 4, low=1, high=64), Parameter("mode", "fast"))
+    def ladder(self):
+        return [Setting(step=s) for s in (16, 4, 1)]
+    def version(self):
+        return "{name} 1.0"
+    def encode(self, image, setting):
+        return b""
+    def decode(self, data):
+        raise NotImplementedError
+"""
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Nothing that a test discovered stays."""
+    registry.discover.cache_clear()
+    yield
+    registry.discover.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty ``codecs/`` in the place of the real one."""
+    place = tmp_path / "codecs"
+    place.mkdir()
+    before = {name for name in sys.modules if name.startswith("bench.codecs")}
+    package = importlib.import_module("bench.codecs")
+    monkeypatch.setattr(registry, "_FOLDER", place)
+    monkeypatch.setattr(package, "__path__", [str(place)])
+    yield place
+    for name in {name for name in sys.modules if name.startswith("bench.codecs")} - before:
+        del sys.modules[name]
+
+
+def _drop(folder: Path, stem: str, code: str) -> None:
+    path = folder / stem
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(code))
+    importlib.invalidate_caches()
+
+
+def _install(folder: Path, point: str) -> None:
+    """Make ``folder`` look like a site directory with a distribution that has ``point``."""
+    info = folder / "other_codecs-2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-codecs\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text(f"[bench.codecs]\n{point}\n")
+    importlib.invalidate_caches()
+
+
+def _ours() -> dict[str, registry.Found]:
+    """Return what was found, less what packages of this environment bring."""
+    return {name: item for name, item in registry.discover().items() if "zz" in name}
+
+
+def test_a_dropped_file_is_a_codec(folder: Path):
+    """One file in the folder, and no list to edit."""
+    assert {} == _ours()
+    _drop(folder, "zz_quick.py", CODEC.format(cls="Quick", name="zz-quick"))
+    registry.discover.cache_clear()
+    codec = registry.create("zz-quick")
+
+    assert {"zz-quick"} == set(_ours())
+    assert codec.label(Setting()) == "zz-quick (zz-quick 1.0)"
+    assert registry.discover()["zz-quick"].source == "codecs/zz_quick"
+
+
+def test_a_dropped_package_is_a_codec(folder: Path):
+    """A folder with __init__.py re-exports its codec from inside; helpers do not count."""
+    _drop(folder, "zz_deep/_core.py", CODEC.format(cls="Deep", name="zz-deep"))
+    _drop(folder, "zz_deep/__init__.py", "from bench.codecs.zz_deep._core import Deep")
+    _drop(folder, "_zz_helper.py", CODEC.format(cls="Hidden", name="zz-hidden"))
+    _drop(folder, "zz_no_package/note.md", "text")
+
+    assert {"zz-deep"} == set(_ours())
+
+
+def test_one_file_may_hold_several(folder: Path):
+    """Each class with a name of its own is a codec; a base without one and an alias are not."""
+    code = CODEC.format(cls="First", name="zz-first") + (
+        "class Second(First):\n    name = 'zz-second'\n"
+        "class Unnamed(First):\n    pass\n"
+        "Alias = Second\n"
+    )
+    _drop(folder, "zz_two.py", code)
+
+    assert {"zz-first", "zz-second"} == set(_ours())
+
+
+def test_an_imported_codec_is_not_found_twice(folder: Path):
+    """A codec imported by a file whose name begins its own module's name is not that file's."""
+    _drop(folder, "zz_jp2000.py", CODEC.format(cls="Long", name="zz-long"))
+    _drop(
+        folder,
+        "zz_jp.py",
+        "from bench.codecs.zz_jp2000 import Long\n" + CODEC.format(cls="Short", name="zz-short"),
+    )
+
+    assert {"zz-long", "zz-short"} == set(_ours())
+    assert _ours()["zz-long"].source == "codecs/zz_jp2000"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import zz_missing_library", "No module named 'zz_missing_library'"),
+        ("raise ImportError('pip install it')", "pip install it"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("class (", "SyntaxError: "),
+        ("VALUE = 1", "defines no subclass of bench.codec.Codec"),
+    ],
+)
+def test_a_broken_file_is_unavailable_with_its_reason(folder: Path, code: str, words: str):
+    """A file that cannot be imported costs its own codec only."""
+    _drop(folder, "zz_broken.py", code)
+    _drop(folder, "zz_sound.py", CODEC.format(cls="Sound", name="zz-sound"))
+
+    assert {"zz_broken", "zz-sound"} == set(_ours())
+    with pytest.raises(Unavailable, match="codec zz_broken is unavailable") as caught:
+        registry.create("zz_broken")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_constructor_may_say_unavailable(folder: Path):
+    """Unavailable passes through, and a late ImportError becomes it."""
+    code = CODEC.format(cls="Base", name="zz-base") + textwrap.dedent("""
+        from bench.errors import Unavailable
+
+        class Weightless(Base):
+            name = "zz-weightless"
+            def __init__(self):
+                raise Unavailable("no weights", "Fetch them.")
+
+        class Late(Base):
+            name = "zz-late"
+            def __init__(self):
+                import zz_missing_library
+    """)
+    _drop(folder, "zz_late.py", code)
+    with pytest.raises(Unavailable, match=r"no weights\. Fetch them\."):
+        registry.create("zz-weightless")
+    with pytest.raises(Unavailable, match="zz-late is unavailable: No module named"):
+        registry.create("zz-late")
+
+
+def test_two_codecs_of_one_name_are_refused(folder: Path):
+    """The message names both files."""
+    _drop(folder, "zz_one.py", CODEC.format(cls="One", name="zz-same"))
+    _drop(folder, "zz_two.py", CODEC.format(cls="Two", name="zz-same"))
+    with pytest.raises(UsageError, match="'zz-same': codecs/zz_one and codecs/zz_two"):
+        registry.discover()
+
+
+def test_a_lost_symbolic_link_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A checkout without symbolic links says so instead of finding nothing."""
+    (tmp_path / "codecs").write_text("../codecs")
+    monkeypatch.setattr(registry, "_FOLDER", tmp_path / "codecs")
+    with pytest.raises(UsageError, match="lost its symbolic links"):
+        registry.discover()
+
+
+def test_another_package_adds_a_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An entry point `bench.codecs` of an installed distribution is found and named as source."""
+    monkeypatch.syspath_prepend(tmp_path)
+    _drop(tmp_path, "zz_other.py", CODEC.format(cls="Other", name="zz-other"))
+    _install(tmp_path, "zz-other = zz_other:Other")
+    found = registry.discover()["zz-other"]
+
+    assert found.source == "other-codecs (zz_other:Other)"
+    assert registry.create("zz-other").version() == "zz-other 1.0"
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("zz-gone = zz_gone:Gone", "No module named 'zz_gone'"),
+        ("zz-sum = zz_module:SUM", "zz_module:SUM is no subclass of bench.codec.Codec"),
+        ("zz-bare = zz_module:Bare", "zz_module:Bare is no subclass of bench.codec.Codec with"),
+        ("zz-typo = zz_module:Typo", "AttributeError: "),
+    ],
+)
+def test_a_broken_entry_point_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, words: str
+):
+    """What another package got wrong is a reason in the list, not a crash."""
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "from bench.codec import Codec\nSUM = 1\nclass Bare(Codec):\n    pass\n"
+    _drop(tmp_path, "zz_module.py", code)
+    _install(tmp_path, point)
+    with pytest.raises(Unavailable) as caught:
+        registry.create(point.partition(" ")[0])
+
+    assert words in str(caught.value)
+    monkeypatch.delitem(sys.modules, "zz_module", raising=False)
+
+
+def test_an_unknown_codec_suggests_the_near_one():
+    """A slip of the finger is answered with the codec that was meant, and with all of them."""
+    with pytest.raises(UsageError, match=r"unknown codec 'jepg'. Did you mean jpeg\? Known: "):
+        registry.create("jepg")
+    with pytest.raises(UsageError) as caught:
+        registry.create("qqq")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_device_is_one_the_codec_has():
+    """A classical codec stays on the CPU when the run is on a GPU."""
+    assert registry.create("jpeg", "cuda").device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options"),
+    [
+        ("avif", "avif", {}),
+        ("avif:", "avif", {}),
+        ("avif:subsampling=4:2:0,speed=4", "avif", {"subsampling": "4:2:0", "speed": "4"}),
+        (" jpeg : optimize = true ", "jpeg", {"optimize": "true"}),
+        ("jpeg:comment=a=b", "jpeg", {"comment": "a=b"}),
+    ],
+)
+def test_spec_is_read(text: str, name: str, options: dict):
+    """A name, then options behind the first colon."""
+    assert Spec(name, Setting(**options)) == Spec.parse(text)
+
+
+def test_spec_without_a_value_is_refused():
+    """The message shows how to write it."""
+    with pytest.raises(UsageError, match=r"option 'speed' lacks a value. Write avif:speed=VALUE"):
+        Spec.parse("avif:speed")
+
+
+def test_spec_reads_what_it_writes():
+    """Text and specification are one to one."""
+    for text in ("webp", "webp:method=6", "avif:speed=4,subsampling=4:2:0"):
+        assert text == str(Spec.parse(text))
+
+
+def test_complete_fills_in_and_checks():
+    """Defaults come in, text becomes numbers, and what is unknown is told with the near one."""
+    jpeg = registry.create("jpeg")
+
+    assert registry.complete(jpeg, Setting(quality="30", optimize="true")) == Setting(
+        quality=30, subsampling="4:2:0", optimize=True, progressive=False
+    )
+    with pytest.raises(SettingError, match=r"jpeg has no setting 'qualty'. Did you mean quality"):
+        registry.complete(jpeg, Setting(qualty=30))
+    with pytest.raises(SettingError, match=r"codec jpeg: quality must be .* found 300"):
+        registry.complete(jpeg, Setting(quality=300))
+
+
+def test_settings_are_the_ladder_or_the_asked_values():
+    """`--quality` moves the native rate parameter; options are held along the curve."""
+    webp = registry.create("webp")
+    spec = Spec.parse("webp:method=6")
+
+    assert [q["quality"] for q in webp.ladder()] == [
+        setting["quality"] for setting in registry.settings(webp, spec)
+    ]
+    assert [Setting(quality=q, method=6) for q in (50, 10)] == registry.settings(
+        webp, spec, quality=[50.0, 10.0, 50.0]
+    )
+    with pytest.raises(SettingError, match="from 0 to 100, found 500"):
+        registry.settings(webp, spec, quality=[500.0])
+
+
+def test_a_codec_without_rate_refuses_quality():
+    """Raw pixels have no quality."""
+    null = registry.create("null")
+
+    assert registry.rate_name(null) == ""
+    assert [Setting()] == registry.settings(null, Spec.parse("null"))
+    with pytest.raises(SettingError, match="no rate parameter"):
+        registry.settings(null, Spec.parse("null"), quality=[1.0])
+
+
+def test_curve_is_named_by_what_was_held():
+    """The column `codec` is the bare name, or the name with what differs from the usual."""
+    avif = registry.create("avif")
+    for text in ("avif", "avif:subsampling=4:2:0", "avif:speed=4,subsampling=4:2:0"):
+        for setting in registry.settings(avif, Spec.parse(text)):
+            assert text == registry.spec_name(avif, setting)
+    (usual,) = registry.settings(avif, Spec.parse("avif:speed=6"), quality=[3.0])
+    assert registry.spec_name(avif, usual) == "avif"
+
+
+def test_parameters_may_be_read_off_the_ladder(folder: Path):
+    """A codec that declares neither parameters nor rate still takes options and `--quality`."""
+    code = CODEC.format(cls="Bare", name="zz-bare") + "    rate = ''\n    parameters = ()\n"
+    _drop(folder, "zz_bare.py", code)
+    codec = registry.create("zz-bare")
+
+    assert registry.rate_name(codec) == "step"
+    assert {"step"} == set(registry.parameters(codec))
+    assert [Setting(step=9)] == registry.settings(codec, Spec.parse("zz-bare"), quality=[9.0])
+
+
+def test_real_folder_is_found():
+    """The codecs of this package are found, each from its own file."""
+    found = registry.discover()
+
+    assert {"jpeg", "webp", "avif", "jpeg2000", "null"} <= set(found)
+    assert found["jpeg"].source == "codecs/jpeg"
+    assert (Path(bench.__file__).parent / "codecs" / "jpeg.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [(["jpeg", "webp"], "Did you mean webp? Known: jpeg, webp."), (["avif"], "Known: avif.")],
+)
+def test_suggestion(known: list[str], expected: str):
+    """The near word first, then all of them."""
+    suggest: Callable[[str, list[str]], str] = registry.suggest
+
+    assert expected == suggest("wepb", known)
