@@ -24,7 +24,8 @@ def test_shapes(name):
 
     assert x.shape == out.x_hat.shape
     assert (2,) == out.bits_y.shape == out.bits_z.shape
-    assert (out.bits_y > 0).all() and (out.bits_z > 0).all()
+    assert (out.bits_y > 0).all()
+    assert (out.bits_z > 0).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

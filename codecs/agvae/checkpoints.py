@@ -1,0 +1,234 @@
+"""Released and trained weights: where they lie, what they are, how they are read.
+
+A set of weights is two files of one stem: ``NAME.safetensors`` (see ``compact.py``) and
+``NAME.json``, its manifest. They are looked for in ``$BENCH_WEIGHTS/agvae``, in the package's
+``weights`` folder and in the user's cache, in this order; the first of a name wins.
+Nothing here imports torch until tensors are read, so listing codecs stays quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.codecs.agvae.config import Config
+from bench.errors import DecodeError, Unavailable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST_VERSION = 1
+Z_TABLES = "z_frequencies"
+"""Name of the integer tables of z among the stored tensors."""
+
+_ENCODER_ONLY = ("g_a.", "h_a.", "gain_y.log_gain", "gain_z.log_gain")
+_TRAINING_ONLY = ("z_prior.",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Manifest:
+    """What is known of one set of weights.
+
+    Attributes
+    ----------
+    name
+        Stem of both files.
+    folder
+        Where they lie.
+    config
+        The network's.
+    level
+        The one level of a network without gain; None with gain.
+    metric
+        What it was trained for, ``mse`` or ``ms-ssim``.
+    model_id
+        8 hexadecimal digits: the hash of the decoder's weights, as files carry it.
+    status
+        ``released``, or ``development`` for weights that will be replaced.
+    sha256
+        Of the safetensors file.
+    facts
+        The whole manifest: training data and licence, steps, storage, reached rates, note.
+    """
+
+    name: str
+    folder: Path
+    config: Config
+    level: float | None
+    metric: str
+    model_id: str
+    status: str
+    sha256: str
+    facts: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The safetensors file."""
+        return self.folder / f"{self.name}.safetensors"
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels that the network was trained at."""
+        if self.level is not None:
+            return (self.level,)
+        return tuple(float(level) for level in range(self.config.levels))
+
+
+def folders() -> list[Path]:
+    """Return the folders where weights may lie, most specific first."""
+    import platformdirs
+
+    own = Path(__file__).parent / "weights"
+    cache = platformdirs.user_cache_path("agvae-bench") / "weights" / "agvae"
+    named = os.environ.get("BENCH_WEIGHTS")
+    return [*([Path(named) / "agvae"] if named else []), own, cache]
+
+
+def manifests() -> list[Manifest]:
+    """Return every set of weights at hand, those found first in front.
+
+    Raises
+    ------
+    Unavailable
+        If a manifest cannot be read.
+    """
+    found: dict[str, Manifest] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            manifest = _read(path, path.stat().st_mtime_ns)
+            found.setdefault(manifest.name, manifest)
+    return list(found.values())
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest at a path, wherever it lies.
+
+    Raises
+    ------
+    Unavailable
+        If it cannot be read.
+    """
+    try:
+        return _read(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise Unavailable(f"{path}: no such manifest", "Check the path.") from error
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _modified_ns: int) -> Manifest:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["manifest_version"] != MANIFEST_VERSION:
+            raise Unavailable(
+                f"{path}: manifest version {facts['manifest_version']}, wanted {MANIFEST_VERSION}",
+                "Export the weights again.",
+            )
+        return Manifest(
+            path.stem,
+            path.parent,
+            Config.from_dict(facts["config"]),
+            facts["level"],
+            facts["metric"],
+            facts["model_id"],
+            facts["status"],
+            facts["sha256"],
+            facts,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(
+            f"{path}: not a manifest of AG-VAE weights ({error})", "Remove or export it again."
+        ) from error
+
+
+def find(variant: str, *, preset: str = "base", metric: str = "mse") -> list[Manifest]:
+    """Return the networks of a variant, lowest level first: one with gain, several without."""
+    matching = [
+        manifest
+        for manifest in manifests()
+        if manifest.config.variant == variant
+        and manifest.config.preset == preset
+        and manifest.metric == metric
+    ]
+    if matching and matching[0].level is None:
+        return matching[:1]
+    by_level = {manifest.level: manifest for manifest in reversed(matching)}
+    return [by_level[level] for level in sorted(level for level in by_level if level is not None)]
+
+
+def by_model_id(model_id: str) -> Manifest:
+    """Return the weights that a file was encoded with.
+
+    Raises
+    ------
+    DecodeError
+        If they are not at hand.
+    """
+    known = {manifest.model_id: manifest for manifest in reversed(manifests())}
+    if model_id not in known:
+        here = ", ".join(f"{key} ({known[key].name})" for key in sorted(known)) or "none"
+        raise DecodeError(
+            f"the file needs AG-VAE weights {model_id}, which are not at hand; found {here}",
+            "Put them into $BENCH_WEIGHTS/agvae, or encode the image again.",
+        )
+    return known[model_id]
+
+
+def load(manifest: Manifest) -> dict[str, Tensor]:
+    """Return every tensor of a set of weights, unpacked, by state-dict name.
+
+    Raises
+    ------
+    Unavailable
+        If the file is missing or is not the one that the manifest describes.
+    """
+    from safetensors.torch import load as load_bytes
+
+    from bench.codecs.agvae.compact import unpack
+
+    try:
+        data = manifest.path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"{manifest.path}: weights cannot be read ({error.strerror})", "Install them again."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != manifest.sha256:
+        raise Unavailable(
+            f"{manifest.path}: sha256 is {found[:12]}, the manifest says {manifest.sha256[:12]}",
+            "The file is damaged or was replaced; install the weights again.",
+        )
+    return unpack(load_bytes(data))
+
+
+def model_id(stored: Mapping[str, Tensor], config: Config) -> str:
+    """Return 8 hexadecimal digits that stand for everything a decoder computes with.
+
+    Parameters
+    ----------
+    stored
+        Tensors as stored, integers and scales; those of the encoder alone do not count.
+    config
+        Of the network.
+    """
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for name in sorted(stored):
+        if name.startswith((*_ENCODER_ONLY, *_TRAINING_ONLY)):
+            continue
+        tensor = stored[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def names_of(networks: Sequence[Manifest]) -> str:
+    """Return the model ids of a codec's networks as one word."""
+    if len(networks) == 1:
+        return networks[0].model_id
+    joined = " ".join(network.model_id for network in networks)
+    return hashlib.sha256(joined.encode()).hexdigest()[:8]

@@ -1,0 +1,258 @@
+"""The adapters: AG-VAE and its ablations as codecs of the suite.
+
+Nothing here imports torch before the first image, so that listing codecs stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.codec import Codec, Parameter, Setting
+from bench.codecs.agvae import checkpoints, container
+from bench.codecs.agvae.checkpoints import Manifest
+from bench.codecs.agvae.container import Header
+from bench.errors import DecodeError, SettingError, Unavailable
+from bench.image import Image, check
+
+if TYPE_CHECKING:
+    from bench.codecs.agvae.engine import Engine
+
+LEVEL_STEPS = 256
+
+
+class AgvaeCodec(Codec):
+    """What all variants share; a variant is one name and one set of weights.
+
+    Attributes
+    ----------
+    variant, preset, metric
+        Which weights: see ``checkpoints.find``.
+    """
+
+    suffix = ".agv"
+    format_version = container.FORMAT_VERSION
+    rate = "level"
+    devices = ("cpu", "cuda")
+    parameters = (
+        Parameter("level", 4.0, "rate level, any real number, in steps of 1/256", low=0, high=7),
+    )
+    variant: ClassVar[str]
+    preset: ClassVar[str] = "base"
+    metric: ClassVar[str] = "mse"
+
+    def __init__(self) -> None:
+        self._networks = checkpoints.find(self.variant, preset=self.preset, metric=self.metric)
+        if not self._networks:
+            level = " --level 4" if self.variant.startswith("nogain") else ""
+            raise Unavailable(
+                f"no {self.preset} weights of {self.variant} ({self.metric}) are at hand",
+                f"Train them: bench train --variant {self.variant}{level} --preset {self.preset}"
+                " --data FOLDER --out $BENCH_WEIGHTS/agvae/NAME.",
+            )
+
+    def ladder(self) -> Sequence[Setting]:
+        """Return the levels that the network was trained at."""
+        return [Setting(level=level) for level in self._levels]
+
+    @cached_property
+    def _levels(self) -> list[float]:
+        return [level for network in self._networks for level in network.levels]
+
+    def version(self) -> str:
+        """Return the hash of the decoder's weights."""
+        status = "" if self._released else ", development weights"
+        return f"AG-VAE {checkpoints.names_of(self._networks)}{status}"
+
+    @property
+    def _released(self) -> bool:
+        return all(network.status == "released" for network in self._networks)
+
+    def describe(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return colour format and depth: the network sees RGB."""
+        return "RGB 8-bit"
+
+    def note(self) -> str:
+        """Return the manifest's caveats."""
+        notes = [str(network.facts.get("note", "")) for network in self._networks]
+        return "; ".join(dict.fromkeys(filter(None, notes)))
+
+    def recognises(self, data: bytes) -> bool:
+        """Return whether the data begins with the format's magic bytes."""
+        return container.is_agvae(data)
+
+    def encode(self, image: Image, setting: Setting) -> bytes:
+        """Return a file at the setting's level.
+
+        Raises
+        ------
+        SettingError
+            If a network without gain has not been trained at that level.
+        """
+        return self.encode_batch([image], [setting])[0]
+
+    def encode_batch(self, images: Sequence[Image], settings: Sequence[Setting]) -> list[bytes]:
+        """Return one file per image; images of one size and network are coded together."""
+        engines = [self._engine(self._steps(setting)) for setting in settings]
+        groups: dict[tuple[Engine, tuple[int, ...]], list[int]] = {}
+        for i, (image, engine) in enumerate(zip(images, engines, strict=True)):
+            groups.setdefault((engine, check(image).shape), []).append(i)
+        files: dict[int, bytes] = {}
+        for (engine, _), members in groups.items():
+            steps = [self._steps(settings[i]) for i in members]
+            files |= zip(members, engine.encode([images[i] for i in members], steps), strict=True)
+        return [files[i] for i in range(len(images))]
+
+    def decode(self, data: bytes) -> Image:
+        """Return the image; the file says which weights it needs, of any variant."""
+        return self.decode_batch([data])[0]
+
+    def decode_batch(self, files: Sequence[bytes]) -> list[Image]:
+        """Return the image of each file; those of one size and network are decoded together.
+
+        Raises
+        ------
+        DecodeError
+            If a file is damaged or its weights are not at hand.
+        """
+        read = [container.read(data) for data in files]
+        groups: dict[tuple[bytes, int, int], list[int]] = {}
+        for i, (header, _) in enumerate(read):
+            groups.setdefault((header.model_id, header.width, header.height), []).append(i)
+        images: dict[int, Image] = {}
+        for members in groups.values():
+            engine = self._engine_of(read[members[0]][0])
+            images |= zip(members, engine.decode([read[i] for i in members]), strict=True)
+        return [images[i] for i in range(len(files))]
+
+    def encode_to_rate(
+        self, image: Image, bpp: float, tolerance: float = 0.01
+    ) -> tuple[bytes, Setting]:
+        """Return the file whose real size comes nearest to a rate, and its setting.
+
+        Log bpp is nearly linear in the level, so a bracketed secant needs a few encodes; g_a runs
+        once for all of them.
+
+        Parameters
+        ----------
+        image
+            uint8 RGB (H, W, 3).
+        bpp
+            Target in bits per pixel of the whole file; beyond the ends of the curve, the end is
+            the nearest.
+        tolerance
+            Relative distance at which the search stops.
+        """
+        from bench.codecs.agvae.rate import search
+
+        pixels = image.shape[0] * image.shape[1]
+        files: dict[int, bytes] = {}
+
+        def bits_per_pixel(steps: int) -> float:
+            files[steps] = self.encode(image, Setting(level=steps / LEVEL_STEPS))
+            return 8 * len(files[steps]) / pixels
+
+        steps = search(bits_per_pixel, self._searchable, bpp, tolerance)
+        return files[steps], Setting(level=steps / LEVEL_STEPS)
+
+    def ledger(self, data: bytes) -> dict[str, int]:
+        """Return the bytes of header, hyper-latent, each context pass and checksum.
+
+        The coder's initial states, 4 bytes a lane, are counted with z.
+        """
+        header, payload = container.read(data)
+        sizes: list[list[int]] = []
+        self._engine_of(header).decode_latents([(header, payload)], sizes_bytes=sizes)
+        names = ("z", "pass 0", "pass 1", "pass 2", "pass 3")
+        return {
+            "header": len(header.to_bytes()),
+            **dict(zip(names, sizes[0], strict=True)),
+            "checksum": container.CHECKSUM_BYTES,
+        }
+
+    def facts(self, data: bytes) -> dict[str, str]:
+        """Return what a file's header says, in words, for ``bench info``.
+
+        Raises
+        ------
+        DecodeError
+            If the file is damaged or of another format.
+        """
+        header, _ = container.read(data)
+        wanted = header.model_id.hex()
+        names = [m.name for m in checkpoints.manifests() if m.model_id == wanted]
+        return {
+            "image": f"{header.width}x{header.height} RGB 8-bit",
+            "level": f"{header.level:g}",
+            "weights": f"{wanted} ({names[0] if names else 'not at hand'})",
+            "format": f"version {container.FORMAT_VERSION}, {header.lanes} rANS lanes",
+        }
+
+    @property
+    def _searchable(self) -> Sequence[int]:
+        """Levels that a rate search may choose, in steps."""
+        if self._networks[0].config.gain:
+            return range(int(self._levels[-1]) * LEVEL_STEPS + 1)
+        return [round(level * LEVEL_STEPS) for level in self._levels]
+
+    def _steps(self, setting: Setting) -> int:
+        steps = round(float(setting["level"]) * LEVEL_STEPS)
+        searchable = self._searchable
+        if steps not in searchable:
+            known = ", ".join(f"{level:g}" for level in self._levels)
+            raise SettingError(
+                f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}",
+                f"Levels at hand: {known}.",
+            )
+        return steps
+
+    def _engine(self, steps: int) -> Engine:
+        from bench.codecs.agvae.engine import engine
+
+        for network in self._networks:
+            if network.level is None or round(network.level * LEVEL_STEPS) == steps:
+                return engine(network, self.device)
+        raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
+
+    def _engine_of(self, header: Header) -> Engine:
+        from bench.codecs.agvae.engine import engine
+
+        wanted = header.model_id.hex()
+        own: list[Manifest] = [n for n in self._networks if n.model_id == wanted]
+        try:
+            return engine(own[0] if own else checkpoints.by_model_id(wanted), self.device)
+        except Unavailable as error:
+            raise DecodeError(error.what, error.next_step) from error
+
+
+class Agvae(AgvaeCodec):
+    """One gained network, asymmetric Gaussian entropy model: the paper's codec."""
+
+    name = "agvae"
+    title = "AG-VAE: gain units, asymmetric Gaussian (Cui et al. 2021)"
+    variant = "gain-asym"
+
+
+class AgvaeGauss(AgvaeCodec):
+    """One gained network, symmetric Gaussian entropy model."""
+
+    name = "agvae-gauss"
+    title = "AG-VAE ablation: gain units, symmetric Gaussian"
+    variant = "gain-gauss"
+
+
+class AgvaeNogain(AgvaeCodec):
+    """A network per level, asymmetric Gaussian entropy model."""
+
+    name = "agvae-nogain"
+    title = "AG-VAE ablation: a network per level, asymmetric Gaussian"
+    variant = "nogain-asym"
+
+
+class AgvaeNogainGauss(AgvaeCodec):
+    """A network per level, symmetric Gaussian entropy model."""
+
+    name = "agvae-nogain-gauss"
+    title = "AG-VAE ablation: a network per level, symmetric Gaussian"
+    variant = "nogain-gauss"

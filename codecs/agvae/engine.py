@@ -1,0 +1,190 @@
+"""One network, ready to turn images into files and files into images."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from bench.codecs.agvae import checkpoints, container, model
+from bench.codecs.agvae.checkpoints import Manifest
+from bench.codecs.agvae.container import Header
+from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks
+from bench.codecs.agvae.fixed import STEP
+from bench.codecs.agvae.gain import at_level
+from bench.codecs.agvae.latent import LatentCoder, Stream
+from bench.codecs.agvae.phases import Phases
+from bench.codecs.agvae.tables import standard_bank
+from bench.codecs.agvae.transforms import Transforms, latent_size
+from bench.errors import DecodeError
+from bench.image import Image
+
+
+class Engine:
+    """Encoder and decoder of one set of weights on one device.
+
+    Networks are built when they are first needed, so a decoder never holds g_a.
+
+    Parameters
+    ----------
+    manifest
+        Which weights.
+    device
+        ``cpu`` or ``cuda``.
+    precision
+        Of g_a and g_s; no choice changes what a file decodes to before g_s.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        device: str = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.manifest = manifest
+        self.config = manifest.config
+        self._device, self._precision = torch.device(device), precision
+        self._tensors = checkpoints.load(manifest)
+        self._lock = threading.Lock()
+        self._last: tuple[bytes, Tensor] | None = None
+
+    def encode(
+        self, images: Sequence[Image], level_steps: Sequence[int], phases: Phases | None = None
+    ) -> list[bytes]:
+        """Return one file per image; all images have the same size.
+
+        Parameters
+        ----------
+        images
+            uint8 RGB (H, W, 3).
+        level_steps
+            Level of each in steps of 1/256.
+        phases
+            Stopwatch.
+        """
+        clock = phases or Phases()
+        with clock("analysis"):
+            pairs = [self._gained(i, s) for i, s in zip(images, level_steps, strict=True)]
+            y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
+        streams = self._coder.encode(y, z, level_steps, clock)
+        height, width = images[0].shape[:2]
+        model_id = bytes.fromhex(self.manifest.model_id)
+        return [
+            container.write(Header(model_id, width, height, steps, stream.lanes), stream.data)
+            for steps, stream in zip(level_steps, streams, strict=True)
+        ]
+
+    def decode(
+        self, files: Sequence[tuple[Header, bytes]], phases: Phases | None = None
+    ) -> list[Image]:
+        """Return the image of each file (header and payload); all have the same size.
+
+        Raises
+        ------
+        DecodeError
+            If a payload is damaged.
+        """
+        clock = phases or Phases()
+        y_hat = self.decode_latents(files, clock)
+        images = []
+        for (header, _), latent in zip(files, y_hat, strict=True):
+            with clock("synthesis"):
+                y = latent / STEP * self._table("gain_y.log_inverse", header.level_steps)
+                images.append(self._synthesis.synthesise(y, (header.height, header.width)))
+        return images
+
+    def decode_latents(
+        self,
+        files: Sequence[tuple[Header, bytes]],
+        phases: Phases | None = None,
+        sizes_bytes: list[list[int]] | None = None,
+    ) -> Tensor:
+        """Return y_hat in steps of 2^-8, (B, H, W, M): integers, the same on every machine.
+
+        Raises
+        ------
+        DecodeError
+            If a payload is damaged or a level is none of this network's.
+        """
+        top = (self.config.levels - 1) * LEVEL_STEPS
+        for header, _ in files:
+            if header.level_steps > top:
+                raise DecodeError(f"level {header.level:g} is above this network's {top / 256:g}")
+        first = files[0][0]
+        return self._coder.decode(
+            [Stream(payload, header.lanes) for header, payload in files],
+            [header.level_steps for header, _ in files],
+            latent_size(first.height, first.width),
+            phases or Phases(),
+            sizes_bytes,
+        )
+
+    def _gained(self, image: Image, level_steps: int) -> tuple[Tensor, Tensor]:
+        """Return gained y and gained z of an image, before rounding."""
+        y = self._analyse(image) * self._table("gain_y.log_gain", level_steps)
+        z = self._analysis.hyper_analyse(y) * self._table("gain_z.log_gain", level_steps)
+        return y, z
+
+    def _analyse(self, image: Image) -> Tensor:
+        """Return y; the last image's is kept, so that a ladder of levels runs g_a once."""
+        key = hashlib.blake2b(image.data, digest_size=16, person=b"agvae").digest()
+        key += repr(image.shape).encode()
+        with self._lock:
+            if self._last is None or self._last[0] != key:
+                self._last = None  # let the old one go before the new one is made
+                self._last = (key, self._analysis.analyse(image))
+            return self._last[1]
+
+    def _table(self, name: str, level_steps: int) -> Tensor:
+        """Return the gains of a level, (C,), or a one without gain."""
+        if not self.config.gain:
+            return torch.ones(1, device=self._device)
+        level = torch.tensor([level_steps / LEVEL_STEPS], device=self._device)
+        return at_level(self._tensors[name].to(self._device), level).flatten()
+
+    def _net(self, name: str, net: nn.Module) -> nn.Module:
+        prefix = f"{name}."
+        state = {k[len(prefix) :]: v for k, v in self._tensors.items() if k.startswith(prefix)}
+        net.load_state_dict(state)
+        return net
+
+    @cached_property
+    def _analysis(self) -> Transforms:
+        with torch.device("meta"):
+            g_a, h_a = model.analysis(self.config), model.hyper_analysis(self.config)
+        g_a, h_a = g_a.to_empty(device="cpu"), h_a.to_empty(device="cpu")
+        return Transforms(
+            self.config,
+            g_a=self._net("g_a", g_a),
+            h_a=self._net("h_a", h_a),
+            device=self._device,
+            precision=self._precision,
+        )
+
+    @cached_property
+    def _synthesis(self) -> Transforms:
+        with torch.device("meta"):
+            g_s = model.synthesis(self.config)
+        return Transforms(
+            self.config,
+            g_s=self._net("g_s", g_s.to_empty(device="cpu")),
+            device=self._device,
+            precision=self._precision,
+        )
+
+    @cached_property
+    def _coder(self) -> LatentCoder:
+        bank = standard_bank().with_z(self._tensors[checkpoints.Z_TABLES].numpy())
+        prefixes = ("h_s.", "context.", "gain_z.")
+        tensors = {k: v for k, v in self._tensors.items() if k.startswith(prefixes)}
+        return LatentCoder(ExactEntropyNetworks(tensors, self.config, self._device), bank)
+
+
+@lru_cache(maxsize=16)
+def engine(manifest: Manifest, device: str) -> Engine:
+    """Return the engine of a set of weights, made once per process and device."""
+    return Engine(manifest, device)

@@ -1,0 +1,262 @@
+"""What the entropy decoder computes, in exact arithmetic: h_s, context passes, table indices.
+
+Tensors are (B, H, W, C) and hold integer numbers of 2^-8 steps. Those that are kept between calls
+(psi and y_hat) are float32, which is exact for them: they saturate at 2^22 steps.
+Work goes in strips of rows, so that memory does not grow with the image; results do not depend on
+the strips, because every sum is exact and strips overlap by the reach of the trunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.codecs.agvae import fixed
+from bench.codecs.agvae.config import PASSES, Config
+from bench.codecs.agvae.fixed import LIMIT, STEP, Affine, Conv3, Depthwise
+from bench.codecs.agvae.partition import CLASSES, group
+
+STRIP_POSITIONS = 8192
+"""Latent positions that one strip holds at most (unless one pair of rows is wider)."""
+
+LEVEL_STEPS = 256
+"""Steps per level: levels are coded as integers, level * 256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarter:
+    """What one pass says about one position class: a quarter of the channels there.
+
+    Attributes
+    ----------
+    rows, columns, channels
+        Where it lies in the latent (B, H, W, M).
+    mu
+        Mode in steps, (B, h, w, M / 4) float32.
+    left, right
+        Log-scales in steps, int16, of that shape.
+    """
+
+    rows: slice
+    columns: slice
+    channels: slice
+    mu: Tensor
+    left: Tensor
+    right: Tensor
+
+
+class _Block:
+    """``layers.DepthBlock`` on the grid."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], prefix: str) -> None:
+        self.enter = _pointwise(tensors, f"{prefix}.dc.0")
+        self.depthwise = Depthwise(*_pair(tensors, f"{prefix}.dc.2"))
+        self.leave = _pointwise(tensors, f"{prefix}.dc.3")
+        self.widen = _pointwise(tensors, f"{prefix}.ffn.0")
+        self.narrow = _pointwise(tensors, f"{prefix}.ffn.2")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, H, W, M) -> (B, H, W, M)."""
+        flat = x.reshape(-1, x.shape[3])
+        inner = fixed.leak(self.enter(flat)).reshape(x.shape)
+        inner = self.depthwise(inner).reshape(flat.shape)
+        flat = fixed.settle(flat + self.leave(inner))
+        flat = fixed.settle(flat + self.narrow(fixed.leak(self.widen(flat))))
+        return flat.reshape(x.shape)
+
+
+class ExactEntropyNetworks:
+    """Hyper synthesis and context model of one set of weights, on one device.
+
+    Parameters
+    ----------
+    tensors
+        State-dict entries ``h_s.*``, ``context.*`` and, with gain, ``gain_z.log_inverse``.
+    config
+        Of the network they belong to.
+    device
+        Where to compute; results are the same anywhere.
+
+    Raises
+    ------
+    ValueError
+        If the weights are so large that sums might not be exact, or the device's are not.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], config: Config, device: str | torch.device = "cpu"
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        held = {name: tensor.to(self.device, torch.float64) for name, tensor in tensors.items()}
+        self._log_inverse = fixed.log_table(held["gain_z.log_inverse"]) if config.gain else ()
+        self._up1 = Conv3(*_pair(held, "h_s.0.0"), shuffle=True)
+        self._up2 = Conv3(*_pair(held, "h_s.2.0"), shuffle=True)
+        self._out = Conv3(*_pair(held, "h_s.4"))
+        self._mix = [_pointwise(held, f"context.mix.{k}") for k in range(PASSES)]
+        self._trunk = [_Block(held, f"context.trunk.{i}") for i in range(config.blocks)]
+        self._head = [
+            [_head(held, config, k, group(k, c)) for c in range(len(CLASSES))]
+            for k in range(PASSES)
+        ]
+        self._check_device(held)
+
+    def _check_device(self, tensors: Mapping[str, Tensor]) -> None:
+        """Refuse a device whose float64 products are not exact (an emulation, say)."""
+        if self.device.type == "cpu":
+            return
+        here = _pointwise(tensors, "context.mix.1")
+        there = _pointwise({k: v.cpu() for k, v in tensors.items()}, "context.mix.1")
+        # Pseudo-random activations over the whole range, by integer arithmetic.
+        steps = torch.arange(64 * here.weight.shape[0], dtype=torch.float64)
+        x = (steps * 2654435761 % (2 * LIMIT + 1) - LIMIT).reshape(64, -1)
+        if not torch.equal(here(x.to(self.device)).cpu(), there(x)):
+            raise ValueError(f"float64 products on {self.device} are not exact; decode on the CPU")
+
+    def inverse_hyper_gain(self, level_steps: int) -> tuple[int, ...]:
+        """Return the inverse gains of z at a level, in steps of 2^-12; ones without gain."""
+        if not self.config.gain:
+            return (1 << fixed.WEIGHT_BITS,) * self.config.hyper
+        below = min(level_steps // LEVEL_STEPS, self.config.levels - 2)
+        share = level_steps - below * LEVEL_STEPS
+        return fixed.exponential(self._log_inverse[below], self._log_inverse[below + 1], share)
+
+    @torch.no_grad()
+    def hyper_features(
+        self, z_hat: Tensor, level_steps: Sequence[int], size: tuple[int, int]
+    ) -> Tensor:
+        """Return psi, (B, H, W, M) float32 in steps.
+
+        Parameters
+        ----------
+        z_hat
+            Decoded hyper-latent, integers of any type, (B, ceil(H / 4), ceil(W / 4), hyper).
+        level_steps
+            Level of each image of the batch, times 256.
+        size
+            H and W of the latent.
+        """
+        gains = [self.inverse_hyper_gain(level) for level in level_steps]
+        gain = torch.tensor(gains, dtype=torch.float64, device=self.device)[:, None, None]
+        z = z_hat.to(self.device, torch.float64).clamp_(-LIMIT / STEP, LIMIT / STEP)
+        scaled = fixed.settle(z * gain * 2.0 ** (fixed.ACTIVATION_BITS - fixed.WEIGHT_BITS))
+        height, width = size
+        strips = [
+            self._hyper_strip(scaled, top, min(top + rows, height), width)
+            for rows in [max(4, STRIP_POSITIONS // max(1, width) // 4 * 4)]
+            for top in range(0, height, rows)
+        ]
+        return _joined(strips)
+
+    def _hyper_strip(self, scaled: Tensor, top: int, bottom: int, width: int) -> Tensor:
+        """Return rows ``top`` to ``bottom`` of psi; ``top`` is a multiple of 4."""
+        # The three 3x3 layers reach 1 row of z, then 1 of 2 and 1 of 4 rows to a row of z: under 2.
+        first, last = max(0, top // 4 - 2), min(scaled.shape[1], -(-bottom // 4) + 2)
+        x = fixed.leak(self._up1(scaled[:, first:last]))
+        x = self._out(fixed.leak(self._up2(x)))
+        return x[:, top - 4 * first : bottom - 4 * first, :width].float()
+
+    @torch.no_grad()
+    def quarters(self, pass_index: int, psi: Tensor, y_hat: Tensor) -> Iterator[Quarter]:
+        """Yield what a pass predicts, one position class after the other.
+
+        Parameters
+        ----------
+        pass_index
+            0 to 3.
+        psi
+            From ``hyper_features``.
+        y_hat
+            Decoded so far, (B, H, W, M) float32 in steps, zero elsewhere. Not read in pass 0, and
+            only before the first quarter is yielded, so the caller may fill it while iterating.
+        """
+        strips = list(self._strips(pass_index, psi, y_hat))
+        for c, (row, column) in enumerate(CLASSES):
+            parts = zip(*[strip[c] for strip in strips], strict=True)
+            mu, left, right = (_joined(part) for part in parts)
+            first = group(pass_index, c) * self.config.quarter
+            yield Quarter(
+                slice(row, None, 2),
+                slice(column, None, 2),
+                slice(first, first + self.config.quarter),
+                mu,
+                left,
+                right,
+            )
+
+    def _strips(
+        self, pass_index: int, psi: Tensor, y_hat: Tensor
+    ) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+        """Yield (mu, left, right) of each class, strip by strip of an even number of rows."""
+        batch, height, width, _ = psi.shape
+        rows = max(2, STRIP_POSITIONS // (batch * width) // 2 * 2)
+        reach = self.config.blocks  # each block's depthwise convolution sees one row further
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            first, last = max(0, top - reach), min(height, bottom + reach)
+            x = self._mixed(pass_index, psi[:, first:last], y_hat[:, first:last])
+            for block in self._trunk:
+                x = block(x)
+            inside = x[:, top - first : bottom - first]
+            yield [
+                self._parameters(pass_index, c, inside[:, row::2, column::2])
+                for c, (row, column) in enumerate(CLASSES)
+            ]
+
+    def _mixed(self, pass_index: int, psi: Tensor, y_hat: Tensor) -> Tensor:
+        """Return the input of the trunk, (B, h, W, M)."""
+        flat = psi.reshape(-1, psi.shape[3]).double()
+        mix = self._mix[pass_index]
+        if pass_index == 0:
+            return mix(flat).reshape(psi.shape)
+        seen = y_hat.reshape(-1, y_hat.shape[3]).double()
+        return mix.split(seen, first=flat).reshape(psi.shape)
+
+    def _parameters(
+        self, pass_index: int, position_class: int, x: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mu, left and right of the quarter that a class decodes in a pass."""
+        head = self._head[pass_index][position_class]
+        out = head(x.reshape(-1, x.shape[3])).reshape(*x.shape[:3], 3, self.config.quarter)
+        mu, left, right = out.unbind(3)
+        if not self.config.asymmetric:
+            left = right = torch.floor((left + right) * 0.5)
+        return mu.float(), _log_steps(left), _log_steps(right)
+
+
+def reconstruct(symbols: Tensor, mu: Tensor) -> Tensor:
+    """Return y_hat = k + mu in steps, saturated: the same on both sides of the channel."""
+    return (symbols.to(torch.float64) * STEP + mu).clamp_(-LIMIT, LIMIT).float()
+
+
+def _joined(strips: Sequence[Tensor]) -> Tensor:
+    """Return strips of rows as one tensor."""
+    return strips[0] if len(strips) == 1 else torch.cat(tuple(strips), 1)
+
+
+def _log_steps(log_scale: Tensor) -> Tensor:
+    """Return log-scales as int16; the coder's thresholds lie well inside that range."""
+    return log_scale.clamp(-32768, 32767).to(torch.int16)
+
+
+def _pair(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, Tensor]:
+    return tensors[f"{prefix}.weight"], tensors[f"{prefix}.bias"]
+
+
+def _pointwise(tensors: Mapping[str, Tensor], prefix: str) -> Affine:
+    weight, bias = _pair(tensors, prefix)
+    return Affine(weight[:, :, 0, 0].T, bias)
+
+
+def _head(
+    tensors: Mapping[str, Tensor], config: Config, pass_index: int, channel_group: int
+) -> Affine:
+    """Return the rows of a head that one position class needs: mu, left, right of one group."""
+    weight, bias = _pair(tensors, f"context.head.{pass_index}")
+    first = channel_group * config.quarter
+    rows = torch.arange(first, first + config.quarter, device=weight.device)
+    rows = torch.cat([rows + part * config.latent for part in range(3)])
+    return Affine(weight[rows, :, 0, 0].T, bias[rows])

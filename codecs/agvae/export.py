@@ -1,0 +1,173 @@
+"""From a trained state dict to a set of weights that codecs find: two files, NAME.*.
+
+The package's development weights were made by::
+
+    python -c "from bench.codecs.agvae.export import export_development as e; \
+        e(['asym.enc.safetensors', 'asym.dec.safetensors'], 'codecs/agvae/weights')"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.codecs.agvae.checkpoints import MANIFEST_VERSION, Z_TABLES, model_id
+from bench.codecs.agvae.compact import pack
+from bench.codecs.agvae.config import Config
+from bench.codecs.agvae.prior import FactorizedPrior
+from bench.codecs.agvae.tables import z_tables_from_cdf
+
+Z_TAIL = 2.0**-17
+"""z's tables end where less than this is left on either side of every channel."""
+
+Z_RADIUS_MAX = 255
+
+DEVELOPMENT: dict[str, Any] = {
+    "status": "development",
+    "training": {
+        "data": "1,500 photographs, about 0.35 megapixels each",
+        "licence": "mixed; some of the photographs are for research use only",
+        "steps": 62_000,
+        "batch": "32 crops of 256x256, all 8 levels in each",
+        "machine": "one H100, 1,300 s",
+    },
+    "note": "development weights, trained partly on research-only photographs",
+}
+
+
+def storage_bits(config: Config) -> dict[str, int]:
+    """Return bits per weight by prefix, as measured on Kodak (see WEIGHTS.md).
+
+    The two innermost convolutions hold 40 % of the transforms' weights and most of the cost of
+    rounding them; h_a only predicts what z says, and the entropy networks what y may be.
+    """
+    innermost = sum(config.depth) + 3
+    return {
+        "g_a.": 10,
+        "g_s.": 10,
+        f"g_a.{innermost}.": 11,
+        "g_s.0.": 11,
+        "h_a.": 8,
+        "h_s.": 9,
+        "context.": 9,
+    }
+
+
+def export(
+    state: Mapping[str, Tensor],
+    config: Config,
+    folder: Path | str,
+    name: str,
+    *,
+    metric: str = "mse",
+    level: float | None = None,
+    bits: Mapping[str, int] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write NAME.safetensors and NAME.json, and return the manifest's path.
+
+    Parameters
+    ----------
+    state
+        State dict of ``model.AGVAE``.
+    config
+        Its configuration.
+    folder
+        Where to; made if absent.
+    name
+        Stem of both files.
+    metric
+        What it was trained for, ``mse`` or ``ms-ssim``.
+    level
+        The one level of a network without gain.
+    bits
+        Bits per weight by prefix; ``storage_bits(config)`` if None.
+    facts
+        Further entries of the manifest: ``status``, ``training``, ``reached``, ``note``.
+    """
+    from safetensors.torch import save
+
+    bits = storage_bits(config) if bits is None else bits
+    stored = pack(state, bits)
+    stored[Z_TABLES] = z_tables(state, config)
+    data = save(stored)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.safetensors").write_bytes(data)
+    manifest = {
+        "manifest_version": MANIFEST_VERSION,
+        "variant": config.variant,
+        "config": config.to_dict(),
+        "level": level,
+        "metric": metric,
+        "model_id": model_id(stored, config),
+        "status": "released",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size_bytes": len(data),
+        "storage_bits": dict(bits),
+        **(facts or {}),
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def record_reached(manifest: Path, dataset: str, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write into a manifest what its weights reach: level, bpp and psnr_db, means over a dataset.
+
+    Real files are meant, as ``bench all`` measures them.
+    """
+    facts = json.loads(manifest.read_text(encoding="utf-8"))
+    facts["reached"] = {"dataset": dataset, "rows": [dict(row) for row in rows]}
+    manifest.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+@torch.no_grad()
+def z_tables(state: Mapping[str, Tensor], config: Config) -> Tensor:
+    """Return the integer frequencies of z, (hyper, 2 R + 3) int32, from a state dict's prior.
+
+    Floats end here: every encoder and decoder uses these integers.
+    """
+    prior = FactorizedPrior(config.hyper).double()
+    prefix = "z_prior."
+    prior.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+    edges = torch.arange(-Z_RADIUS_MAX - 0.5, Z_RADIUS_MAX + 1, dtype=torch.float64)
+    cdf = torch.sigmoid(prior.logits(edges.expand(config.hyper, 1, -1)))[:, 0]
+    # Symmetric edges: the tails beyond edge i and its mirror image, worst channel.
+    tail = torch.maximum(cdf.amax(0), (1 - cdf).amax(0).flip(0))
+    radius = Z_RADIUS_MAX
+    while radius > 2 and tail[Z_RADIUS_MAX - radius + 1] < Z_TAIL:
+        radius -= 1
+    inner = cdf[:, Z_RADIUS_MAX - radius : Z_RADIUS_MAX + radius + 2]
+    return torch.from_numpy(z_tables_from_cdf(inner.numpy()))
+
+
+_PROTOTYPE_NAMES = {
+    "log_gain_y": "gain_y.log_gain",
+    "log_inv_y": "gain_y.log_inverse",
+    "log_gain_z": "gain_z.log_gain",
+    "log_inv_z": "gain_z.log_inverse",
+}
+
+
+def from_prototype(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict of ``model.AGVAE`` from one of the first prototype's key names."""
+    named = {}
+    for key, tensor in state.items():
+        inside = key.split(".")[0] in ("mix", "trunk", "head")
+        named[_PROTOTYPE_NAMES.get(key, f"context.{key}" if inside else key)] = tensor.float()
+    return named
+
+
+def export_development(paths: Sequence[Path | str], folder: Path | str) -> Path:
+    """Export the prototype's weights, which are base, gained, asymmetric and for MSE."""
+    from safetensors.torch import load_file
+
+    state = {key: value for path in paths for key, value in load_file(path).items()}
+    return export(from_prototype(state), Config(), folder, "base-gain-asym-mse", facts=DEVELOPMENT)

@@ -1,0 +1,205 @@
+"""Fixed-point arithmetic carried by float64: every result is an exact integer, on any machine.
+
+A decoder must compute the very table index that its encoder used, or everything after the first
+difference is noise. Floating-point networks cannot promise that: sums change with the order of
+summation, so with the device, the thread count, the batch size and the library version.
+
+Here an activation is an integer number of steps of 2^-8 and a weight is a multiple of 2^-12.
+Products and sums are then multiples of ``UNIT`` and, as long as the sum of their magnitudes stays
+under 2^53 units, each one is represented exactly in float64, so *any* order of summation gives the
+same bits. ``Affine`` computes that bound from its weights and refuses to exist where it fails;
+activations cannot exceed it because every layer saturates at ``LIMIT``.
+"""
+
+from __future__ import annotations
+
+import decimal
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from bench.codecs.agvae.layers import SLOPE
+
+ACTIVATION_BITS = 8
+"""Activations, mu, y_hat and log-scales are multiples of 2^-8."""
+
+WEIGHT_BITS = 12
+"""Weights, biases and inverse hyper gains are multiples of 2^-12."""
+
+STEP = 1 << ACTIVATION_BITS
+
+LIMIT = 1 << 22
+"""Saturation of every activation, in steps (2^14 = 16,384 in units of the latent)."""
+
+UNIT = 2.0**-WEIGHT_BITS * SLOPE
+"""What every partial sum is a multiple of: the weight's grid times the leaky slope."""
+
+LOG_GAIN_BITS = 16
+"""Logarithms of the inverse hyper gains are stored as multiples of 2^-16."""
+
+
+def to_grid(weight: Tensor) -> Tensor:
+    """Return float64 weights rounded (half to even) to the grid of 2^-12."""
+    return torch.round(weight.double() * 2.0**WEIGHT_BITS) * 2.0**-WEIGHT_BITS
+
+
+def settle(accumulator: Tensor) -> Tensor:
+    """Round (half to even) and saturate a sum, in place: back to an integer number of steps."""
+    return accumulator.round_().clamp_(-LIMIT, LIMIT)
+
+
+def leak(x: Tensor) -> Tensor:
+    """Leaky ReLU with slope 1/8, in place. Exact: the result is a multiple of 1/8 step."""
+    return torch.nn.functional.leaky_relu_(x, SLOPE)
+
+
+class Affine:
+    """x W + b over the last axis, on the grid, exact by construction.
+
+    Parameters
+    ----------
+    weight
+        Float weights of shape (inputs, outputs), rounded to the grid here.
+    bias
+        Float biases of shape (outputs,), likewise.
+
+    Raises
+    ------
+    ValueError
+        If a sum of magnitudes could reach 2^53 units.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight = to_grid(weight).contiguous()
+        self.bias = to_grid(bias) * STEP
+        magnitude = self.weight.abs().sum(0) * LIMIT + self.bias.abs()
+        worst = float(magnitude.max()) / UNIT
+        if not worst < 2.0**53:
+            raise ValueError(f"weights too large for exact sums: {worst:.3g} units, limit 2^53")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return a settled tensor: (N, inputs) -> (N, outputs)."""
+        return settle(torch.addmm(self.bias, x, self.weight))
+
+    def split(self, x: Tensor, first: Tensor) -> Tensor:
+        """Return the settled result for the concatenation of ``first`` and ``x``, not built."""
+        inputs = first.shape[1]
+        total = torch.addmm(self.bias, first, self.weight[:inputs])
+        return settle(total.addmm_(x, self.weight[inputs:]))
+
+
+class Depthwise:
+    """3x3 convolution of each channel by itself, zero padding, on the grid.
+
+    Parameters
+    ----------
+    weight
+        (C, 1, 3, 3), rounded to the grid here.
+    bias
+        (C,).
+
+    Raises
+    ------
+    ValueError
+        If a sum of magnitudes could reach 2^53 units.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        taps = weight.reshape(weight.shape[0], 9).T
+        checked = Affine(taps, bias)
+        self.weight, self.bias = checked.weight, checked.bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return a settled tensor: (B, H, W, C) -> (B, H, W, C)."""
+        height, width = x.shape[1:3]
+        padded = pad(x)
+        shifted = [
+            padded[:, row : row + height, column : column + width]
+            for row in range(3)
+            for column in range(3)
+        ]
+        total = torch.addcmul(self.bias, shifted[0], self.weight[0])
+        for part, weight in zip(shifted[1:], self.weight[1:], strict=True):
+            total.addcmul_(part, weight)
+        return settle(total)
+
+
+class Conv3:
+    """3x3 convolution as one matrix product, zero padding, on the grid.
+
+    It is written out, not left to a convolution library, because those may choose algorithms
+    (Winograd, FFT) whose intermediate values leave the grid.
+
+    Parameters
+    ----------
+    weight
+        (outputs, inputs, 3, 3), rounded to the grid here.
+    bias
+        (outputs,).
+    shuffle
+        Whether a pixel shuffle follows: outputs = 4 C, the result has twice the sides.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, *, shuffle: bool = False) -> None:
+        self.shuffle = shuffle
+        outputs, inputs = weight.shape[:2]
+        taps = weight.permute(2, 3, 1, 0).reshape(9 * inputs, outputs)
+        if shuffle:
+            # Channel c of sub-position d lies at 4 c + d; d first makes the shuffle a copy of rows.
+            taps = taps.reshape(9 * inputs, outputs // 4, 4).transpose(1, 2)
+            taps = taps.reshape(9 * inputs, outputs)
+            bias = bias.reshape(outputs // 4, 4).T.reshape(outputs)
+        self.affine = Affine(taps, bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return a settled tensor: (B, H, W, inputs) -> (B, H, W, outputs), or shuffled."""
+        batch, height, width, inputs = x.shape
+        padded = pad(x)
+        shifted = [
+            padded[:, row : row + height, column : column + width]
+            for row in range(3)
+            for column in range(3)
+        ]
+        out = self.affine(torch.cat(shifted, 3).reshape(-1, 9 * inputs))
+        if not self.shuffle:
+            return out.reshape(batch, height, width, -1)
+        out = out.reshape(batch, height, width, 2, 2, -1).transpose(2, 3)
+        return out.reshape(batch, 2 * height, 2 * width, -1)
+
+
+def pad(x: Tensor) -> Tensor:
+    """Return (B, H, W, C) with one position of zeros on each side."""
+    return torch.nn.functional.pad(x, (0, 0, 1, 1, 1, 1))
+
+
+def log_table(log_inverse: Tensor) -> tuple[tuple[int, ...], ...]:
+    """Return a table of log-gains (levels, C) as integers in steps of 2^-16.
+
+    Raises
+    ------
+    ValueError
+        If a gain exceeds e^16, beyond which a gained integer might not be exact.
+    """
+    if not float(log_inverse.abs().max()) <= 16:
+        raise ValueError("inverse hyper gains too large for exact products: limit e^16")
+    scaled = torch.round(log_inverse.double() * 2.0**LOG_GAIN_BITS).long()
+    return tuple(tuple(row) for row in scaled.tolist())
+
+
+@lru_cache(maxsize=64)
+def exponential(below: tuple[int, ...], above: tuple[int, ...], share: int) -> tuple[int, ...]:
+    """Return round(4096 exp(((256 - share) below + share above) / 2^24)) of each channel.
+
+    Library exponentials differ in the last bit between machines; decimal's is correctly rounded
+    by its specification, so this table of a few hundred numbers is the same everywhere.
+    """
+    context = decimal.Context(prec=40, rounding=decimal.ROUND_HALF_EVEN)
+    scale = decimal.Decimal(1 << (LOG_GAIN_BITS + 8))
+    grid = decimal.Decimal(1 << WEIGHT_BITS)
+    gains = []
+    for low, high in zip(below, above, strict=True):
+        log_gain = context.divide(decimal.Decimal((256 - share) * low + share * high), scale)
+        gain = context.multiply(context.exp(log_gain), grid)
+        gains.append(int(gain.to_integral_value(rounding=decimal.ROUND_HALF_EVEN)))
+    return tuple(gains)

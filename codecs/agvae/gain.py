@@ -1,0 +1,83 @@
+"""Gain units: one network, any rate (Cui et al., CVPR 2021, eqs. 2-8).
+
+A gain unit multiplies channel c by m[s, c] before rounding, a separate inverse by m'[s, c] after.
+Both tables are stored as logarithms, so they stay positive and the paper's exponential
+interpolation m_r^l m_t^(1-l) is linear in what is stored.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class GainUnit(nn.Module):
+    """A pair of tables: gain and inverse gain, level by channel.
+
+    Parameters
+    ----------
+    channels
+        Of the tensor that is gained.
+    log_start
+        Log-gain of each level at the start, shape (levels,); the inverse starts at the reciprocal.
+        sqrt(lambda_s / lambda_ref) spreads the levels over the rates from the first step
+        (with ones everywhere they bunch up: GainedVAE, issue 2).
+    """
+
+    def __init__(self, channels: int, log_start: Tensor) -> None:
+        super().__init__()
+        start = log_start[:, None].repeat(1, channels)
+        self.log_gain = nn.Parameter(start)
+        self.log_inverse = nn.Parameter(-start)
+
+    def gain(self, level: Tensor) -> Tensor:
+        """Return m at real levels: (B,) in [0, levels - 1] -> (B, C, 1, 1)."""
+        return at_level(self.log_gain, level)
+
+    def inverse(self, level: Tensor) -> Tensor:
+        """Return m' at real levels: (B,) in [0, levels - 1] -> (B, C, 1, 1)."""
+        return at_level(self.log_inverse, level)
+
+
+class NoGain(nn.Module):
+    """Stands where a gain unit would, and does nothing; has no parameters."""
+
+    def gain(self, level: Tensor) -> Tensor:
+        """Return ones, (B, 1, 1, 1)."""
+        return torch.ones_like(level, dtype=torch.float32)[:, None, None, None]
+
+    def inverse(self, level: Tensor) -> Tensor:
+        """Return ones, (B, 1, 1, 1)."""
+        return self.gain(level)
+
+
+def at_level(log_table: Tensor, level: Tensor) -> Tensor:
+    """Interpolate exponentially in a table of log-gains.
+
+    Parameters
+    ----------
+    log_table
+        (levels, C).
+    level
+        Real levels in [0, levels - 1], (B,).
+
+    Returns
+    -------
+    Tensor
+        Gains, (B, C, 1, 1).
+    """
+    below = level.floor().clamp(0, log_table.shape[0] - 2).long()
+    share = (level - below)[:, None]
+    log_m = (1 - share) * log_table[below] + share * log_table[below + 1]
+    return torch.exp(log_m)[:, :, None, None]
+
+
+def gain_unit(channels: int, log_start: Tensor, *, gain: bool) -> GainUnit | NoGain:
+    """Return a gain unit, or its absence."""
+    return GainUnit(channels, log_start) if gain else NoGain()
+
+
+def log_start(lambdas: tuple[float, ...], power: float = 1.0) -> Tensor:
+    """Return power * log sqrt(lambda_s / lambda_ref), shape (levels,); ref is the middle level."""
+    log_lambda = torch.log(torch.tensor(lambdas))
+    return 0.5 * power * (log_lambda - log_lambda[len(lambdas) // 2])

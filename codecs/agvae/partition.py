@@ -1,0 +1,24 @@
+"""Who is decoded when: the quadtree partition of the latent (4 passes, no sequential pixel loop).
+
+The four positions of every 2x2 cell are classes 0..3 in raster order. The channels are four
+groups. In each pass a class decodes one group, a different one for each class, so that every pass
+spreads over all positions and all channels; after four passes everything is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.codecs.agvae.config import PASSES
+
+CLASSES: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""(row, column) parity of each position class."""
+
+# Round the cell: (0,0), (0,1), (1,1), (1,0). A pass and its successor sit on a diagonal.
+_CYCLE: Final = (0, 1, 3, 2)
+_VISIT: Final = (0, 2, 1, 3)
+
+
+def group(pass_index: int, position_class: int) -> int:
+    """Return the channel group, 0..3, that a class decodes in a pass."""
+    return (_VISIT[pass_index] - _CYCLE[position_class]) % PASSES

@@ -1,0 +1,174 @@
+"""g_a, h_a and g_s on whole images of any size: padding, and tiles for large ones.
+
+These are the float parts. They touch neither the bitstream's syntax nor the entropy decoder, so
+their rounding may differ between machines; files decode to the same latent all the same.
+Latents are (H, W, M) float32, channels last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.codecs.agvae.config import HYPER_STRIDE, STRIDE, Config
+from bench.image import Image
+
+TILE = 72
+"""Side of a tile's core in latent positions (1,152 pixels); larger images are cut into such."""
+
+
+def latent_size(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of the latent of an image: both sides divided by 16, rounded up."""
+    return -(-height // STRIDE), -(-width // STRIDE)
+
+
+def hyper_size(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of the hyper-latent for a latent of that size."""
+    return -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
+
+
+def reach(config: Config) -> int:
+    """Return how many latent positions away g_a and g_s see, rounded up: the overlap of tiles.
+
+    Walks both stacks from the output inwards: a stride-2 convolution of size 5 turns r positions
+    into 2 r + 2, a bottleneck adds 1, a pixel shuffle halves r and its convolution adds 1.
+    """
+    d0, d1, d2 = config.depth
+    pixels = 2
+    for depth in (d2, d1, d0):
+        pixels = 2 * (pixels + depth) + 2
+    positions = 2
+    for depth in (d0, d1, d2):
+        positions = -(-(positions + depth) // 2) + 1
+    return max(-(-pixels // STRIDE), positions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """One tile along one axis: its core and the core with overlap, in latent positions."""
+
+    start: int
+    stop: int
+    outer_start: int
+    outer_stop: int
+
+
+def _spans(length: int, overlap: int, tile: int) -> list[_Span]:
+    """Cut an axis into equal cores of at most ``tile``."""
+    count = -(-length // tile)
+    edges = [length * i // count for i in range(count + 1)]
+    return [
+        _Span(start, stop, max(0, start - overlap), min(length, stop + overlap))
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _tiles(height: int, width: int, overlap: int, tile: int) -> Iterator[tuple[_Span, _Span]]:
+    for rows in _spans(height, overlap, tile):
+        for columns in _spans(width, overlap, tile):
+            yield rows, columns
+
+
+class Transforms:
+    """The float networks of one set of weights, ready to run on images.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    g_a, h_a, g_s
+        Networks; None where only encoding or only decoding is wanted.
+    device
+        Where to run.
+    precision
+        ``float32`` or ``bfloat16`` for g_a and g_s.
+    tile
+        Side of a tile's core in latent positions.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        g_a: nn.Module | None = None,
+        h_a: nn.Module | None = None,
+        g_s: nn.Module | None = None,
+        device: str | torch.device = "cpu",
+        precision: torch.dtype = torch.float32,
+        tile: int = TILE,
+    ) -> None:
+        self.device = torch.device(device)
+        self.precision = precision
+        self._tile, self._overlap = tile, reach(config)
+        self._latent = config.latent
+        self._g_a, self._g_s = self._ready(g_a, precision), self._ready(g_s, precision)
+        self._h_a = self._ready(h_a, torch.float32)
+
+    def _ready(self, net: nn.Module | None, precision: torch.dtype) -> nn.Module:
+        ready = nn.Identity() if net is None else net
+        ready = ready.eval().requires_grad_(requires_grad=False).to(self.device, precision)
+        moved: nn.Module = ready.to(memory_format=torch.channels_last)
+        return moved
+
+    @torch.no_grad()
+    def analyse(self, image: Image) -> Tensor:
+        """Return y before any gain, (H, W, M) float32, from uint8 RGB."""
+        height, width = latent_size(*image.shape[:2])
+        below, right = height * STRIDE - image.shape[0], width * STRIDE - image.shape[1]
+        padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+        y = torch.empty(height, width, self._latent, device=self.device)
+        for rows, columns in _tiles(height, width, self._overlap, self._tile):
+            part = padded[_pixels(rows), _pixels(columns)]
+            rgb = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+            x = rgb[None].permute(0, 3, 1, 2).to(self.precision).div_(255).sub_(0.5)
+            out = self._g_a(x).float()
+            y[rows.start : rows.stop, columns.start : columns.stop] = _core(out, rows, columns)
+        return y
+
+    @torch.no_grad()
+    def hyper_analyse(self, y: Tensor) -> Tensor:
+        """Return z before its gain, (h, w, hyper) float32, from the gained y.
+
+        y is repeated at its lower and right edge up to whole hyper positions.
+        """
+        height, width = hyper_size(*y.shape[:2])
+        x = y.permute(2, 0, 1)[None]
+        below, right = height * HYPER_STRIDE - y.shape[0], width * HYPER_STRIDE - y.shape[1]
+        if below or right:
+            x = nn.functional.pad(x, (0, right, 0, below), mode="replicate")
+        out: Tensor = self._h_a(x)
+        return out[0].permute(1, 2, 0)
+
+    @torch.no_grad()
+    def synthesise(self, y: Tensor, size: tuple[int, int]) -> Image:
+        """Return uint8 RGB of ``size`` (rows, columns) from y after its inverse gain, (H, W, M)."""
+        height, width = y.shape[:2]
+        image = np.empty((height * STRIDE, width * STRIDE, 3), np.uint8)
+        for rows, columns in _tiles(height, width, self._overlap, self._tile):
+            outer = y[rows.outer_start : rows.outer_stop, columns.outer_start : columns.outer_stop]
+            out = self._g_s(outer.permute(2, 0, 1)[None].to(self.precision)).float()
+            rgb = _core(out, rows, columns, STRIDE).add(0.5).mul_(255).round_().clamp_(0, 255)
+            image[
+                rows.start * STRIDE : rows.stop * STRIDE,
+                columns.start * STRIDE : columns.stop * STRIDE,
+            ] = rgb.to(torch.uint8).cpu().numpy()
+        return np.ascontiguousarray(image[: size[0], : size[1]])
+
+
+def _pixels(span: _Span) -> slice:
+    """Return the pixels of a tile with its overlap."""
+    return slice(span.outer_start * STRIDE, span.outer_stop * STRIDE)
+
+
+def _core(out: Tensor, rows: _Span, columns: _Span, scale: int = 1) -> Tensor:
+    """Return the core of a tile's output (1, C, H, W) as (h, w, C)."""
+    top = (rows.start - rows.outer_start) * scale
+    left = (columns.start - columns.outer_start) * scale
+    height = (rows.stop - rows.start) * scale
+    width = (columns.stop - columns.start) * scale
+    return out[0, :, top : top + height, left : left + width].permute(1, 2, 0)

@@ -1,0 +1,184 @@
+"""Weights on disk: compact storage, manifests, places."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from bench.codecs.agvae import checkpoints, compact, export
+from bench.codecs.agvae.config import Config, preset
+from bench.errors import DecodeError, Unavailable
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 11, 12])
+def test_packed_weights_come_back(bits):
+    """Each weight comes back within half a step of its channel's scale, extremes included."""
+    torch.manual_seed(bits)
+    weight = torch.randn(7, 5, 3, 3) * torch.logspace(-3, 1, 7)[:, None, None, None]
+    weight[3] = 0
+
+    packed = compact.pack({"a.weight": weight, "a.bias": weight[:, 0, 0, 0]}, {"a.": bits})
+    back = compact.unpack(packed)
+
+    scale = packed["a.weight.scale"][:, None, None, None]
+    error = (back["a.weight"] - weight).abs() / scale.clamp_min(1e-30)
+    clipped = weight.abs() > scale * (2 ** (bits - 1) - 1)
+    assert error[~clipped].max() <= 0.5001
+    assert clipped.float().mean() < 0.05
+    assert torch.equal(weight[:, 0, 0, 0], back["a.bias"])
+    bytes_per_weight = (
+        packed["a.weight"].numel() + packed.get("a.weight.low", torch.empty(0)).numel()
+    )
+    assert bytes_per_weight <= weight.numel() * bits / 8 + bits
+
+
+def test_more_bits_cost_less_precision():
+    """The squared error falls by about 16 with every two bits."""
+    torch.manual_seed(0)
+    state = {"w": torch.randn(16, 64, 3, 3)}
+
+    error = [
+        (compact.unpack(compact.pack(state, {"w": b}))["w"] - state["w"]).square().mean().item()
+        for b in (8, 10, 12)
+    ]
+
+    assert 12 < error[0] / error[1] < 22
+    assert 12 < error[1] / error[2] < 22
+
+
+def test_exported_weights_load(small_dir, small_net, monkeypatch):
+    """Every tensor of the network comes back under its name, near its value."""
+    monkeypatch.setenv("BENCH_WEIGHTS", str(small_dir))
+    (manifest,) = checkpoints.find("gain-asym", preset="small")
+
+    tensors = checkpoints.load(manifest)
+
+    state = small_net.state_dict()
+    assert {*state, checkpoints.Z_TABLES} == set(tensors)
+    for name, value in state.items():
+        difference = (tensors[name] - value).abs().max() / value.abs().max().clamp_min(1e-9)
+        assert difference < 0.01, name
+    assert torch.equal(state["gain_y.log_gain"], tensors["gain_y.log_gain"])
+
+
+def test_z_tables_follow_the_prior(small_net):
+    """The integer tables of z cost nearly what the prior says, channel by channel."""
+    tables = export.z_tables(small_net.state_dict(), small_net.config).numpy()
+    radius = (tables.shape[1] - 3) // 2
+    k = torch.arange(-radius, radius + 1.0).expand(32, 1, -1)
+
+    mass = small_net.z_prior.double().mass(k.double())[:, 0].numpy()
+    small_net.z_prior.float()
+
+    assert (2**15 == tables.sum(1)).all()
+    ideal = -(mass * np.log2(mass)).sum(1)
+    real = -(mass * np.log2(tables[:, 1:-1] / 2**15)).sum(1)
+    assert (real <= ideal * 1.01 + 0.01).all()
+
+
+def test_first_folder_wins(small_dir, tmp_path, monkeypatch):
+    """A set of weights that $BENCH_WEIGHTS names hides one of the same name elsewhere."""
+    copy = tmp_path / "agvae"
+    shutil.copytree(small_dir / "agvae", copy)
+    monkeypatch.setattr(checkpoints, "folders", lambda: [copy, small_dir / "agvae"])
+
+    assert {copy} == {manifest.folder for manifest in checkpoints.manifests()}
+
+
+def test_places(monkeypatch, tmp_path):
+    """Weights are looked for in $BENCH_WEIGHTS, the package and the user's cache."""
+    monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))
+
+    first, package, cache = checkpoints.folders()
+
+    assert tmp_path / "agvae" == first
+    assert (package / "base-gain-asym-mse.json").is_file()
+    assert "agvae-bench" in str(cache)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not a manifest"),
+        ("{}", "not a manifest"),
+        ('{"manifest_version": 99}', "manifest version 99"),
+        ("[]", "not a manifest"),
+    ],
+)
+def test_broken_manifests_are_named(tmp_path, monkeypatch, text, words):
+    """A manifest that cannot be read says which and why."""
+    (tmp_path / "broken.json").write_text(text)
+    monkeypatch.setattr(checkpoints, "folders", lambda: [tmp_path])
+
+    with pytest.raises(Unavailable, match=rf"broken\.json.*{words}"):
+        checkpoints.manifests()
+
+
+def test_changed_weights_are_refused(small_dir, tmp_path, monkeypatch):
+    """A weights file that is not the manifest's, or is gone, is refused before it is used."""
+    name = "small-gain-asym"
+    for suffix in ("json", "safetensors"):
+        shutil.copy(small_dir / "agvae" / f"{name}.{suffix}", tmp_path)
+    monkeypatch.setattr(checkpoints, "folders", lambda: [tmp_path])
+    (manifest,) = checkpoints.manifests()
+    data = bytearray(manifest.path.read_bytes())
+    data[-1] ^= 1
+    manifest.path.write_bytes(data)
+
+    with pytest.raises(Unavailable, match="sha256"):
+        checkpoints.load(manifest)
+    manifest.path.unlink()
+    with pytest.raises(Unavailable, match="cannot be read"):
+        checkpoints.load(manifest)
+
+
+def test_unknown_model_ids_list_the_known(small_dir, monkeypatch):
+    """A file of other weights is told what is at hand."""
+    monkeypatch.setenv("BENCH_WEIGHTS", str(small_dir))
+    known = checkpoints.find("gain-asym", preset="small")[0]
+
+    assert known.name == checkpoints.by_model_id(known.model_id).name
+    with pytest.raises(DecodeError, match=known.model_id):
+        checkpoints.by_model_id("ffffffff")
+
+
+def test_model_id_covers_the_decoder_alone():
+    """Any decoder tensor or size changes the id; the encoder's and the trainer's do not."""
+    config = preset("small")
+    stored = {name: torch.ones(3) for name in ("g_s.0.weight", "g_a.0.weight", "z_prior.biases.0")}
+    before = checkpoints.model_id(stored, config)
+
+    for name in ("g_a.0.weight", "z_prior.biases.0"):
+        assert before == checkpoints.model_id({**stored, name: torch.zeros(3)}, config)
+    assert before != checkpoints.model_id({**stored, "g_s.0.weight": torch.zeros(3)}, config)
+    assert before != checkpoints.model_id(stored, preset("small", asymmetric=False))
+
+
+def test_packaged_manifest_is_complete():
+    """The shipped weights say what they are, what they were trained on and what they reach."""
+    (manifest,) = [m for m in checkpoints.manifests() if m.name == "base-gain-asym-mse"]
+
+    assert Config() == manifest.config
+    assert "development" == manifest.status
+    assert manifest.path.stat().st_size == manifest.facts["size_bytes"] <= 16 * 2**20
+    assert {"data", "licence", "steps"} <= set(manifest.facts["training"])
+    assert [0, 1, 2, 3, 4, 5, 6, 7] == [row["level"] for row in manifest.facts["reached"]["rows"]]
+    tensors = checkpoints.load(manifest)
+    assert 11.2e6 < sum(t.numel() for t in tensors.values()) < 11.4e6
+    json.dumps(dict(manifest.facts))
+
+
+def test_prototype_names_are_mapped():
+    """Keys of the first prototype become those of the model."""
+    state = {k: torch.zeros(1) for k in ("log_inv_z", "mix.0.weight", "head.1.bias", "g_a.0.bias")}
+
+    assert {
+        "gain_z.log_inverse",
+        "context.mix.0.weight",
+        "context.head.1.bias",
+        "g_a.0.bias",
+    } == set(export.from_prototype(state))
