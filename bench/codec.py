@@ -263,6 +263,10 @@ class Codec(abc.ABC):
         """Return the bytes of each part of a file; the parts sum to ``len(data)``."""
         return {"file": len(data)}
 
+    def facts(self, data: bytes) -> dict[str, str]:  # noqa: ARG002
+        """Return what the header of a file says, for ``bench info``."""
+        return {}
+
     def label(self, setting: Setting) -> str:
         """Return the name of the curve that ``setting`` lies on: codec, format, version."""
         words = " ".join(part for part in (self.name, self.describe(setting)) if part)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import files, run, show
+from bench.cli import files, gate, run, show
 
 app = typer.Typer(
     name="bench",
@@ -26,6 +26,7 @@ app.command("plots")(show.plots)
 app.command("encode")(files.encode)
 app.command("decode")(files.decode)
 app.command("info")(files.info)
+app.command("check")(gate.check)
 
 
 def _version(value: bool) -> None:
@@ -53,7 +54,7 @@ def main() -> None:
         typer.echo(f"bench: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("bench: interrupted; what was measured is stored, run again to go on", err=True)
+        typer.echo("bench: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)  # the reader (head, less) has seen enough

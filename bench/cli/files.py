@@ -136,6 +136,8 @@ def info(
     chosen = _recognise(data, codec, "cpu", source)
     parts = chosen.ledger(data)
     typer.echo(f"{source}: {chosen.name}, {len(data)} bytes")
+    for name, value in chosen.facts(data).items():
+        typer.echo(f"  {name:<16} {value}")
     for name, size in parts.items():
         typer.echo(f"  {name:<16} {size:>10} bytes  {size / max(1, len(data)):7.2%}")
 

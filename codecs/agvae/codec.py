@@ -171,6 +171,10 @@ class AgvaeCodec(Codec):
             "checksum": container.CHECKSUM_BYTES,
         }
 
+    def weights_sha256(self) -> str:
+        """Return the hashes of the weight files, encoder included; ``bench check`` records them."""
+        return ",".join(network.sha256 for network in self._networks)
+
     def facts(self, data: bytes) -> dict[str, str]:
         """Return what a file's header says, in words, for ``bench info``.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import image, registry, worker
+from bench import image, plan, registry, worker
 from bench.codec import Setting
 from bench.gate import check, diagnose, measure, tolerance
 from bench.gate.check import Report
@@ -49,6 +49,17 @@ class Gate:
         """Its name."""
         return f"folder:{self.folder}"
 
+    @property
+    def inline(self) -> Executor:
+        """An executor that runs calls here."""
+        return Inline()
+
+    @staticmethod
+    def ladder(codec: str, points: int | None = None) -> list[Setting]:
+        """Return rungs of a codec as a baseline holds them."""
+        settings = registry.settings(registry.create(codec), registry.Spec.parse(codec))
+        return plan.spread(settings, points)
+
     def lock(self, settings: Mapping[str, Sequence[Setting]]) -> Locked:
         """Measure a baseline."""
         forget()
@@ -68,14 +79,6 @@ class Gate:
             **options,
         )
         return diagnose.notes(report, found.items)
-
-
-def ladder(codec: str, points: int | None = None, curve: str | None = None) -> list[Setting]:
-    """Return the rungs of a codec as a baseline holds them."""
-    from bench.plan import spread
-
-    chosen = registry.settings(registry.create(codec), registry.Spec.parse(curve or codec))
-    return spread(chosen, points)
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +105,7 @@ def gate(make_gate) -> Gate:
 @pytest.fixture(scope="session")
 def locked(gate: Gate) -> Locked:
     """JPEG and WebP on three crops, six rungs each."""
-    return gate.lock({"jpeg": ladder("jpeg", 6), "webp": ladder("webp", 6)})
+    return gate.lock({"jpeg": gate.ladder("jpeg", 6), "webp": gate.ladder("webp", 6)})
 
 
 @pytest.fixture(autouse=True)

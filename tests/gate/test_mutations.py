@@ -10,13 +10,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from bench import registry
 from bench.codec import Setting
 from bench.codecs.jpeg import Jpeg
 from bench.codecs.webp import WebP as Webp
+from bench.errors import Unavailable
 from bench.gate.cells import Change
 from bench.gate.check import Report
 from bench.gate.curves import CurveResult, Verdict
 from bench.gate.report import lines, markdown
+from bench.gate.rows import Locked
 from bench.metrics import ms_ssim, psnr
 
 
@@ -189,17 +192,22 @@ def test_metric_and_codec_broken_together(gate, locked, monkeypatch):
     """A wrong metric does not hide a worse codec: its files are larger, and that is told."""
     mutate(monkeypatch, psnr, "_score", "255**2", "256**2")
     encode = Webp.encode
-    monkeypatch.setattr(Webp, "encode", lambda self, i, s: encode(self, i, s) + bytes(2000))
+    monkeypatch.setattr(Webp, "encode", lambda self, i, s: encode(self, i, s.replace(method=0)))
     report = gate.check(locked)
 
     assert Verdict.METRIC == curve_of(report, "jpeg").verdict
     assert Verdict.WORSE == curve_of(report, "webp").verdict
 
 
-def test_padding_of_one_byte(gate, locked, monkeypatch):
-    """A deterministic codec may not grow by a single byte for nothing."""
+def test_empty_comment_in_the_file(gate, locked, monkeypatch):
+    """A deterministic codec may not grow by four bytes for nothing."""
     encode = Jpeg.encode
-    monkeypatch.setattr(Jpeg, "encode", lambda self, image, s: encode(self, image, s) + b"\0")
+
+    def commented(self, image, setting):
+        data = encode(self, image, setting)
+        return data[:2] + b"\xff\xfe\0\2" + data[2:]
+
+    monkeypatch.setattr(Jpeg, "encode", commented)
     result = only_guilty(gate.check(locked), "jpeg")
 
     assert Verdict.WORSE == result.verdict
@@ -223,6 +231,52 @@ def test_encoder_that_fails_on_one_image(gate, locked, monkeypatch):
 
     assert failed
     assert all("ZeroDivisionError: a bug" in cell.why for cell in failed)
+
+
+@pytest.fixture(scope="module")
+def locked_bpg(gate) -> Locked:
+    """BPG at five rungs of three crops."""
+    try:
+        registry.create("bpg")
+    except Unavailable as error:
+        pytest.skip(str(error))
+    return gate.lock({"bpg": gate.ladder("bpg", 5)})
+
+
+def truncated_planes(image, *_):
+    """Return full-range BT.601 planes of 8 bits, 4:4:4, cut where they should be rounded."""
+    red, green, blue = np.moveaxis(image.astype(float), -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    planes = [luma, (blue - luma) / 1.772 + 128, (red - luma) / 1.402 + 128]
+    return [np.clip(np.floor(plane), 0, 255).astype(np.uint8) for plane in planes]
+
+
+def truncated_rgb(planes, header):
+    """Return the picture of such planes, cut as well."""
+    luma, blue, red = (p[: header.height, : header.width].astype(float) for p in planes)
+    red, blue = 1.402 * (red - 128), 1.772 * (blue - 128)
+    green = -(0.299 * red + 0.114 * blue) / 0.587
+    rgb = luma[..., None] + np.stack([red, green, blue], -1)
+    return np.clip(np.floor(rgb), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("function", "mutant"),
+    [("rgb_to_planes", truncated_planes), ("planes_to_rgb", truncated_rgb)],
+    ids=["encoder", "decoder"],
+)
+def test_truncation_in_the_colour_conversion(function, mutant, gate, locked_bpg, monkeypatch):
+    """Truncating where BPG rounds costs a fraction of a dB at the high rates: all images named."""
+    from bench.codecs.bpg import colour
+
+    monkeypatch.setattr(colour, function, mutant)
+    result = only_guilty(gate.check(locked_bpg), "bpg")
+    worst = result.changed[0]
+
+    assert Verdict.WORSE == result.verdict
+    assert ["crop0.png", "crop1.png", "crop2.png"] == result.guilty
+    assert -1.5 < worst.gain_db("psnr_db") < -0.1
+    assert "qp=22" == result.rung(worst)  # the loss is largest where quality is highest
 
 
 def test_better_codec_passes(gate, locked, monkeypatch):

@@ -1,0 +1,116 @@
+"""Whose file is it? Finds the setting that today gives the file of the baseline.
+
+A quality that is off by a rung, or chroma formats that were switched, leave a trace that no number
+shows as plainly: some other setting gives exactly the file that this one gave.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+
+from bench import dataset as datasets
+from bench import registry
+from bench.codec import Codec, Scalar, Setting
+from bench.errors import BenchError
+from bench.gate.cells import Cell, Change
+from bench.gate.check import Report
+from bench.gate.curves import CurveResult
+from bench.image import Image
+
+_BUDGET_S = 20.0
+_FILE_CHANGED = frozenset({Change.WORSE, Change.MOVED, Change.BETTER, Change.EQUAL})
+
+
+def notes(report: Report, items: Mapping[tuple[str, str], datasets.Item]) -> Report:
+    """Return the report with what is found for one changed cell of each curve that fails.
+
+    Parameters
+    ----------
+    report
+        Of rows that were measured here and now.
+    items
+        (dataset, image) -> where its pixels are.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for result in report.regressed:
+        cell = _typical(result)
+        if cell is None or (result.dataset, cell.before.image) not in items:
+            continue
+        item = items[result.dataset, cell.before.image]
+        try:
+            codec = registry.create(result.codec)
+            found[result.dataset, result.curve] = explain(codec, datasets.load_item(item), cell)
+        except BenchError:  # the report says already what is wrong with it
+            continue
+    return report.with_notes(found)
+
+
+def _typical(result: CurveResult) -> Cell | None:
+    """Return a changed cell in the middle of the curve, of a small image: many encodes follow."""
+    changed = [
+        cell
+        for cell in result.cells
+        if cell.change in _FILE_CHANGED and cell.after and cell.after.bitstream_sha256
+    ]
+    if not changed:
+        return None
+    first = min(changed, key=lambda cell: cell.before.width * cell.before.height)
+    curve = [cell for cell in changed if cell.before.image == first.before.image]
+    return sorted(curve, key=lambda cell: cell.before.bpp)[len(curve) // 2]
+
+
+def explain(codec: Codec, image: Image, cell: Cell) -> list[str]:
+    """Return which single change of the setting gives the baseline's file, or changes nothing.
+
+    Parameters
+    ----------
+    codec
+        As it is today.
+    image
+        The cell's, uint8 RGB (H, W, 3).
+    cell
+        One whose file changed.
+    """
+    assert cell.after is not None
+    setting = Setting.from_json(cell.before.setting)
+    told: list[str] = []
+    started = time.perf_counter()
+    for name, value in _neighbours(codec, setting):
+        if time.perf_counter() - started > _BUDGET_S:
+            break
+        try:
+            other = registry.complete(codec, setting.replace(**{name: value}))
+            digest = hashlib.sha256(codec.encode(image, other)).hexdigest()
+        except Exception:  # noqa: BLE001, S112 - a codec under suspicion may raise anything
+            continue
+        was = f"{name}={setting[name]}"
+        if digest == cell.before.bitstream_sha256:
+            told.append(
+                f"the setting is another: today {name}={other[name]} gives the file "
+                f"that {was} gave in the baseline ({cell.before.image})"
+            )
+        elif digest == cell.after.bitstream_sha256 and name != registry.rate_name(codec):
+            told.append(
+                f"{name} has no effect: {name}={value} and {was} give the same file "
+                f"({cell.before.image})"
+            )
+    return told
+
+
+def _neighbours(codec: Codec, setting: Setting) -> Iterator[tuple[str, Scalar]]:
+    """Yield (parameter, other value): the other choices, then the other rungs, nearest first."""
+    rate = registry.rate_name(codec)
+    for name, parameter in registry.parameters(codec).items():
+        if name not in setting or name == rate:
+            continue
+        choices: tuple[Scalar, ...] = parameter.choices
+        if isinstance(parameter.default, bool):
+            choices = (True, False)
+        yield from ((name, value) for value in choices if value != setting[name])
+    if rate in setting:
+        here = float(setting[rate])
+        rungs = {s[rate] for s in codec.ladder()} | {here - 1, here + 1}
+        ordered = sorted(rungs, key=lambda value: abs(float(value) - here))
+        yield from ((rate, value) for value in ordered if float(value) != here)

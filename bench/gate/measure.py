@@ -1,0 +1,380 @@
+"""Measure today what a baseline holds: its datasets, images, codecs and settings, and no others.
+
+The rows go through the harness like any others. A folder given to continue in is divided by the
+hash of the program: what another one left there is not taken for today's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import dataset as datasets
+from bench import harness, plan, registry
+from bench import metrics as metrics_of
+from bench.codec import Codec, Setting
+from bench.errors import BenchError, CodecError, UsageError
+from bench.gate import environment
+from bench.gate.baseline import read_stored
+from bench.gate.rows import CellKey, Locked, Row, by_key
+from bench.image import pixels_sha256
+from bench.store import Store
+
+METRICS = ("psnr", "ms_ssim")
+
+Progress = Callable[[int, int], object]
+"""Called with cells done and cells in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What to measure.
+
+    Attributes
+    ----------
+    datasets
+        Dataset as typed -> names of images; empty for all of it.
+    settings
+        Codec -> settings, complete.
+    """
+
+    datasets: Mapping[str, Sequence[str]]
+    settings: Mapping[str, Sequence[Setting]]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of it.
+
+    Attributes
+    ----------
+    locked
+        Rows, environment and ladders of today.
+    lacking
+        Codec or setting -> why it cannot be measured here.
+    items
+        (dataset, image) -> where its pixels are.
+    """
+
+    locked: Locked
+    lacking: Mapping[tuple[str, str], str]
+    items: Mapping[tuple[str, str], datasets.Item]
+
+
+def of_rows(rows: Iterable[Row]) -> Want:
+    """Return what the rows of a baseline ask for."""
+    images: dict[str, list[str]] = {}
+    settings: dict[str, list[Setting]] = {}
+    for row in rows:
+        images.setdefault(row.dataset, []).append(row.image)
+        settings.setdefault(row.codec, []).append(Setting.from_json(row.setting))
+    unique = {codec: list(dict.fromkeys(found)) for codec, found in settings.items()}
+    return Want({name: list(dict.fromkeys(found)) for name, found in images.items()}, unique)
+
+
+def of_words(dataset_names: Sequence[str], codecs: Sequence[str], points: int | None) -> Want:
+    """Return what a new baseline shall hold: ``points`` rungs of each codec's ladder.
+
+    Raises
+    ------
+    CodecError
+        If a named codec is unavailable or an option illegal.
+    """
+    curves, _ = plan.choose_curves(plan.Request((), codecs=codecs, points=points))
+    settings: dict[str, list[Setting]] = {}
+    for curve in curves:
+        settings.setdefault(curve.codec.name, []).extend(curve.settings)
+    return Want(dict.fromkeys(dataset_names, ()), settings)
+
+
+def relocking(locked: Locked, points: int | None) -> Want:
+    """Return what to measure to lock a baseline anew: its curves, on the ladders of today.
+
+    A curve keeps its number of rungs unless ``points`` says another; one that was locked at
+    settings outside its ladder keeps those.
+
+    Raises
+    ------
+    CodecError
+        If a codec of the baseline is unavailable now.
+    """
+    settings: dict[str, list[Setting]] = {}
+    for (_, curve), rows in locked.curves().items():
+        codec = registry.create(rows[0].codec)
+        old = dict.fromkeys(row.setting for row in rows)
+        known = set(locked.ladders.get(curve, ()))
+        today = [Setting.from_json(s) for s in ladder(codec, curve)]
+        if set(old) <= known and today:
+            count = points or (None if len(old) == len(known) else len(old))
+            chosen = plan.spread(today, count)
+        else:
+            chosen = [Setting.from_json(s) for s in old]
+        found = settings.setdefault(codec.name, [])
+        found += [setting for setting in chosen if setting not in found]
+    images = of_rows(locked.rows.values()).datasets
+    return Want(images, settings)
+
+
+@contextmanager
+def _folder(out: Path | None, codecs: Iterable[Codec]) -> Iterator[Path]:
+    """Yield where the store of this program lies; a temporary folder where none was given."""
+    if out is not None:
+        yield out / environment.program_sha256(codecs)[:12]
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as name:
+        yield Path(name)
+
+
+def measure(  # noqa: PLR0913 - where, with what and how are independent
+    want: Want,
+    *,
+    data_dir: Path | None = None,
+    download: bool = True,
+    out: Path | None = None,
+    jobs: int = 1,
+    decoded: bool = False,
+    like: Locked | None = None,
+    make_executor: harness.MakeExecutor = harness.local_pool,
+    progress: Progress = lambda _done, _all: None,
+) -> Measured:
+    """Measure ``want`` and return its rows.
+
+    Parameters
+    ----------
+    want
+        See ``of_rows`` and ``of_words``.
+    data_dir, download
+        Where datasets lie, and whether to look on the web.
+    out
+        Folder to continue in; measured from nothing where None.
+    jobs
+        Processes.
+    decoded
+        Whether to hash the decoded pixels of every row, as a baseline wants them.
+    like
+        Otherwise hash those of the rows that are not as in this baseline, which a verdict needs.
+    make_executor
+        Number of workers -> executor.
+    progress
+        Called after each stored cell.
+
+    Raises
+    ------
+    DatasetError
+        If a dataset is not at hand.
+    MetricError
+        If PSNR or MS-SSIM cannot be computed here.
+    """
+    opened = [
+        datasets.open_dataset(name, data_dir, download=download, images=images)
+        for name, images in want.datasets.items()
+    ]
+    codecs, lacking = _codecs(want)
+    metrics = [metrics_of.create(name) for name in METRICS]
+    with _folder(out, codecs.values()) as folder, Store(folder) as store:
+        requests = _requests(opened, codecs, want, lacking)
+        _run(requests, store, jobs, make_executor, progress)
+        stored, keys = read_stored(store.path)
+        chosen = _of_request(stored.rows, want, opened)
+        wanted = [row for row in chosen if not row.error and (decoded or _differs(row, like))]
+        pixels = _decoded(wanted, keys, store, jobs, make_executor)
+        rows = [row.with_decoded(pixels.get(row.key, "")) for row in chosen]
+    record = environment.record(codecs.values(), metrics)
+    locked = Locked(by_key(rows), record, _ladders(codecs, rows, like), source="now")
+    items = {(d.name, item.name): item for d in opened for item in d.items}
+    return Measured(locked, lacking, items)
+
+
+def _codecs(want: Want) -> tuple[dict[str, Codec], dict[tuple[str, str], str]]:
+    """Return the codecs that can run here, and why the others cannot."""
+    found: dict[str, Codec] = {}
+    lacking: dict[tuple[str, str], str] = {}
+    for name in want.settings:
+        try:
+            found[name] = registry.create(name)
+        except (CodecError, UsageError) as error:
+            lacking[name, ""] = str(error)
+    return found, lacking
+
+
+def _requests(
+    opened: Sequence[datasets.Dataset],
+    codecs: Mapping[str, Codec],
+    want: Want,
+    lacking: dict[tuple[str, str], str],
+) -> list[plan.Request]:
+    """Return the requests that together ask for every legal setting and for nothing else.
+
+    A request speaks in curves: options that are held, and values of the rate parameter.
+    """
+    requests = []
+    for name, codec in codecs.items():
+        rate = registry.rate_name(codec)
+        curves: dict[Setting, list[float]] = {}
+        for setting in want.settings[name]:
+            try:
+                registry.complete(codec, setting)
+            except BenchError as error:
+                lacking[name, setting.json] = str(error)
+                continue
+            held = setting.without(rate) if rate else setting
+            curves.setdefault(held, []).append(float(setting[rate]) if rate in setting else 0.0)
+        for held, values in curves.items():
+            requests.append(
+                plan.Request(
+                    datasets=opened,
+                    codecs=[str(registry.Spec(name, held))],
+                    metrics=METRICS,
+                    quality=values if rate else None,
+                )
+            )
+    return requests
+
+
+def _run(
+    requests: Sequence[plan.Request],
+    store: Store,
+    jobs: int,
+    make_executor: harness.MakeExecutor,
+    progress: Progress,
+) -> None:
+    """Measure what the store lacks of all requests, in one run of the harness."""
+    plans = [plan.make(request, store) for request in requests]
+    for one in plans:
+        store.put_cells(one.cells)
+    tasks = [task for one in plans for task in one.tasks]
+    tasks.sort(key=lambda task: task.row.pixels)  # workers keep the last images
+    cells = sum(len(one.cells) for one in plans)
+    done = cells - len(tasks)
+
+    def advance(_: object) -> None:
+        nonlocal done
+        done += 1
+        progress(done, cells)
+
+    if tasks:
+        harness.measure(tasks, store, jobs=jobs, progress=advance, make_executor=make_executor)
+
+
+def _of_request(
+    rows: Mapping[CellKey, Row], want: Want, opened: Sequence[datasets.Dataset]
+) -> list[Row]:
+    """Return the stored rows that were asked for, in the order they were asked for."""
+    settings = {
+        (codec, setting.json): position
+        for codec, found in want.settings.items()
+        for position, setting in enumerate(found)
+    }
+    images = {(d.name, item.name) for d in opened for item in d.items}
+    codecs = list(want.settings)
+    chosen = [
+        row
+        for row in rows.values()
+        if (row.codec, row.setting) in settings and (row.dataset, row.image) in images
+    ]
+    return sorted(
+        chosen,
+        key=lambda r: (r.dataset, codecs.index(r.codec), r.image, settings[r.codec, r.setting]),
+    )
+
+
+def _decoded(
+    rows: Sequence[Row],
+    keys: Mapping[CellKey, str],
+    store: Store,
+    jobs: int,
+    make_executor: harness.MakeExecutor,
+) -> dict[CellKey, str]:
+    """Return the hash of the decoded pixels of each row, by workers like those that scored them.
+
+    A learned decoder's last bits depend on its threads, so it must not run in this process.
+    """
+    if not rows:
+        return {}
+    with harness.one_thread_each(), make_executor(min(jobs, len(rows))) as executor:
+        futures = {
+            row.key: executor.submit(_decoded_sha256, row.codec, store.bitstream(keys[row.key]))
+            for row in rows
+        }
+        return {key: future.result() for key, future in futures.items()}
+
+
+def _decoded_sha256(codec: str, data: bytes) -> str:
+    """Decode in a worker."""
+    return pixels_sha256(registry.create(codec).decode(data))
+
+
+def _differs(row: Row, like: Locked | None) -> bool:
+    """Return whether a row is not as in the baseline, whose decoded pixels are known."""
+    old = like.rows.get(row.key) if like else None
+    if old is None or not old.decoded_sha256:
+        return False
+    found = (row.bitstream_sha256, row.psnr_db, row.ms_ssim)
+    return found != (old.bitstream_sha256, old.psnr_db, old.ms_ssim)
+
+
+def _ladders(
+    codecs: Mapping[str, Codec], rows: Sequence[Row], like: Locked | None
+) -> dict[str, tuple[str, ...]]:
+    """Return curve -> the settings of its whole ladder today, as JSON.
+
+    The curves are those of a baseline as well: where a default changed, today's have other names.
+    """
+    known = [*rows, *(like.rows.values() if like else ())]
+    words = {(row.codec, row.curve) for row in known if row.codec in codecs}
+    return {curve: ladder(codecs[codec], curve) for codec, curve in sorted(words)}
+
+
+def ladder(codec: Codec, curve: str) -> tuple[str, ...]:
+    """Return the settings of a curve's whole ladder, as JSON; empty where it is illegal today."""
+    try:
+        return tuple(s.json for s in registry.settings(codec, registry.Spec.parse(curve)))
+    except BenchError:
+        return ()
+
+
+def restrict(
+    locked: Locked, dataset_names: Sequence[str], codecs: Sequence[str], points: int | None
+) -> Locked:
+    """Return the part of a baseline that was asked for.
+
+    Parameters
+    ----------
+    locked
+        The baseline.
+    dataset_names, codecs
+        Keep these; all where empty. A codec may be named as the whole or as one curve.
+    points
+        Keep this many rungs of each curve, both ends included.
+
+    Raises
+    ------
+    UsageError
+        If a name is not in the baseline; the message says what is.
+    """
+    known = {curve for _, curve in locked.curves()} | {r.codec for r in locked.rows.values()}
+    for word in codecs:
+        if word not in known:
+            raise UsageError(
+                f"the baseline {locked.source} has no codec {word!r}",
+                registry.suggest(word, sorted(known)),
+            )
+    for word in dataset_names:
+        if word not in locked.datasets:
+            raise UsageError(
+                f"the baseline {locked.source} has no dataset {word!r}",
+                registry.suggest(word, locked.datasets),
+            )
+    rows: list[Row] = []
+    for (dataset, curve), found in locked.curves().items():
+        if (dataset_names and dataset not in dataset_names) or (
+            codecs and curve not in codecs and found[0].codec not in codecs
+        ):
+            continue
+        settings = [Setting.from_json(s) for s in dict.fromkeys(r.setting for r in found)]
+        kept = {s.json for s in plan.spread(settings, points)}
+        rows += [row for row in found if row.setting in kept]
+    return replace(locked, rows=by_key(rows))
