@@ -78,7 +78,7 @@ def dask_pool(address: str) -> Executor:
             "--scheduler needs Dask", "Install it: pip install 'agvae-bench[distributed]'"
         ) from error
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"no Dask scheduler answers at {address} ({type(error).__name__})",

@@ -28,7 +28,7 @@ class Faulty(Codec):
     def encode(self, image, setting):
         step = int(setting["step"])
         if setting["fault"] == "slow":
-            time.sleep(0.05)
+            time.sleep(0.15)
         elif step == setting["at"] and setting["fault"] == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
         elif step == setting["at"] and setting["fault"] == "raise":

@@ -37,9 +37,8 @@ def theirs(kodak_dir: Path) -> dict[str, dict[str, list[float]]]:
     found = {}
     for codec in CODECS:
         command = [sys.executable, "-m", "compressai.utils.bench", codec, str(kodak_dir)]
-        done = subprocess.run(
-            [*command, "-q", *QUALITIES, "-j", "2"], check=True, capture_output=True, text=True
-        )
+        command += ["-q", ",".join(QUALITIES), "-j", "2"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
         found[codec] = json.loads(done.stdout)["results"]
     return found
 
