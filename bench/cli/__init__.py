@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import files, gate, run, show
+from bench.cli import ablation, figures, files, gate, report, run, show, train, train_all
 
 app = typer.Typer(
     name="bench",
@@ -27,6 +27,11 @@ app.command("encode")(files.encode)
 app.command("decode")(files.decode)
 app.command("info")(files.info)
 app.command("check")(gate.check)
+app.command("report")(report.report)
+app.command("figures")(figures.figures)
+app.command("train")(train.train)
+app.command("train-all")(train_all.train_all)
+app.command("ablation")(ablation.ablation)
 
 
 def _version(value: bool) -> None:

@@ -49,7 +49,8 @@ class AgvaeCodec(Codec):
             raise Unavailable(
                 f"no {self.preset} weights of {self.variant} ({self.metric}) are at hand",
                 f"Train them: bench train --variant {self.variant}{level} --preset {self.preset}"
-                " --data FOLDER --out $BENCH_WEIGHTS/agvae/NAME.",
+                f" --metric {self.metric} --budget 1500s --data FOLDER"
+                " --out $BENCH_WEIGHTS/agvae/NAME.",
             )
 
     def ladder(self) -> Sequence[Setting]:

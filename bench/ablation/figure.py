@@ -1,0 +1,154 @@
+"""One figure of the ablation: quality against the reference variant, and the drift of m m'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench import summary
+from bench.ablation.curves import curves_of, mean_curve
+from bench.figures import canvas
+from bench.figures.canvas import Look, Sheet
+from bench.figures.product import COMPUTED, MEASURED, join, series
+from bench.frames import file_stems, make_folder, to_csv
+from bench.image import write_atomically
+from bench.palette import styles
+
+_QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
+_UNITS = ("y", "z")
+
+
+def write(
+    rows: pd.DataFrame, order: Sequence[str], drift: pd.DataFrame, folder: Path, small_print: str
+) -> list[Path]:
+    """Write ``ablation_DATASET.{pdf,svg,png,csv}``; return their paths.
+
+    Parameters
+    ----------
+    rows
+        One row per measured cell.
+    order
+        Codecs at hand; the first is the reference.
+    drift
+        ``gains.products`` of the gained networks; may be empty.
+    folder
+        Made if missing.
+    small_print
+        Origin of the numbers.
+    """
+    written = []
+    kept = summary.comparable(rows)
+    stems = file_stems(sorted(str(name) for name in kept["dataset"].unique()))
+    with mpl.rc_context(canvas.RC):
+        for dataset, group in kept.groupby("dataset", sort=True):
+            data = join([*_gaps(group, order), *_drifts(drift)])
+            title = f"{dataset}, mean of {group['image'].nunique()} images"
+            figure = draw(data, order, title, small_print)
+            stem = make_folder(folder) / f"ablation_{stems[str(dataset)]}"
+            for suffix in canvas.FORMATS:
+                path = stem.with_suffix(f".{suffix}")
+                made = canvas.encode(figure, suffix, title=title, origin=small_print)
+                write_atomically(path, made)
+                written.append(path)
+            write_atomically(stem.with_suffix(".csv"), to_csv(data))
+            written.append(stem.with_suffix(".csv"))
+    return written
+
+
+def _gaps(rows: pd.DataFrame, order: Sequence[str]) -> list[pd.DataFrame]:
+    """Return each variant's PSNR less the reference's at the same rate, over the rate."""
+    from scipy.interpolate import PchipInterpolator
+
+    curves = {codec: curves_of(rows, codec, "psnr_db") for codec in order}
+    images = sorted(set.intersection(*[set(curve) for curve in curves.values()]))
+    rates, qualities = mean_curve(curves[order[0]], images)
+    parts = []
+    for codec in order:
+        rate, quality = mean_curve(curves[codec], images)
+        inside = (rate >= rates.min()) & (rate <= rates.max())
+        if len(rates) > 1 and (np.diff(rates) > 0).all():
+            reference = PchipInterpolator(np.log(rates), qualities)(np.log(rate[inside]))
+        else:
+            reference = np.interp(np.log(rate[inside]), np.log(rates), qualities)
+        parts.append(
+            series(
+                "gap",
+                codec,
+                MEASURED,
+                x=("bpp", rate[inside]),
+                y=("psnr_gap_db", quality[inside] - reference),
+            )
+        )
+    return parts
+
+
+def _drifts(drift: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return quantiles over channels of the departure of m m', by level, unit and network."""
+    if not len(drift):
+        return []
+    parts = []
+    for (network, unit), group in drift.groupby(["network", "unit"], sort=False):
+        by_level = group.groupby("level")["departure_percent"]
+        for name, quantile in _QUANTILES.items():
+            values = by_level.quantile(quantile)
+            parts.append(
+                series(
+                    f"drift_{unit}",
+                    f"{network}, {name}",
+                    COMPUTED,
+                    x=("level", values.index.to_numpy()),
+                    y=("departure_percent", values.to_numpy()),
+                )
+            )
+    return parts
+
+
+def draw(data: pd.DataFrame, order: Sequence[str], heading: str, small_print: str) -> Figure:
+    """Return the figure; call it inside ``mpl.rc_context(canvas.RC)``."""
+    units = [unit for unit in _UNITS if (data["panel"] == f"drift_{unit}").any()]
+    mosaic = [["gap"], *[[f"drift_{unit}"] for unit in units]]
+    sheet = Sheet(mosaic, height_in=2.1 + 1.7 * len(units), small_print=small_print)
+    sheet.panel(
+        "gap",
+        f"(a) {heading}, against {order[0]}",
+        x="bits per pixel (bpp), whole file",
+        y="PSNR gap (dB)",
+    )
+    look = styles(order)
+    drawn_series = set(data.loc[data["panel"] == "gap", "series"])
+    for codec in order:
+        if codec not in drawn_series:  # its rates lie outside of the reference's
+            continue
+        style = look[codec]
+        drawn = Look(style.colour, style.text, style.marker, filled=style.filled)
+        sheet.line(data, "gap", codec, drawn, label=codec)
+    for letter, unit in zip("bc", units, strict=False):
+        panel = f"drift_{unit}"
+        sheet.panel(
+            panel,
+            f"({letter}) m m' of {unit} against its mean over the levels",
+            x="level",
+            y="departure (%)",
+        )
+        _draw_drift(sheet, data, panel)
+    return sheet.finish()
+
+
+def _draw_drift(sheet: Sheet, data: pd.DataFrame, panel: str) -> None:
+    names = list(dict.fromkeys(data.loc[data["panel"] == panel, "series"]))
+    networks = list(dict.fromkeys(name.rpartition(", ")[0] for name in names))
+    look = styles(networks)
+    for name in names:
+        network, _, quantile = name.rpartition(", ")
+        style = look[network]
+        middle = quantile == "median"
+        drawn = Look(
+            style.colour, style.text, width=1.1 if middle else 0.7, dashes=() if middle else (3, 1)
+        )
+        label = f"{network}, median" if middle else quantile
+        sheet.line(data, panel, name, drawn, label=label if len(networks) < 3 or middle else "")

@@ -1,0 +1,79 @@
+"""``bench ablation``: gain against none, asymmetric against Gaussian, from real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.run import DataDir
+
+
+def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
+    preset: Annotated[
+        str, typer.Option(help="Whose variants to compare: small or base.")
+    ] = "small",
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="psnr, ms_ssim; default both.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")] = Path(
+        "results/ablation"
+    ),
+    data_dir: DataDir = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    download: Annotated[
+        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
+    ] = True,
+) -> None:
+    """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
+    from bench import provenance
+    from bench.ablation import terms, write
+    from bench.cli.run import _console, _device, _measure, _open_datasets
+    from bench.codecs.agvae.config import PRESETS
+    from bench.errors import UsageError
+    from bench.plan import Request
+    from bench.store import Store
+
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}", f"Known: {', '.join(PRESETS)}.")
+    screen = _console()
+    found = terms.variants(preset)
+    for variant in found:
+        if not variant.networks:
+            screen.print(f"[yellow]absent: {variant.codec}: {variant.reason}[/]")
+    codecs = [variant.codec for variant in found if variant.networks]
+    if not codecs:
+        raise UsageError(
+            f"no variant of the preset {preset} has weights", "Train them: bench train-all --help."
+        )
+    opened = _open_datasets(screen, dataset or [], image or [], data_dir, download=download)
+    request = Request(
+        datasets=opened,
+        codecs=codecs,
+        metrics=metric or ["psnr", "ms_ssim"],
+        device=_device(device),
+    )
+    with Store(out) as store:
+        _measure(screen, store, request, jobs, None, retry_failed=False)
+        rows = store.rows()
+    rows = rows[rows["codec"].isin(codecs)]
+    with screen.status("table and figure"):
+        written = write.write_all(
+            rows,
+            found,
+            out,
+            preset=preset,
+            provenance=provenance.record(),
+            datasets={d.display_name: str(d.provenance()["pixels_sha256"]) for d in opened},
+        )
+    typer.echo((out / "ablation.md").read_text(encoding="utf-8"))
+    screen.print(f"results: {', '.join(str(path) for path in written)}")

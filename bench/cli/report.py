@@ -1,0 +1,80 @@
+"""``bench report``: stored results as one offline HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.run import Anchor, DataDir, Out
+
+
+def report(  # noqa: PLR0913, PLR0917 - one parameter an option
+    out: Out = Path("results/run"),
+    html: Annotated[
+        Path | None, typer.Option("--html", help="The page; default OUT/report.html.")
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", help="Image of the viewer; repeatable; default a telling few."),
+    ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option("--rates", help="0.3,0.15,...: bpp of the viewer, the most important first."),
+    ] = None,
+    exact_rates: Annotated[
+        bool,
+        typer.Option("--exact-rates", help="Encode for the viewer at just these rates; slower."),
+    ] = False,
+    budget_mb: Annotated[
+        float, typer.Option("--budget-mb", help="Size of the page that pictures fill up to.")
+    ] = 24.0,
+    title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Published curve (CompressAI's JSON shape), drawn dashed."),
+    ] = None,
+    data_dir: DataDir = None,
+    anchor: Anchor = None,
+) -> None:
+    """Write one HTML page of stored results that works offline: curves, pictures, tables."""
+    from bench.cli.run import _console
+    from bench.report import Options, write
+    from bench.report.gallery import RATES
+
+    console = _console()
+    options = Options(
+        images=image or [],
+        rates=_rates(rates) or RATES,
+        exact_rates=exact_rates,
+        budget_mb=budget_mb,
+        anchor=anchor,
+        title=title,
+        data_dir=data_dir,
+        references=reference or [],
+    )
+    with console.status("page") as status:
+        done = write(out, html or out / "report.html", options, status.update)
+    for reason in done.left_out:
+        console.print(f"left out: {reason}", style="yellow", markup=False)
+    again = f"; {done.encoded} files encoded again, all equal" if done.encoded else ""
+    console.print(
+        f"{done.size_bytes / 1e6:.1f} MB, {done.pictures} pictures, {done.time_s:.0f} s{again}"
+    )
+    typer.echo(done.path)
+
+
+def _rates(text: str | None) -> list[float]:
+    """Read ``0.15,0.3``."""
+    from bench.errors import UsageError
+
+    try:
+        found = [float(word) for word in (text or "").split(",") if word.strip()]
+    except ValueError:
+        found = [-1.0]
+    if any(not 0 < rate < 100 for rate in found):
+        raise UsageError(
+            f"--rates wants bits per pixel, found {text!r}", "Write them like --rates 0.15,0.3."
+        )
+    return found

@@ -1,0 +1,194 @@
+"""From a figure set to files: PDF, SVG, PNG, the CSV behind each, LaTeX."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+from bench.errors import BenchError, UsageError
+from bench.figures import kinds, latex
+from bench.figures.cache import Cache
+from bench.figures.canvas import FORMATS, RC, encode
+from bench.figures.context import Context, Results
+from bench.figures.product import Product, Skipped
+from bench.figures.sets import Entry, FigureSet, load
+from bench.frames import make_folder, to_csv
+from bench.image import write_atomically
+from bench.registry import suggest
+
+CACHE = "figures_cache"
+INDEX = "figures.json"
+TEX = "figures.tex"
+
+
+@dataclass(slots=True)
+class Built:
+    """What ``build`` did.
+
+    Attributes
+    ----------
+    folder
+        Where the files are.
+    written
+        Every file, the index and ``figures.tex`` included.
+    skipped
+        (id, reason) of what could not be made here.
+    """
+
+    folder: Path
+    written: list[Path] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One figure in the index, ``figures.json``."""
+
+    id: str
+    paper: str
+    title: str
+    caption: str
+    files: tuple[str, ...] = ()
+    origin: str = ""
+    skipped: str = ""
+
+
+def build(
+    word: str,
+    results: Path,
+    *,
+    only: Sequence[str] = (),
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    fresh: bool = False,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Built:
+    """Make the figures of a set, each as PDF, SVG and PNG with its CSV, tables as LaTeX.
+
+    Parameters
+    ----------
+    word
+        Name of a set, or path of its TOML file.
+    results
+        Folder that ``bench all`` wrote; measurements of the figures' own are kept in it.
+    only
+        Ids; all if empty. What is asked for by id and cannot be made is an error.
+    out
+        Default: ``figures`` in the folder of results.
+    data_dir
+        Folder of datasets, searched first.
+    fresh
+        Measure again what the figures measured themselves.
+    progress
+        Called with a few words now and then.
+
+    Raises
+    ------
+    UsageError
+        If the set or an id is unknown, or an option illegal; and for a figure named in ``only``
+        that cannot be made.
+    OutputError
+        If a file cannot be written.
+    """
+    figure_set = load(word)
+    kinds.check(figure_set)
+    chosen = _choose(figure_set, only)
+    context = Context(
+        figure_set,
+        Results.load(results),
+        Cache(results / CACHE, fresh=fresh),
+        data_dir,
+        progress,
+    )
+    built = Built(make_folder(out or results / "figures"))
+    records = _stored_records(built.folder, figure_set)
+    with mpl.rc_context(RC):
+        for entry in chosen:
+            progress(entry.id)
+            try:
+                product = kinds.make(context, entry)
+            except (Skipped, BenchError) as error:
+                if only or not isinstance(error, Skipped):
+                    raise
+                built.skipped.append((entry.id, str(error)))
+                records[entry.id] = _record(entry, skipped=str(error))
+                _remove(entry, built.folder)
+                continue
+            records[entry.id] = _write(entry, product, built)
+    _write_index(figure_set, [records[e.id] for e in figure_set.entries if e.id in records], built)
+    return built
+
+
+def _choose(figure_set: FigureSet, only: Sequence[str]) -> list[Entry]:
+    known = {entry.id: entry for entry in figure_set.entries}
+    for word in only:
+        if word not in known:
+            raise UsageError(
+                f"set {figure_set.name} has no figure {word!r}", suggest(word, list(known))
+            )
+    return [entry for entry in figure_set.entries if not only or entry.id in only]
+
+
+def _record(entry: Entry, **more: Any) -> Record:  # noqa: ANN401 - fields of Record
+    return Record(entry.id, entry.paper, entry.title, more.pop("caption", entry.caption), **more)
+
+
+def _write(entry: Entry, product: Product, built: Built) -> Record:
+    """Write the files of one figure; return its line of the index."""
+    title = f"{entry.title} ({entry.paper})" if entry.paper else entry.title
+    origin = product.stamp.full()
+    files: dict[str, bytes] = {}
+    if product.figure is not None:
+        for suffix in FORMATS:
+            files[suffix] = encode(product.figure, suffix, title=title, origin=origin)
+    files["csv"] = product.stamp.comment().encode() + to_csv(product.data)
+    if product.table is not None:
+        head = "".join(f"% {line[2:]}\n" for line in product.stamp.comment().splitlines())
+        files["tex"] = (head + product.table.latex()).encode()
+        files["md"] = f"{product.table.markdown()}\n- {origin}\n".encode()
+    paths = [built.folder / f"{entry.id}.{suffix}" for suffix in files]
+    for path, data in zip(paths, files.values(), strict=True):
+        write_atomically(path, data)
+    built.written += paths
+    caption = " ".join([entry.caption, *product.notes]).strip()
+    names = tuple(path.name for path in paths)
+    return _record(entry, caption=caption, files=names, origin=origin)
+
+
+def _remove(entry: Entry, folder: Path) -> None:
+    """Remove an earlier run's files of a figure that can no longer be made: they would be stale."""
+    for suffix in (*FORMATS, "csv", "tex", "md"):
+        (folder / f"{entry.id}.{suffix}").unlink(missing_ok=True)
+
+
+def _stored_records(folder: Path, figure_set: FigureSet) -> dict[str, Record]:
+    """Return the index lines of an earlier run whose files are all still there."""
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if content["set"] != figure_set.name:
+            return {}
+        lines = [Record(**{**line, "files": tuple(line["files"])}) for line in content["figures"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {r.id: r for r in lines if all((folder / name).is_file() for name in r.files)}
+
+
+def _write_index(figure_set: FigureSet, records: Sequence[Record], built: Built) -> None:
+    content = {
+        "set": figure_set.name,
+        "title": figure_set.title,
+        "source": figure_set.source,
+        "figures": [asdict(record) for record in records],
+    }
+    index, tex = built.folder / INDEX, built.folder / TEX
+    write_atomically(index, json.dumps(content, indent=1).encode() + b"\n")
+    lines = [
+        latex.Item(r.id, r.paper, r.title, r.caption, r.files, r.origin, r.skipped) for r in records
+    ]
+    write_atomically(tex, latex.document(figure_set, lines).encode())
+    built.written += [index, tex]

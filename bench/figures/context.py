@@ -1,0 +1,185 @@
+"""What figures are made from: stored rows, images, the cache, the set itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import dataset as datasets
+from bench.errors import DatasetError, OutputError
+from bench.figures.cache import Cache, Measured
+from bench.figures.product import Skipped
+from bench.figures.sets import FigureSet
+from bench.figures.stamp import Stamp, of_record
+from bench.frames import read_csv
+from bench.image import Image, pixels_sha256
+from bench.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What ``bench all`` left in a folder.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    rows
+        One row per cell, the columns of ``rows.csv``.
+    record
+        Of its last run.
+    """
+
+    folder: Path
+    rows: pd.DataFrame
+    record: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Results:
+        """Read a folder of results: its database, or ``rows.csv`` where that was not kept.
+
+        A folder without results is not an error: some figures measure for themselves.
+
+        Raises
+        ------
+        OutputError
+            If what lies there cannot be read.
+        """
+        if (folder / "bench.sqlite").is_file():
+            with Store(folder, writing=False) as store:
+                return cls(folder, store.rows(), store.latest_run())
+        if (folder / "rows.csv").is_file():
+            return cls(folder, read_csv(folder / "rows.csv"), _read_record(folder / "run.json"))
+        return cls(folder, pd.DataFrame(columns=["dataset", "codec"]), {})
+
+
+def _read_record(path: Path) -> Mapping[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"cannot read {path} ({error})", "It lies beside rows.csv; run `bench tables` again."
+        ) from error
+    return record
+
+
+@dataclass(slots=True)
+class Context:
+    """What every kind of figure gets.
+
+    Attributes
+    ----------
+    figure_set
+        The set that the figure belongs to.
+    results
+        Stored rows.
+    cache
+        What figures measured themselves.
+    data_dir
+        Folder of datasets, searched first.
+    progress
+        Called with a few words while something is measured.
+    """
+
+    figure_set: FigureSet
+    results: Results
+    cache: Cache
+    data_dir: Path | None = None
+    progress: Callable[[str], object] = field(default=lambda _: None)
+    _images: dict[tuple[str, str], Image] = field(default_factory=dict)
+
+    def image(self, name: str, dataset: str = "") -> Image:
+        """Return an image of the set's dataset (or of another), uint8 RGB (H, W, 3).
+
+        Raises
+        ------
+        Skipped
+            If it is not at hand.
+        """
+        key = (dataset or self.figure_set.dataset, name)
+        if key not in self._images:
+            try:
+                opened = datasets.open_dataset(key[0], self.data_dir, download=False, images=[name])
+            except DatasetError as error:
+                raise Skipped(error.what, error.next_step) from error
+            self._images[key] = datasets.load_item(opened.items[0])
+        return self._images[key]
+
+    def rows_of(self, dataset: str) -> tuple[str, pd.DataFrame]:
+        """Return display name and rows of the most complete run of a dataset.
+
+        Raises
+        ------
+        Skipped
+            If there are none.
+        """
+        rows = self.results.rows
+        found = [
+            str(name)
+            for name in rows["dataset"].unique()
+            if name == dataset or str(name).startswith(f"{dataset} (")
+        ]
+        if not found:
+            raise Skipped(
+                f"no results of {dataset} in {self.results.folder}",
+                f"Run `bench all -d {dataset} --out {self.results.folder}`.",
+            )
+        counts = {name: rows.loc[rows["dataset"] == name, "image"].nunique() for name in found}
+        best = max(found, key=lambda name: (counts[name], name == dataset))
+        return best, rows[rows["dataset"] == best]
+
+    def rows_of_codecs(self, dataset: str, *codecs: str) -> tuple[str, pd.DataFrame]:
+        """Return display name and the rows of some codecs, all of which must be there.
+
+        Raises
+        ------
+        Skipped
+            If one has no results; says which, and why it cannot run where that is so.
+        """
+        display, rows = self.rows_of(dataset)
+        lacking = [codec for codec in codecs if codec not in set(rows["codec"])]
+        if lacking:
+            raise Skipped(*_why_lacking(lacking, dataset, self.results.folder))
+        return display, rows[rows["codec"].isin(codecs)]
+
+    def stamp_of_rows(self, display: str) -> Stamp:
+        """Return the stamp of stored rows of a dataset."""
+        described = (self.results.record.get("datasets") or {}).get(display) or {}
+        digest = str(described.get("pixels_sha256") or "of unrecorded pixels")
+        images = self.results.rows.loc[self.results.rows["dataset"] == display, "image"].nunique()
+        name = display if "(" in display else f"{display} ({images} images)"
+        return of_record(self.results.record, datasets={name: digest})
+
+    def measure(
+        self, name: str, key: Mapping[str, Any], measure: Callable[[], pd.DataFrame]
+    ) -> Measured:
+        """Return a measurement of this figure's own, made once per ``key``."""
+        self.progress(name)
+        return self.cache.get(name, key, measure)
+
+    def stamp_of(
+        self, measured: Measured, images: Mapping[str, Image], weights: Mapping[str, str]
+    ) -> Stamp:
+        """Return the stamp of a measurement on some images."""
+        digests = {name: pixels_sha256(pixels) for name, pixels in images.items()}
+        return of_record(measured.record, datasets=digests, weights=weights)
+
+
+def _why_lacking(codecs: list[str], dataset: str, folder: Path) -> tuple[str, str]:
+    """Return what is missing and the command that makes it."""
+    from bench import registry
+    from bench.errors import BenchError
+
+    words = " ".join(f"-c {codec}" for codec in codecs)
+    command = f"bench all -d {dataset} {words} --out {folder}"
+    for codec in codecs:
+        try:
+            registry.create(registry.Spec.parse(codec).name)
+        except BenchError as error:
+            return error.what, f"{error.next_step} Then: {command}".strip()
+    return f"no results of {', '.join(codecs)} on {dataset} in {folder}", f"Run: {command}"

@@ -1,0 +1,232 @@
+"""What gain units cost: parameters and multiplications added (Cui et al. 2021, Table 1).
+
+Counted on the real modules, not by formula: parameters of the gain units against those of the same
+network without them, and multiplications of gains (one per latent and hyper-latent value, gain and
+inverse) against the multiply-accumulates of the convolutions, GDN included. Entropy coding and the
+factorised density of z are in neither count.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench import provenance
+from bench.codecs.agvae.backbones import GainedBackbone
+from bench.codecs.agvae.config import LAMBDAS_MSE, PASSES, Config, preset
+from bench.codecs.agvae.model import AGVAE
+from bench.figures import reported as published
+from bench.figures.context import Context
+from bench.figures.product import COMPUTED, REPORTED, Product
+from bench.figures.sets import Entry
+from bench.figures.stamp import of_record
+from bench.markup import Cell, Table, number
+
+_SIDE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    backbones
+        (name, N, M, levels) of CompressAI's hyperpriors.
+    presets
+        (name, levels) of our own networks.
+    """
+
+    backbones: tuple[tuple[str, int, int, int], ...] = ()
+    presets: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One line of the table.
+
+    Attributes
+    ----------
+    network, channels, levels
+        Which; ``channels`` in words.
+    status
+        ``COMPUTED`` or ``REPORTED``.
+    source
+        Of reported lines.
+    parameters, parameters_added
+        Of the network without gain units, and of the units; NaN where not reported.
+    macs, macs_added
+        For one picture of 256x256.
+    parameters_percent, macs_percent
+        Added over the network's.
+    """
+
+    network: str
+    channels: str
+    levels: int
+    status: str
+    source: str
+    parameters: float
+    parameters_added: float
+    parameters_percent: float
+    macs: float
+    macs_added: float
+    macs_percent: float
+
+
+def make(_context: Context, entry: Entry, options: Options) -> Product:
+    """Return the table; see the module."""
+    costs = [*computed(options), *reported()]
+    stamp = of_record(provenance.record(), datasets={"no image": "takes part"})
+    data = pd.DataFrame([asdict(cost) for cost in costs])
+    caption = "What gain units add to a network: parameters and multiply-accumulates (MACs)."
+    counted = (
+        "Computed: parameters of the units over those of the network without them; one "
+        "multiplication per value of y and z, gain and inverse, over the MACs of all convolutions "
+        f"and GDN for {_SIDE}x{_SIDE} pixels."
+    )
+    unknown = (
+        "The paper does not say how it counted operations, nor its channel numbers; its parameter "
+        "shares fit N = 128, M = 192."
+    )
+    notes = (counted, unknown)
+    rows = [[Cell(text) for text in _cells(cost)] for cost in costs]
+    table = Table(
+        name=entry.id,
+        caption=caption,
+        head=(
+            *("network", "N, M", "levels", "parameters", "added", "added (%)"),
+            *("MACs", "added (%)", "status"),
+        ),
+        align="llrrrrrrl",
+        rows=rows,
+        notes=notes,
+    )
+    return Product(data, stamp, table=table, notes=notes)
+
+
+def _cells(cost: Cost) -> tuple[str, ...]:
+    unknown = math.isnan(cost.parameters)
+    return (
+        cost.network,
+        cost.channels,
+        str(cost.levels),
+        "" if unknown else f"{cost.parameters / 1e6:.2f} M",
+        "" if unknown else f"{cost.parameters_added:,.0f}",
+        number(cost.parameters_percent, 3),
+        "" if unknown else f"{cost.macs / 1e9:.2f} G",
+        number(cost.macs_percent, 4),
+        cost.status,
+    )
+
+
+def computed(options: Options) -> Iterator[Cost]:
+    """Yield the counts of our own modules."""
+    for name, channels, latent, levels in options.backbones:
+        lambdas = LAMBDAS_MSE[:levels]
+        plain, gained = (
+            GainedBackbone(name, channels, latent, lambdas=lambdas, gain=gain, asymmetric=False)
+            for gain in (False, True)
+        )
+        macs, values = backbone_macs(plain)
+        yield _cost(name, f"{channels}, {latent}", levels, plain, gained, macs, values)
+    for name, levels in options.presets:
+        # With and without gain; the weights do not matter, only the shapes.
+        small = Config(**{**preset(name).to_dict(), "levels": levels})
+        none = Config(**{**small.to_dict(), "gain": False})
+        plain_net, gained_net = AGVAE(none), AGVAE(small)
+        macs, values = network_macs(plain_net)
+        words = f"{small.hyper}, {small.latent}"
+        yield _cost(f"AG-VAE {name}", words, levels, plain_net, gained_net, macs, values)
+
+
+def _cost(
+    name: str,
+    channels: str,
+    levels: int,
+    plain: nn.Module,
+    gained: nn.Module,
+    macs: int,
+    values: int,
+) -> Cost:
+    before, after = parameters(plain), parameters(gained)
+    added, more = after - before, 2 * values
+    return Cost(
+        name,
+        channels,
+        levels,
+        COMPUTED,
+        "",
+        before,
+        added,
+        100 * added / before,
+        macs,
+        more,
+        100 * more / macs,
+    )
+
+
+def reported() -> Iterator[Cost]:
+    """Yield the paper's own numbers."""
+    nan = math.nan
+    for entry in published.content()["cost"]:
+        name = f"{entry['backbone']}: {entry['method']}"
+        shares = float(entry["parameters_percent"]), float(entry["macs_percent"])
+        source = str(entry["source"])
+        levels = int(entry["levels"])
+        yield Cost(name, "", levels, REPORTED, source, nan, nan, shares[0], nan, nan, shares[1])
+
+
+def parameters(net: nn.Module) -> int:
+    """Return how many trainable numbers a network has."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def backbone_macs(net: GainedBackbone) -> tuple[int, int]:
+    """Return MACs of the four transforms, and how many values y and z have together."""
+    base: Any = net.base.to("meta")
+
+    def run(x: Tensor) -> int:
+        y = base.g_a(x)
+        z = base.h_a(y)
+        base.h_s(z)
+        base.g_s(y)
+        return int(y.numel() + z.numel())
+
+    return _counted(run)
+
+
+def network_macs(net: AGVAE) -> tuple[int, int]:
+    """Return MACs of transforms and context passes, and how many values y and z have together."""
+    moved = net.to("meta")
+
+    def run(x: Tensor) -> int:
+        y = moved.g_a(x)
+        z = moved.h_a(y)
+        psi = moved.h_s(z)
+        for k in range(PASSES):
+            moved.context.parameters_of(k, psi, y)
+        moved.g_s(y)
+        return int(y.numel() + z.numel())
+
+    return _counted(run)
+
+
+def _counted(run: Any) -> tuple[int, int]:  # noqa: ANN401 - Tensor -> int
+    """Return the multiply-accumulates of ``run`` on an empty picture, and what it returns."""
+    with (
+        warnings.catch_warnings(),
+        FlopCounterMode(display=False) as counter,
+        torch.no_grad(),
+    ):
+        warnings.simplefilter("ignore")
+        values = run(torch.empty(1, 3, _SIDE, _SIDE, device="meta"))
+    return counter.get_total_flops() // 2, values

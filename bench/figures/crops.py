@@ -1,0 +1,211 @@
+"""The same crop from every codec at a matched rate, with numbers (Cui et al. 2021, Fig. 8).
+
+Every codec is searched for the file nearest to the wanted rate (``bench.rate``); a codec that
+cannot reach it gives the nearest file it can, and the figure says so.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench import registry
+from bench.codec import Codec
+from bench.errors import CodecError
+from bench.figures import reported as published
+from bench.figures.canvas import GREY, Sheet
+from bench.figures.context import Context
+from bench.figures.product import MEASURED, REPORTED, Product
+from bench.figures.sets import Entry
+from bench.image import Image, pixels_sha256
+from bench.markup import Cell, Table, number
+from bench.metrics import Undefined
+from bench.metrics import create as metric
+from bench.plots import short_labels
+from bench.rate import encode_to_bpp
+
+_VERSION = 1
+_COLUMNS = 3
+_NEAR = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    image
+        Of the set's dataset.
+    bpp
+        Wanted rate.
+    codecs
+        ``NAME`` or ``NAME:OPTION=VALUE``, in the order of the panels.
+    crop
+        Left, top, width, height in pixels.
+    """
+
+    image: str
+    bpp: float
+    codecs: tuple[str, ...]
+    crop: tuple[int, int, int, int]
+
+
+def make(context: Context, entry: Entry, options: Options) -> Product:
+    """Return the figure and the table of its numbers; see the module."""
+    image = context.image(options.image)
+    found, notes = _codecs(options)
+    key = {
+        "version": _VERSION,
+        "pixels": pixels_sha256(image),
+        "bpp": options.bpp,
+        "codecs": [[word, codec.version(), codec.format_version] for word, codec in found.items()],
+    }
+    done = context.measure(entry.kind, key, partial(measure, found, image, options.bpp))
+    names = [context.figure_set.label(label.removesuffix(" RGB")) for label in done.frame["label"]]
+    frame = done.frame.assign(label=names)
+    stamp = context.stamp_of(done, {options.image: image}, {})
+    pictures = {
+        str(row.codec): _cut(found[str(row.codec)].decode(_bytes(row.file)), options.crop)
+        for row in frame.itertuples()
+    }
+    far = (frame["bpp"].astype(float) / options.bpp - 1).abs() > _NEAR
+    frame["remark"] = [" (nearest)" if apart else "" for apart in far]
+    measured = frame.drop(columns="file").assign(image=options.image, status=MEASURED)
+    heading = f"{options.image}, {options.crop[2]}x{options.crop[3]} pixels"
+    figure = draw(_cut(image, options.crop), pictures, measured, heading, stamp.small_print())
+    ours = measured.drop(columns="remark")
+    data = pd.concat([ours, _reported(options.image)], ignore_index=True)
+    data["crop"] = ",".join(str(part) for part in options.crop)
+    told = [
+        f"{label} cannot come nearer to {options.bpp:g} bpp."
+        for label, apart in zip(measured["label"], far, strict=True)
+        if apart
+    ]
+    return Product(data, stamp, figure, table(entry, data, options), (*told, *notes))
+
+
+def _codecs(options: Options) -> tuple[dict[str, Codec], list[str]]:
+    """Return word -> codec of those that can run here, and a sentence on each of the others."""
+    found: dict[str, Codec] = {}
+    notes = []
+    for word in options.codecs:
+        try:
+            found[word] = registry.create(registry.Spec.parse(word).name)
+        except CodecError as error:
+            notes.append(f"{word} is left out: {error}")
+    return found, notes
+
+
+def measure(codecs: Mapping[str, Codec], image: Image, bpp: float) -> pd.DataFrame:
+    """Return one row per codec: the file nearest to the rate, its setting and its scores.
+
+    PSNR and MS-SSIM are of the whole picture, not of the crop.
+    """
+    rows: list[dict[str, Any]] = []
+    labels = []
+    psnr, ms_ssim = metric("psnr"), metric("ms_ssim")
+    for word, codec in codecs.items():
+        base = registry.settings(codec, registry.Spec.parse(word))[0]
+        result = encode_to_bpp(codec, image, base, bpp)
+        decoded = codec.decode(result.data)
+        try:
+            similarity = float(ms_ssim(image, decoded))
+        except Undefined:
+            similarity = np.nan
+        labels.append(codec.label(result.setting))
+        rows.append(
+            {
+                "codec": word,
+                "version": codec.version(),
+                "setting": result.setting.json,
+                "bytes": len(result.data),
+                "bpp": result.bpp,
+                "psnr_db": float(psnr(image, decoded)),
+                "ms_ssim": similarity,
+                "file": base64.b64encode(result.data).decode(),
+            }
+        )
+    shown, _ = short_labels(labels)
+    return pd.DataFrame(rows).assign(label=shown)
+
+
+def _bytes(text: object) -> bytes:
+    return base64.b64decode(str(text))
+
+
+def _cut(image: Image, crop: tuple[int, int, int, int]) -> Image:
+    left, top, width, height = crop
+    return image[top : top + height, left : left + width]
+
+
+def _reported(image: str) -> pd.DataFrame:
+    """Return the numbers that the paper prints under its crops of this image."""
+    rows = [entry for entry in published.content()["crop"] if entry["image"] == image]
+    columns = ["image", "label", "bpp", "psnr_db", "ms_ssim", "version"]
+    frame = pd.DataFrame(rows, columns=["image", "name", "bpp", "psnr_db", "ms_ssim", "source"])
+    return frame.set_axis(columns, axis="columns").assign(status=REPORTED)
+
+
+def draw(
+    original: Image,
+    pictures: Mapping[str, Image],
+    rows: pd.DataFrame,
+    heading: str,
+    small_print: str,
+) -> Figure:
+    """Return the crops, the original first, with the numbers under each."""
+    keys = ["original", *pictures]
+    lines = -(-len(keys) // _COLUMNS)
+    cells = [*keys, *["."] * (lines * _COLUMNS - len(keys))]
+    mosaic = [cells[i * _COLUMNS : (i + 1) * _COLUMNS] for i in range(lines)]
+    ratio = original.shape[0] / original.shape[1]
+    height = lines * (1.12 * ratio + 0.4) + 0.2
+    sheet = Sheet(mosaic, height_in=height, small_print=small_print)
+    numbers = {str(row.codec): row for row in rows.itertuples()}
+    for key, axes in sheet.axes.items():
+        picture = pictures.get(key, original)
+        axes.imshow(picture, interpolation="nearest", gid=f"crop|{key}")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set(linewidth=0.4, color=GREY)
+        if key == "original":
+            text = f"original\n{heading.replace(', ', chr(10))}"
+            axes.set_xlabel(text, fontsize=6, labelpad=2, linespacing=1.1)
+            continue
+        row = numbers[key]
+        text = (
+            f"{row.label}\n{row.bpp:.3f} bpp{row.remark}\n{row.psnr_db:.2f} dB, {row.ms_ssim:.3f}"
+        )
+        axes.set_xlabel(text, fontsize=6, labelpad=2, linespacing=1.1)
+    return sheet.finish()
+
+
+def table(entry: Entry, data: pd.DataFrame, options: Options) -> Table:
+    """Return the numbers under the crops, ours and the paper's."""
+    rows = [
+        [
+            Cell(str(row["label"])),
+            Cell(f"{float(row['bpp']):.3f}"),
+            Cell(number(float(row["psnr_db"]), 2)),
+            Cell(number(float(row["ms_ssim"]), 3)),
+            Cell("" if row["status"] == REPORTED else str(row["setting"])),
+            Cell(str(row["status"])),
+        ]
+        for row in data.to_dict(orient="records")
+    ]
+    return Table(
+        name=entry.id,
+        caption=f"{options.image} near {options.bpp:g} bpp; scores of the whole picture.",
+        head=("codec", "bpp", "PSNR-RGB (dB)", "MS-SSIM", "setting", "status"),
+        align="lrrrll",
+        rows=rows,
+    )

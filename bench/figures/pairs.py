@@ -1,0 +1,227 @@
+"""Two trained variants against each other (Cui et al. 2021, Figs. 10 and 12).
+
+``make`` compares variants that were trained and measured here; it refuses, with the commands that
+make them, where they were not. ``make_reported`` draws what others published on the same question.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench import summary
+from bench.figures import rd
+from bench.figures import reported as published
+from bench.figures.canvas import GREY, Look, Sheet, look_of
+from bench.figures.context import Context
+from bench.figures.product import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.figures.sets import Entry
+from bench.figures.stamp import of_record
+from bench.markup import Cell, Table, number
+from bench.tables import count_text, title
+
+_HUES = ("agvae", "bpg", "avif", "webp", "agvae-nogain")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    pairs
+        (codec, codec it is compared with); the first pair that has results is drawn.
+    names
+        What the two are called.
+    metric
+        ``psnr_db`` or ``ms_ssim_db``.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    names: tuple[str, str]
+    metric: str = "psnr_db"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedOptions:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    pairs
+        Ids of ``[[pair]]``.
+    curves
+        (gained curve, curve of dedicated networks), ids of ``[[curve]]``.
+    """
+
+    pairs: tuple[str, ...]
+    curves: tuple[tuple[str, str], ...]
+
+
+def make(context: Context, entry: Entry, options: Options) -> Product:
+    """Return the comparison of the first pair that has results; see the module."""
+    first, second = _chosen(context, options)
+    dataset = context.figure_set.dataset
+    display, rows = context.rows_of_codecs(dataset, first, second)
+    asked = rd.Options((first, second), metric=options.metric, anchor=second, max_bpp=math.inf)
+    lines, _ = rd.measured_lines(rows, asked, context.figure_set)
+    if len(lines) < 2:
+        raise Skipped(f"{first} or {second} has no {options.metric} on {dataset}")
+    count = count_text(rows["image"].nunique(), "image")
+    data = pair_rows(lines[first], lines[second], options)
+    stamp = context.stamp_of_rows(display)
+    figure = draw(data, (first, second), options, f"{display}, {count}", stamp.small_print())
+    table = _table(entry, rows, first, second, f"{display}, {count}")
+    labels = f"{options.names[0]}: {lines[first].name}; {options.names[1]}: {lines[second].name}."
+    return Product(data, stamp, figure, table, (labels,))
+
+
+def _chosen(context: Context, options: Options) -> tuple[str, str]:
+    """Return the first pair with results, or say what the first of all lacks."""
+    for pair in options.pairs:
+        try:
+            context.rows_of_codecs(context.figure_set.dataset, *pair)
+        except Skipped:
+            continue
+        return pair
+    context.rows_of_codecs(context.figure_set.dataset, *options.pairs[0])
+    raise AssertionError  # the line above raised
+
+
+def pair_rows(first: rd.Line, second: rd.Line, options: Options) -> pd.DataFrame:
+    """Return both curves, and first minus second at equal rate."""
+    named = zip(options.names, (first, second), strict=True)
+    parts = [
+        series(
+            "rd",
+            name,
+            MEASURED,
+            x=("bpp", line.points[:, 0]),
+            y=(options.metric, line.points[:, 1]),
+        )
+        for name, line in named
+    ]
+    gain = rd.difference(first.points, second.points)
+    if len(gain):
+        x, y = ("bpp", gain[:, 0]), (f"{options.metric}_gain", gain[:, 1])
+        parts.append(series("gain", options.names[0], MEASURED, x=x, y=y))
+    return join(parts)
+
+
+def draw(
+    data: pd.DataFrame, codecs: tuple[str, str], options: Options, what: str, small_print: str
+) -> Figure:
+    """Return the drawing of ``pair_rows``."""
+    sheet = Sheet(
+        [["rd"], ["gain"]],
+        height_in=4.0,
+        small_print=small_print,
+        gridspec_kw={"height_ratios": [3, 2]},
+    )
+    x = "bits per pixel (bpp), whole file"
+    end = float(data["x"].max())
+    sheet.panel("rd", f"(a) {what}", x=x, y=title(options.metric), xlim=(0, 1.25 * end))
+    low = sheet.panel(
+        "gain",
+        f"(b) {options.names[0]} minus {options.names[1]}, at equal rate",
+        x=x,
+        y="dB",
+        xlim=(0, 1.25 * end),
+    )
+    low.axhline(0, color=GREY, linewidth=0.6)
+    for name, codec in zip(options.names, codecs, strict=True):
+        sheet.line(data, "rd", name, look_of(codec), label=name)
+    if len(select(data, "gain")):
+        look = look_of(codecs[0], marker=False)
+        sheet.line(data, "gain", options.names[0], look)
+    return sheet.finish()
+
+
+def _table(entry: Entry, rows: pd.DataFrame, first: str, second: str, what: str) -> Table:
+    """Return BD-rates of the first against the second, with the interval over images."""
+    deltas = summary.bd_table(rows, second)
+    cells = []
+    for row in deltas.to_dict(orient="records"):
+        low, high = (number(float(row[key]), 2) for key in ("ci_low", "ci_high"))
+        texts = (
+            title(str(row["metric"])),
+            str(row["method"]),
+            number(float(row["bd_rate_percent"]), 2, sign=True),
+            f"{low} to {high}" if low else "",
+            str(row["note"]),
+        )
+        cells.append([Cell(text) for text in texts])
+    return Table(
+        name=entry.id,
+        caption=f"BD-rate of {first} against {second}, {what}",
+        head=("metric", "method", "BD-rate (%)", "95 % over images", "note"),
+        align="llrrl",
+        rows=cells,
+    )
+
+
+def make_reported(context: Context, _entry: Entry, options: ReportedOptions) -> Product:
+    """Return the published comparisons of gained with dedicated networks, all dashed."""
+    data = reported_rows(options)
+    described = {"reported points": "see reported.toml"}
+    stamp = of_record(context.results.record, datasets=described)
+    used = [published.curve(name) for pair in options.curves for name in pair]
+    origins = [(item.source, item.read) for item in map(published.pair, options.pairs)]
+    origins += [(item.source, item.read) for item in used]
+    sources = dict.fromkeys(f"{source} ({read})" for source, read in origins)
+    short = dict.fromkeys(re.split(r"[,:]", source)[0] for source, _ in origins)
+    figure = draw_reported(
+        data, f"{REPORTED}: {', '.join(short)}; more in the caption and in reported.toml"
+    )
+    notes = ("Nothing here was measured by this suite. Sources: " + "; ".join(sources) + ".",)
+    return Product(data, stamp, figure, notes=notes)
+
+
+def reported_rows(options: ReportedOptions) -> pd.DataFrame:
+    """Return published curves of pairs, and gained minus dedicated at equal rate, as rows."""
+    parts = []
+    for name in options.pairs:
+        found = published.pair(name)
+        for word, points in (("dedicated", found.dedicated), ("gained", found.gained)):
+            x, y = ("bpp", points[:, 0]), ("psnr_db", points[:, 1])
+            parts.append(series("rd", f"{found.name}, {word}", REPORTED, x=x, y=y))
+        inside = np.isin(found.gained[:, 0], found.dedicated[:, 0])
+        gain = found.gained[inside, 1] - found.dedicated[:, 1]
+        x, y = ("bpp", found.dedicated[:, 0]), ("psnr_db_gain", gain)
+        parts.append(series("gain", f"{found.name}\n(paper)", REPORTED, x=x, y=y))
+    for first, second in options.curves:
+        gained, dedicated = (published.curve(name).points["psnr_db"] for name in (first, second))
+        both = rd.difference(gained, dedicated)
+        x, y = ("bpp", both[:, 0]), ("psnr_db_gain", both[:, 1])
+        label = published.curve(first).name.partition(" + ")[0]
+        parts.append(series("gain", f"{label}\n(QVRF)", REPORTED, x=x, y=y))
+    return join(parts)
+
+
+def draw_reported(data: pd.DataFrame, small_print: str) -> Figure:
+    """Return the drawing of ``reported_rows``."""
+    sheet = Sheet([["rd"], ["gain"]], height_in=4.5, small_print=small_print)
+    x = "bits per pixel (bpp)"
+    sheet.panel("rd", "(a) the paper's own networks, Kodak", x=x, y="PSNR-RGB (dB)", xlim=(0, 1.5))
+    low = sheet.panel(
+        "gain",
+        "(b) one gained network minus dedicated networks",
+        x=x,
+        y="PSNR-RGB (dB)",
+        xlim=(0, 1.75),
+    )
+    low.axhline(0, color=GREY, linewidth=0.6)
+    for panel in ("rd", "gain"):
+        for index, name in enumerate(select(data, panel)["series"].unique()):
+            hue = look_of(_HUES[index // 2 if panel == "rd" else index])
+            marked = "o" if "dedicated" in str(name) else "s" if "(paper)" in str(name) else ""
+            look = Look(hue.colour, hue.text, marked, width=0.9, size=2.6, filled=False)
+            sheet.line(data, panel, str(name), look, label=str(name))
+    sheet.key("rd")
+    sheet.key("gain", loc="lower left")
+    return sheet.finish()

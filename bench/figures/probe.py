@@ -1,0 +1,222 @@
+"""AG-VAE from the inside: latents, gains, symbols and scales of real files.
+
+Everything here goes through the parts that the codec itself runs (``codecs/agvae``), so what a
+figure shows is what a file holds: ``reconstruct(latents(file))`` is ``decode(file)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench import registry
+from bench.codec import Codec, Setting
+from bench.codecs.agvae import checkpoints, container, model
+from bench.codecs.agvae.checkpoints import Manifest
+from bench.codecs.agvae.config import PASSES
+from bench.codecs.agvae.engine import engine
+from bench.codecs.agvae.entropy import SCALE_MAX, SCALE_MIN
+from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks, Quarter, reconstruct
+from bench.codecs.agvae.fixed import STEP
+from bench.codecs.agvae.gain import at_level
+from bench.codecs.agvae.latent import LatentCoder
+from bench.codecs.agvae.phases import Phases
+from bench.codecs.agvae.tables import Bank, standard_bank
+from bench.codecs.agvae.transforms import Transforms, latent_size
+from bench.errors import CodecError
+from bench.figures.product import Skipped
+from bench.image import Image, pixels_sha256
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """Every coded latent of one file; all arrays (N,), in coding order.
+
+    Attributes
+    ----------
+    residual
+        y - mu before rounding.
+    symbol
+        The integer that is coded.
+    left, right
+        Scales s_l and s_r, held inside the coder's range.
+    channel
+        Of the latent.
+    """
+
+    residual: Floats
+    symbol: Floats
+    left: Floats
+    right: Floats
+    channel: NDArray[np.int64]
+
+
+class Probe:
+    """The network behind one AG-VAE codec.
+
+    Parameters
+    ----------
+    name
+        Of the codec.
+
+    Raises
+    ------
+    Skipped
+        If it is not an AG-VAE, or its weights are not at hand.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            self.codec: Codec = registry.create(name)
+        except CodecError as error:
+            raise Skipped(error.what, error.next_step) from error
+        if not hasattr(self.codec, "variant"):
+            raise Skipped(f"{name} is not an AG-VAE: it has no latents to look into")
+        self.networks = checkpoints.find(
+            self.codec.variant,
+            preset=getattr(self.codec, "preset", "base"),
+            metric=getattr(self.codec, "metric", "mse"),
+        )
+        self.manifest: Manifest = self.networks[0]
+        self.config = self.manifest.config
+        self._analysed: dict[str, Tensor] = {}
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What identifies the network in a cache."""
+        version = f"{self.codec.version()} format {self.codec.format_version}"
+        return {"codec": self.codec.name, "version": version, "weights": self.manifest.sha256}
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """What a stamp says of the network."""
+        return {f"{self.manifest.name} weights": self.manifest.sha256}
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Every tensor of the network by state-dict name."""
+        return checkpoints.load(self.manifest)
+
+    def log_table(self, name: str) -> Floats:
+        """Return a table of natural log-gains, (levels, channels): ``gain_y.log_gain``, say.
+
+        Raises
+        ------
+        Skipped
+            If the network has no gain units.
+        """
+        if name not in self.tensors:
+            raise Skipped(f"{self.manifest.name} has no gain units")
+        return self.tensors[name].double().numpy()
+
+    def encode(self, image: Image, level: float) -> bytes:
+        """Return a file at a real level."""
+        return self.codec.encode(image, Setting(level=level))
+
+    def latents(self, data: bytes) -> Tensor:
+        """Return y_hat of a file, (H, W, M)."""
+        steps = engine(self.manifest, "cpu").decode_latents([container.read(data)])
+        return steps[0] / STEP
+
+    def reconstruct(self, y_hat: Tensor, level: float, size: tuple[int, int]) -> Image:
+        """Return the image, uint8 RGB of ``size`` (rows, columns), that latents stand for."""
+        return self._synthesis.synthesise(y_hat * self._gain("gain_y.log_inverse", level), size)
+
+    def payload_bytes(self, image: Image, level: float, hyper_level: float) -> int:
+        """Return the real coded size of y and z with z gained as at another level.
+
+        A decoder that knew both levels would decode it; nothing is retrained.
+        """
+        y, z = self._gained(image, level, hyper_level)
+        coder = LatentCoder(self._networks, self._bank)
+        [stream] = coder.encode(y[None], z[None], [_steps(hyper_level)], Phases())
+        return len(stream.data)
+
+    @torch.no_grad()
+    def symbols(self, image: Image, level: float) -> Symbols:
+        """Return what the encoder codes of y, and with which scales."""
+        y, z = (part[None] for part in self._gained(image, level, level))
+        z_hat = z.round().to(torch.int32)
+        psi = self._networks.hyper_features(z_hat, [_steps(level)], latent_size(*image.shape[:2]))
+        y_hat = torch.zeros_like(psi)
+        found: list[Symbols] = []
+        for k in range(PASSES):
+            for q in self._networks.quarters(k, psi, y_hat):
+                part = y[:, q.rows, q.columns, q.channels]
+                found.append(_symbols(part, q))
+                residual = (part - q.mu / STEP).round_()
+                y_hat[:, q.rows, q.columns, q.channels] = reconstruct(residual, q.mu)
+        names = ("residual", "symbol", "left", "right", "channel")
+        joined = (np.concatenate([getattr(part, name) for part in found]) for name in names)
+        return Symbols(*joined)
+
+    def _gained(self, image: Image, level: float, hyper_level: float) -> tuple[Tensor, Tensor]:
+        """Return gained y, (H, W, M), and gained z, (h, w, hyper), before rounding."""
+        key = f"{pixels_sha256(image)} {image.shape}"
+        if key not in self._analysed:
+            self._analysed = {key: self._analysis.analyse(image)}
+        y = self._analysed[key] * self._gain("gain_y.log_gain", level)
+        z = self._analysis.hyper_analyse(y) * self._gain("gain_z.log_gain", hyper_level)
+        return y, z
+
+    def _gain(self, name: str, level: float) -> Tensor:
+        """Return the gains of a level, (C,); a one where the network has none."""
+        if name not in self.tensors:
+            return torch.ones(1)
+        return at_level(self.tensors[name], torch.tensor([float(level)])).flatten()
+
+    def _state(self, prefix: str) -> dict[str, Tensor]:
+        start = f"{prefix}."
+        return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
+
+    @cached_property
+    def _analysis(self) -> Transforms:
+        g_a, h_a = model.analysis(self.config), model.hyper_analysis(self.config)
+        g_a.load_state_dict(self._state("g_a"))
+        h_a.load_state_dict(self._state("h_a"))
+        return Transforms(self.config, g_a=g_a, h_a=h_a)
+
+    @cached_property
+    def _synthesis(self) -> Transforms:
+        g_s = model.synthesis(self.config)
+        g_s.load_state_dict(self._state("g_s"))
+        return Transforms(self.config, g_s=g_s)
+
+    @cached_property
+    def _networks(self) -> ExactEntropyNetworks:
+        prefixes = ("h_s.", "context.", "gain_z.")
+        held = {k: v for k, v in self.tensors.items() if k.startswith(prefixes)}
+        return ExactEntropyNetworks(held, self.config)
+
+    @cached_property
+    def _bank(self) -> Bank:
+        return standard_bank().with_z(self.tensors[checkpoints.Z_TABLES].numpy())
+
+
+def _steps(level: float) -> int:
+    return round(level * LEVEL_STEPS)
+
+
+def _symbols(y: Tensor, quarter: Quarter) -> Symbols:
+    """Return the symbols of a quarter of one image."""
+    residual = (y - quarter.mu / STEP).double()
+    scales = [
+        torch.exp(steps.double() / STEP).clamp(SCALE_MIN, SCALE_MAX).flatten().numpy()
+        for steps in (quarter.left, quarter.right)
+    ]
+    channel = torch.arange(quarter.channels.start, quarter.channels.stop).expand(residual.shape)
+    return Symbols(
+        residual.flatten().numpy(),
+        residual.round().flatten().numpy(),
+        scales[0],
+        scales[1],
+        channel.flatten().numpy(),
+    )

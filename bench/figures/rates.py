@@ -1,0 +1,225 @@
+"""One network, many rates: discrete levels and what lies between (Cui et al. 2021, Figs. 3, 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench import summary
+from bench.figures.canvas import GREY, Look, Sheet, look_of
+from bench.figures.context import Context
+from bench.figures.probe import Probe
+from bench.figures.product import MEASURED, Product, Skipped, join, select, series
+from bench.figures.sets import Entry
+from bench.image import Image, pixels_sha256
+from bench.metrics import create as metric
+from bench.tables import count_text
+
+_VERSION = 1
+_LOOKS = ("agvae", "avif", "bpg", "webp", "jpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class DiscreteOptions:
+    """What the set's file may say: whose stored rows, if not the set's dataset's."""
+
+    dataset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuousOptions:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    images
+        Of the set's dataset.
+    step
+        Between levels, 0.25 for quarter levels.
+    """
+
+    images: tuple[str, ...]
+    step: float = 0.25
+
+
+def make_discrete(context: Context, _entry: Entry, options: DiscreteOptions) -> Product:
+    """Return Fig. 3: the integer levels over a dataset, and over each of its images."""
+    name = options.dataset or context.figure_set.dataset
+    display, rows = context.rows_of_codecs(name, context.figure_set.codec)
+    data = discrete_rows(rows)
+    stamp = context.stamp_of_rows(display)
+    count = count_text(rows["image"].nunique(), "image")
+    figure = draw_discrete(data, f"{display}, {count}", stamp.small_print())
+    mean = select(data, "rd", "mean")
+    note = (
+        f"One network at its {len(mean)} levels, {count} of {name}: "
+        f"{mean['x'].min():.3f} to {mean['x'].max():.3f} bpp, "
+        f"{mean['y'].min():.2f} to {mean['y'].max():.2f} dB (means of per-image values)."
+    )
+    return Product(data, stamp, figure, notes=(note,))
+
+
+def discrete_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and per-image curves over integer levels, from stored rows of one codec."""
+    good = summary.comparable(rows)
+    levels = [float(str(summary.parse_setting(text)["level"])) for text in good["setting"]]
+    good = good.assign(level=levels)
+    good = good[good["level"] == good["level"].round()].sort_values("level")
+    if good.empty:
+        raise Skipped("no integer levels among the stored rows", "Run `bench all` without -q.")
+    means = good.groupby("level", sort=True)[["bpp", "psnr_db"]].mean().reset_index()
+    parts = [_rd("rd", str(image), part) for image, part in good.groupby("image", sort=True)]
+    return join([*parts, _rd("rd", "mean", means)])
+
+
+def _rd(panel: str, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rate and PSNR of some levels as rows."""
+    return series(
+        panel,
+        name,
+        MEASURED,
+        x=("bpp", frame["bpp"]),
+        y=("psnr_db", frame["psnr_db"]),
+        level=frame["level"].tolist(),
+    )
+
+
+def draw_discrete(data: pd.DataFrame, what: str, small_print: str) -> Figure:
+    """Return the drawing of ``discrete_rows``."""
+    sheet = Sheet([["rd"]], height_in=2.7, small_print=small_print)
+    mean = select(data, "rd", "mean")
+    axes = sheet.panel(
+        "rd",
+        f"one network, its {len(mean)} levels: {what}",
+        x="bits per pixel (bpp), whole file",
+        y="PSNR-RGB (dB)",
+        xlim=(0, 1.03 * data["x"].max()),
+    )
+    faint = Look("#BBBBBB", GREY, width=0.5)
+    for image in data["series"].unique():
+        if image != "mean":
+            sheet.line(data, "rd", str(image), faint)
+    sheet.line(data, "rd", "mean", Look("#0072B2", "#0072B2", "o", width=0.0, size=4))
+    for row in mean.itertuples():
+        axes.annotate(
+            f"{row.level:g}",
+            (row.x, row.y),
+            xytext=(4, -6),
+            textcoords="offset points",
+            fontsize=6,
+            color="#0072B2",
+            fontweight="bold",
+            zorder=6,
+        )
+    axes.text(
+        0.98,
+        0.04,
+        "dots: mean, with the level s\ngrey: each image by itself",
+        transform=axes.transAxes,
+        ha="right",
+        fontsize=5.8,
+        color=GREY,
+    )
+    return sheet.finish()
+
+
+def make_continuous(context: Context, entry: Entry, options: ContinuousOptions) -> Product:
+    """Return Fig. 4: levels between the discrete ones, and their distance to chords."""
+    probe = Probe(context.figure_set.codec)
+    probe.log_table("gain_y.log_gain")  # without gains there is nothing between the levels
+    images = {name: context.image(name) for name in options.images}
+    key = {
+        "version": _VERSION,
+        "network": probe.key,
+        "pixels": [[name, pixels_sha256(image)] for name, image in images.items()],
+        "step": options.step,
+    }
+    done = context.measure(entry.kind, key, partial(measure_levels, probe, images, options.step))
+    stamp = context.stamp_of(done, images, probe.weights)
+    chord = select(done.frame, "chord")
+    worst = chord.iloc[int(chord["y"].to_numpy().argmin())]
+    note = (
+        f"Real files of {', '.join(images)} at steps of {options.step:g} level. The interpolated "
+        f"point furthest under the chord of its neighbouring levels lies {-worst['y']:+.3f} dB "
+        f"under it ({worst['series']}, level {worst['level']:g})."
+    )
+    return Product(done.frame, stamp, draw_levels(done.frame, stamp.small_print()), notes=(note,))
+
+
+def measure_levels(probe: Probe, images: dict[str, Image], step: float) -> pd.DataFrame:
+    """Return rate and PSNR at every step of the level, and the distance to the chords."""
+    psnr, parts = metric("psnr"), []
+    levels = np.arange(0, probe.config.levels - 1 + step / 2, step)
+    for name, image in images.items():
+        pixels = image.shape[0] * image.shape[1]
+        points = []
+        for level in levels:
+            data = probe.encode(image, float(level))
+            points.append((8 * len(data) / pixels, psnr(image, probe.codec.decode(data))))
+        frame = pd.DataFrame(points, columns=["bpp", "psnr_db"]).assign(level=levels)
+        whole = frame[np.isclose(frame["level"], frame["level"].round())]
+        parts += [
+            _rd("rd", f"{name} continuous", frame),
+            _rd("rd", f"{name} discrete", whole),
+            _above_chords(name, frame, whole),
+        ]
+    return join(parts)
+
+
+def _above_chords(name: str, frame: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each point lies above the straight line between its integer levels."""
+    chord = np.interp(frame["bpp"], whole["bpp"], whole["psnr_db"])
+    return series(
+        "chord",
+        name,
+        MEASURED,
+        x=("level", frame["level"]),
+        y=("psnr_above_chord_db", frame["psnr_db"] - chord),
+        level=frame["level"].tolist(),
+    )
+
+
+def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
+    """Return the drawing of ``measure_levels``."""
+    sheet = Sheet(
+        [["rd"], ["chord"]],
+        height_in=4.0,
+        small_print=small_print,
+        gridspec_kw={"height_ratios": [3, 2]},
+    )
+    rd = select(data, "rd")
+    sheet.panel(
+        "rd",
+        "(a) discrete and interpolated levels, real files",
+        x="bits per pixel (bpp), whole file",
+        y="PSNR-RGB (dB)",
+        xlim=(0, 1.2 * rd["x"].max()),
+    )
+    low = sheet.panel(
+        "chord",
+        "(b) above the chord between discrete levels",
+        x="level s",
+        y="PSNR (dB)",
+    )
+    low.axhline(0, color=GREY, linewidth=0.6)
+    for index, name in enumerate(select(data, "chord")["series"].unique()):
+        look = look_of(_LOOKS[index % len(_LOOKS)])
+        small = Look(look.colour, look.text, ".", width=0.8, size=2.5)
+        rings = Look(look.colour, look.text, "o", width=0.0, size=4.2, filled=False)
+        sheet.line(data, "rd", f"{name} continuous", small, label=str(name))
+        sheet.line(data, "rd", f"{name} discrete", rings)
+        sheet.line(data, "chord", str(name), small, label=str(name))
+    sheet.axes["rd"].text(
+        0.98,
+        0.05,
+        "rings: discrete levels\ndots: interpolated between them",
+        transform=sheet.axes["rd"].transAxes,
+        ha="right",
+        fontsize=5.8,
+        color=GREY,
+    )
+    return sheet.finish()

@@ -1,0 +1,275 @@
+"""Rate-distortion against classical and learned codecs (Cui et al. 2021, Fig. 7), and beyond Kodak.
+
+Two panels: the curves, and what each gains over an anchor at equal rate. Twenty decibels of range
+hide half a decibel of difference; the second panel shows it.
+
+Published curves are means over a whole dataset, so they are drawn only where every image of it was
+measured. Published MS-SSIM is a mean, so both kinds are shown as -10 log10(1 - mean): the mean of
+per-image decibels, as the tables have it, is not known for them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from bench import bd, summary
+from bench.figures import reported as published
+from bench.figures.canvas import GREY, Look, Sheet, look_of, reported_look
+from bench.figures.context import Context
+from bench.figures.product import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.figures.sets import Entry, FigureSet
+from bench.markup import Cell, Table, number
+from bench.plots import short_labels
+from bench.tables import count_text, title
+
+Points = NDArray[np.float64]
+_GRID = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    measured
+        Codecs of the results to draw; those without results are named in the caption.
+    datasets
+        Candidates; the first that has results is taken. Default: the set's.
+    reported
+        Ids of ``reported.toml``.
+    metric
+        ``psnr_db`` or ``ms_ssim_db``.
+    anchor
+        Codec of the second panel.
+    max_bpp
+        End of the rate axis.
+    gain_range
+        Ends of the second panel's axis, dB; curves that stay outside are named there in words.
+    """
+
+    measured: tuple[str, ...]
+    datasets: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    metric: str = "psnr_db"
+    anchor: str = "bpg"
+    max_bpp: float = 1.6
+    gain_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve: label, look, status, points (N, 2) of bpp and value, rates rising."""
+
+    name: str
+    look: Look
+    status: str
+    points: Points
+
+
+def make(context: Context, entry: Entry, options: Options) -> Product:
+    """Return the figure and the table of BD-rates; see the module."""
+    dataset = _dataset(context, options)
+    display, rows = context.rows_of(dataset)
+    lines, missing = measured_lines(rows, options, context.figure_set)
+    anchor = next((line for codec, line in lines.items() if codec == options.anchor), None)
+    if anchor is None:
+        context.rows_of_codecs(dataset, options.anchor)  # says what is missing
+        raise Skipped(f"{options.anchor} has no {options.metric} in the results of {dataset}")
+    drawn = list(lines.values())
+    notes = [f"{', '.join(missing)}: no results here."] if missing else []
+    if display == dataset:
+        drawn += reported_lines(options, dataset)
+    elif options.reported:
+        notes.append(
+            "Reported curves are left out: they are means over all images of "
+            f"{dataset}, and here are {display.partition(' ')[2] or 'some'}."
+        )
+    count = count_text(rows["image"].nunique(), "image")
+    stamp = context.stamp_of_rows(display)
+    data = join([*_curve_rows(drawn, options), *gain_rows(drawn, anchor, options)])
+    figure = draw(data, drawn, anchor, options, f"{display}, {count}", stamp.small_print())
+    table = bd_table(entry, drawn, anchor, options, f"{display}, {count}")
+    return Product(data, stamp, figure, table, (_means(options), *notes))
+
+
+def _means(options: Options) -> str:
+    if options.metric == "ms_ssim_db":
+        return "MS-SSIM in dB is -10 log10(1 - mean over images), for measured and reported alike."
+    return "Values are means of per-image PSNR at means of per-image rates."
+
+
+def _dataset(context: Context, options: Options) -> str:
+    """Return the first candidate that has results."""
+    candidates = options.datasets or (context.figure_set.dataset,)
+    for name in candidates:
+        try:
+            context.rows_of(name)
+        except Skipped:
+            continue
+        return name
+    context.rows_of(candidates[0])
+    raise AssertionError  # the line above raised
+
+
+def measured_lines(
+    rows: pd.DataFrame, options: Options, figure_set: FigureSet
+) -> tuple[dict[str, Line], list[str]]:
+    """Return codec -> curve of the codecs that have results, and those that have none."""
+    codecs = list(dict.fromkeys([*options.measured, options.anchor]))
+    means = summary.summarise(rows[rows["codec"].isin(codecs)])
+    column = "ms_ssim" if options.metric == "ms_ssim_db" else options.metric
+    usable = means[means[column].notna() & np.isfinite(means["psnr_db"])]
+    found = [codec for codec in codecs if codec in set(usable["codec"])]
+    firsts = usable.drop_duplicates("codec").set_index("codec")["label"]
+    labels, _ = short_labels([str(firsts[codec]) for codec in found])
+    lines = {}
+    for codec, label in zip(found, labels, strict=True):
+        part = usable[usable["codec"] == codec].sort_values("bpp")
+        values = part[column].to_numpy(float)
+        if column == "ms_ssim":
+            values = -10 * np.log10(1 - values)
+        points = np.column_stack([part["bpp"].to_numpy(float), values])
+        shown = figure_set.label(label.removesuffix(" RGB"))  # the network sees RGB: understood
+        lines[codec] = Line(shown, look_of(codec), MEASURED, points)
+    return lines, [codec for codec in options.measured if codec not in found]
+
+
+def reported_lines(options: Options, dataset: str) -> list[Line]:
+    """Return the published curves of a dataset that have the metric."""
+    lines = []
+    for index, name in enumerate(options.reported):
+        curve = published.curve(name)
+        points = curve.values(options.metric)
+        if curve.dataset == dataset and points is not None:
+            lines.append(Line(curve.name, reported_look(index), REPORTED, points))
+    return lines
+
+
+def _curve_rows(lines: list[Line], options: Options) -> list[pd.DataFrame]:
+    """Return the curves as rows, within the rate axis."""
+    found = []
+    for line in lines:
+        points = line.points[line.points[:, 0] <= options.max_bpp]
+        x, y = ("bpp", points[:, 0]), (options.metric, points[:, 1])
+        found.append(series("rd", line.name, line.status, x=x, y=y))
+    return found
+
+
+def gain_rows(lines: list[Line], anchor: Line, options: Options) -> list[pd.DataFrame]:
+    """Return each curve minus the anchor at equal rate: pchip over log rate, both curves."""
+    found = []
+    for line in lines:
+        gain = difference(line.points, anchor.points)
+        gain = gain[gain[:, 0] <= options.max_bpp]
+        if line is anchor or not len(gain):
+            continue
+        x, y = ("bpp", gain[:, 0]), (f"{options.metric}_gain", gain[:, 1])
+        found.append(series("gain", line.name, line.status, x=x, y=y))
+    return found
+
+
+def _interpolated(points: Points) -> PchipInterpolator:
+    return PchipInterpolator(np.log(points[:, 0]), points[:, 1])
+
+
+def draw(
+    data: pd.DataFrame,
+    lines: list[Line],
+    anchor: Line,
+    options: Options,
+    what: str,
+    small_print: str,
+) -> Figure:
+    """Return the drawing of the curves and of their gains."""
+    sheet = Sheet([["rd"], ["gain"]], height_in=4.9, small_print=small_print)
+    x = "bits per pixel (bpp), whole file"
+    end = min(options.max_bpp, float(select(data, "rd")["x"].max()))
+    sheet.panel("rd", f"(a) {what}", x=x, y=title(options.metric), xlim=(0, end * 1.3))
+    low = sheet.panel(
+        "gain",
+        f"(b) gain over {anchor.name} at equal rate",
+        x=x,
+        y=f"difference in {title(options.metric)}",
+        xlim=(0, end * 1.3),
+        ylim=options.gain_range,
+    )
+    low.axhline(0, color=anchor.look.colour, linewidth=0.9)
+    low.text(
+        0.01 * end,
+        0,
+        anchor.name,
+        fontsize=6,
+        color=anchor.look.text,
+        va="bottom",
+        zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3},
+    )
+    for line in lines:
+        few = line.status == MEASURED  # in (a) reported curves lie on each other: labelled in (b)
+        sheet.line(data, "rd", line.name, line.look, label=line.name if few else "")
+    outside = []
+    for line in lines:
+        gain = select(data, "gain", line.name)["y"]
+        if len(gain) and options.gain_range and gain.max() < options.gain_range[0]:
+            outside.append(f"{line.name} {number(gain.max(), 1)} to {number(gain.min(), 1)} dB")
+        elif len(gain):
+            plain = Look(line.look.colour, line.look.text, "", line.look.dashes, line.look.width)
+            sheet.line(data, "gain", line.name, plain, label=line.name)
+    if outside:
+        told = "below: " + "; ".join(outside)
+        low.text(0.01, 0.015, told, transform=low.transAxes, fontsize=5.6, color=GREY)
+    if any(line.status == REPORTED for line in lines):
+        sheet.key("rd")
+    return sheet.finish()
+
+
+def bd_table(entry: Entry, lines: list[Line], anchor: Line, options: Options, what: str) -> Table:
+    """Return BD-rates of the drawn curves against the anchor."""
+    base = _bd_curve(anchor.points)
+    cells = []
+    for line in lines:
+        if line is anchor:
+            continue
+        delta = bd.compare(base, _bd_curve(line.points))
+        row = (
+            line.name,
+            line.status,
+            _percent(delta.bd_rate_percent, sign=True),
+            _percent(delta.overlap_percent),
+            delta.note,
+        )
+        cells.append([Cell(text) for text in row])
+    return Table(
+        name=entry.id,
+        caption=f"BD-rate against {anchor.name}, {title(options.metric)}, {what}",
+        head=("curve", "status", "BD-rate (%)", "overlap (%)", "note"),
+        align="llrrl",
+        rows=cells,
+        notes=("Piecewise cubic Hermite interpolation; negative: fewer bits.", _means(options)),
+    )
+
+
+def _bd_curve(points: Points) -> bd.Curve:
+    return bd.Curve(tuple(points[:, 0].tolist()), tuple(points[:, 1].tolist()))
+
+
+def _percent(value: float | None, *, sign: bool = False) -> str:
+    return number(math.nan if value is None else value, 1, sign=sign) or "n/a"
+
+
+def difference(first: Points, second: Points) -> Points:
+    """Return rates and first - second at equal rate, (N, 2), over the rates that both have."""
+    low, high = max(first[0, 0], second[0, 0]), min(first[-1, 0], second[-1, 0])
+    if low >= high or min(len(first), len(second)) < 2:
+        return np.empty((0, 2))
+    rates = np.geomspace(low, high, _GRID)
+    gain = _interpolated(first)(np.log(rates)) - _interpolated(second)(np.log(rates))
+    return np.column_stack([rates, gain])

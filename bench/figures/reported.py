@@ -1,0 +1,138 @@
+"""What others published, from ``reported.toml``: drawn dashed, never taken for measurements."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+from bench.figures.sets import check_keys
+from bench.registry import suggest
+
+PATH = Path(__file__).with_name("reported.toml")
+_ORIGIN = ("source", "read")
+_METRICS = ("psnr_db", "ms_ssim")
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A published curve.
+
+    Attributes
+    ----------
+    id, name
+        Word in figure sets; label in figures.
+    optimised
+        Metric that a learned codec was trained for; empty for the others.
+    dataset
+        Over whose images the points are means.
+    source, read
+        Where the points come from, and how well they were read.
+    points
+        ``psnr_db`` or ``ms_ssim`` (0..1) -> (N, 2) of bpp and value, rates rising.
+    """
+
+    id: str
+    name: str
+    optimised: str
+    dataset: str
+    source: str
+    read: str
+    points: Mapping[str, Points]
+
+    def values(self, metric: str) -> Points | None:
+        """Return (N, 2) of bpp and ``psnr_db`` or ``ms_ssim_db``; None where not published.
+
+        MS-SSIM in dB is of the published mean, -10 log10(1 - mean): per-image values are not
+        known, so it is lower than the mean of dB that tables of this suite show.
+        """
+        if metric != "ms_ssim_db":
+            return self.points.get(metric)
+        linear = self.points.get("ms_ssim")
+        if linear is None:
+            return None
+        return np.column_stack([linear[:, 0], -10 * np.log10(1 - linear[:, 1])])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Dedicated networks and one gained network on the same backbone: (N, 2) of bpp and dB."""
+
+    id: str
+    name: str
+    source: str
+    read: str
+    dedicated: Points
+    gained: Points
+
+
+@cache
+def content() -> Mapping[str, Any]:
+    """Return the whole file, checked.
+
+    Raises
+    ------
+    UsageError
+        If an entry lacks a key, or has one that means nothing.
+    """
+    data = tomllib.loads(PATH.read_text(encoding="utf-8"))
+    check_keys(PATH, data, required=("curve", "pair", "crop", "cost"))
+    needed = {
+        "curve": ("id", "name", "optimised", "dataset", *_ORIGIN),
+        "pair": ("id", "name", "dedicated", "gained", *_ORIGIN),
+        "crop": ("image", "name", "bpp", "psnr_db", "ms_ssim", *_ORIGIN),
+        "cost": ("method", "backbone", "levels", "parameters_percent", "macs_percent", *_ORIGIN),
+    }
+    for kind, keys in needed.items():
+        for entry in data[kind]:
+            optional = _METRICS if kind == "curve" else ()
+            check_keys(f"{PATH}: {kind}", entry, required=keys, optional=optional)
+    return data
+
+
+def curve(name: str) -> Reported:
+    """Return a published curve by its id.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    entry = _find("curve", name)
+    points = {metric: _points(entry[metric]) for metric in _METRICS if metric in entry}
+    words = {key: str(entry[key]) for key in ("id", "name", "optimised", "dataset", *_ORIGIN)}
+    return Reported(**words, points=points)
+
+
+def pair(name: str) -> Pair:
+    """Return a published comparison by its id.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    entry = _find("pair", name)
+    words = {key: str(entry[key]) for key in ("id", "name", *_ORIGIN)}
+    dedicated, gained = (_points(entry[key]) for key in ("dedicated", "gained"))
+    return Pair(**words, dedicated=dedicated, gained=gained)
+
+
+def _find(kind: str, name: str) -> Mapping[str, Any]:
+    known: dict[str, Mapping[str, Any]] = {str(entry["id"]): entry for entry in content()[kind]}
+    if name not in known:
+        raise UsageError(f"no reported {kind} {name!r}", suggest(name, sorted(known)))
+    return known[name]
+
+
+def _points(rows: list[list[float]]) -> Points:
+    return np.asarray(sorted(rows), dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,129 @@
+"""Speed against rate: decoding and encoding throughput beside BD-rate.
+
+The times in the results' rows were taken while several processes ran and are not speeds. Speed
+is to come from ``bench throughput`` (not written yet), whose ``throughput.json`` lies beside the
+results.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench import summary
+from bench.errors import UsageError
+from bench.figures.canvas import Look, Sheet, look_of
+from bench.figures.context import Context
+from bench.figures.product import MEASURED, Product, Skipped, join, series
+from bench.figures.sets import Entry
+from bench.figures.stamp import of_record
+
+FILE = "throughput.json"
+_WANTED = ("codec", "device", "batch", "encode_mp_per_s", "decode_mp_per_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the set's file may say.
+
+    Attributes
+    ----------
+    metric
+        Of the BD-rate.
+    """
+
+    metric: str = "psnr_db"
+
+
+def make(context: Context, entry: Entry, options: Options) -> Product:
+    """Return the figure, or say which command measures speed."""
+    folder = context.results.folder
+    measured, record = read(folder / FILE)
+    display, rows = context.rows_of(context.figure_set.dataset)
+    deltas = summary.bd_table(rows)
+    deltas = deltas[(deltas["metric"] == options.metric) & (deltas["method"] == "pchip")]
+    rates = dict(zip(deltas["codec"], deltas["bd_rate_percent"], strict=True))
+    anchor = summary.pick_anchor(rows["codec"].unique())
+    rates[anchor] = 0.0
+    finite = [codec for codec, rate in rates.items() if not math.isnan(rate)]
+    known = measured[measured["codec"].isin(finite)]
+    if known.empty:
+        raise Skipped(
+            f"{folder / FILE} and the results of {display} have no codec in common",
+            f"It wants the codecs of {folder}, measured by `bench throughput` (not written yet).",
+        )
+    data = speed_rows(known, {str(codec): float(rate) for codec, rate in rates.items()})
+    dataset = context.stamp_of_rows(display).datasets
+    stamp = of_record(record or context.results.record, datasets=dataset)
+    figure = draw(data, anchor, stamp.small_print())
+    note = f"BD-rate against {anchor} on {display}; speed from {FILE}, alone on the machine."
+    return Product(data, stamp, figure, notes=(note, entry.title))
+
+
+def read(path: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
+    """Return the rows of ``throughput.json`` and the run record beside them.
+
+    The file holds ``rows``, a list of objects with at least the keys ``codec``, ``device``,
+    ``batch``, ``encode_mp_per_s`` and ``decode_mp_per_s`` (megapixels a second), and ``record``.
+
+    Raises
+    ------
+    Skipped
+        If the file is not there.
+    UsageError
+        If it has another shape.
+    """
+    if not path.is_file():
+        raise Skipped(
+            f"no {path}: the times of the rows are no speeds, they were taken with other work "
+            "running",
+            "It is to come from `bench throughput`, which is not written yet.",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frame = pd.DataFrame(content["rows"])[list(_WANTED)]
+        record: dict[str, Any] = content.get("record", {})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is no throughput file ({type(error).__name__}: {error})",
+            f"Wanted rows with {', '.join(_WANTED)}, as `bench throughput` is to write them.",
+        ) from error
+    return frame, record
+
+
+def speed_rows(measured: pd.DataFrame, rates: Mapping[str, float]) -> pd.DataFrame:
+    """Return the fastest setting of each codec and device, per direction, as rows."""
+    parts = []
+    for way in ("encode", "decode"):
+        column = f"{way}_mp_per_s"
+        fastest = measured.sort_values(column).groupby(["codec", "device"]).tail(1)
+        for row in fastest.itertuples():
+            name = f"{row.codec} {row.device}" + (f" x{row.batch}" if row.batch != 1 else "")
+            x, y = (column, [getattr(row, column)]), ("bd_rate_percent", [rates[str(row.codec)]])
+            parts.append(series(way, name, MEASURED, x=x, y=y, codec=[row.codec]))
+    return join(parts)
+
+
+def draw(data: pd.DataFrame, anchor: str, small_print: str) -> Figure:
+    """Return the drawing of ``speed_rows``."""
+    sheet = Sheet([["encode"], ["decode"]], height_in=4.4, small_print=small_print)
+    for panel, heading in (("encode", "(a) encoding"), ("decode", "(b) decoding")):
+        axes = sheet.panel(
+            panel, heading, x="megapixels a second", y=f"BD-rate against {anchor} (%)"
+        )
+        axes.set_xscale("log")
+        axes.margins(0.25, 0.2)
+        axes.invert_yaxis()
+        shown = data[data["panel"] == panel]
+        for row in shown.itertuples():
+            look = look_of(str(row.codec))
+            dot = Look(look.colour, look.text, look.marker, width=0.0, size=4.5)
+            sheet.line(data, panel, str(row.series), dot, label=str(row.series))
+    return sheet.finish()

@@ -1,0 +1,104 @@
+"""What every figure, table and CSV says of its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import bench
+
+KEYS = ("date", "machine", "commit", "versions", "datasets", "weights")
+"""What a stamp always states, in its full form."""
+
+_UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where numbers come from.
+
+    Attributes
+    ----------
+    date
+        Of the measurement, YYYY-MM-DD.
+    machine
+        Processor, cores, GPU, system.
+    commit
+        Of the checkout that measured; ``+changes`` where files differed from it.
+    versions
+        Package -> version.
+    datasets
+        Name (with the number of images) -> sha256 of the pixels.
+    weights
+        Codec or network -> hash of its weights, where weights are the subject.
+    """
+
+    date: str
+    machine: str
+    commit: str
+    versions: Mapping[str, str]
+    datasets: Mapping[str, str]
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def words(self) -> dict[str, str]:
+        """Return every key with its value in words, none of them empty."""
+        listed = {
+            "versions": self.versions,
+            "datasets": self.datasets,
+            "weights": self.weights or {"weights": "not the subject"},
+        }
+        joined = {
+            key: ", ".join(f"{name} {value}" for name, value in values.items()) or _UNKNOWN
+            for key, values in listed.items()
+        }
+        plain = {"date": self.date, "machine": self.machine, "commit": self.commit}
+        return {key: ({**plain, **joined}[key]) or _UNKNOWN for key in KEYS}
+
+    def full(self) -> str:
+        """Return everything on one line, for the metadata of a file."""
+        return "; ".join(f"{key}: {text}" for key, text in self.words().items())
+
+    def small_print(self) -> str:
+        """Return the line that is drawn under a figure: hashes cut short, few versions."""
+        hashes = [
+            f"{name} sha256 {value[:8]}" if len(value) >= 16 else f"{name} {value}"
+            for name, value in {**self.datasets, **self.weights}.items()
+        ]
+        version = self.versions.get("bench", bench.__version__)
+        parts = [
+            f"{self.date or _UNKNOWN}, {self.machine or _UNKNOWN}",
+            f"commit {self.commit or _UNKNOWN}, bench\u00a0{version}",
+            *hashes,
+        ]
+        # A name and its hash stay on one line.
+        parts = parts[:2] + [part.replace(" ", "\u00a0") for part in parts[2:]]
+        return "\u00a0\u00b7 ".join(parts)
+
+    def comment(self) -> str:
+        """Return lines that begin with ``# ``, for the head of a CSV file."""
+        return "".join(f"# {key}: {text}\n" for key, text in self.words().items())
+
+
+def of_record(
+    record: Mapping[str, Any],
+    *,
+    datasets: Mapping[str, str],
+    weights: Mapping[str, str] | None = None,
+) -> Stamp:
+    """Return the stamp of what was measured under a run record (``provenance.record``)."""
+    cores = record.get("cores")
+    parts = (
+        record.get("cpu"),
+        f"{cores} cores" if cores else "",
+        record.get("gpu"),
+        record.get("system"),
+    )
+    return Stamp(
+        date=str(record.get("date") or ""),
+        machine=", ".join(str(part) for part in parts if part),
+        commit=str(record.get("commit") or ""),
+        versions={str(k): str(v) for k, v in (record.get("versions") or {}).items()},
+        datasets=dict(datasets),
+        weights=dict(weights or {}),
+    )

@@ -1,0 +1,210 @@
+"""What every section of the page needs to know of one dataset, computed once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench import summary
+from bench.bd import Delta, compare_over_images
+from bench.palette import Style, styles
+from bench.report import findings
+from bench.report.html import esc
+from bench.report.ledger import Ledger
+
+_OPEN, _CLOSE = "\x02", "\x03"
+_DARK = "#16181B"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the page calls and draws a codec.
+
+    Attributes
+    ----------
+    index
+        Its number in the page.
+    codec, name
+        Value of the column ``codec``; what sentences call it.
+    label, title, note
+        Of its curve, with versions; what it is; what must be known of its numbers.
+    style
+        As in the static plots.
+    """
+
+    index: int
+    codec: str
+    name: str
+    label: str
+    title: str
+    note: str
+    style: Style
+
+    @property
+    def dark(self) -> tuple[str, str]:
+        """Colour of lines and of text on the dark page: the same hue, light enough."""
+        return _lightened(self.style.colour, 4.5), _lightened(self.style.colour, 6.0)
+
+    def tag(self) -> str:
+        """Return its name with its marker's colour, as HTML."""
+        return f'<span class="codec k{self.index}">{esc(self.name)}</span>'
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
+def _lightened(colour: str, contrast: float) -> str:
+    """Return ``colour`` mixed with white until it stands out from the dark page (WCAG 2.1)."""
+    rgb, paper = ([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in (colour, _DARK))
+    for share in np.linspace(0, 1, 51):
+        mixed = [c + (1 - c) * float(share) for c in rgb]
+        if (_luminance(mixed) + 0.05) / (_luminance(paper) + 0.05) >= contrast:
+            break
+    return "#" + "".join(f"{round(255 * c):02X}" for c in mixed)
+
+
+def looks(rows: pd.DataFrame, about: Mapping[str, tuple[str, str]]) -> dict[str, Look]:
+    """Return codec -> look for every codec of ``rows``, those that succeeded nowhere too."""
+    pairs = zip(rows["codec"], rows["label"], strict=True)
+    labels = {str(codec): str(label) for codec, label in pairs}
+    names = _names(sorted(labels), about)
+    style = styles(labels)
+    return {
+        codec: Look(
+            index=i,
+            codec=codec,
+            name=names[codec],
+            label=labels[codec],
+            title=about[codec][0],
+            note=about[codec][1],
+            style=style[codec],
+        )
+        for i, codec in enumerate(sorted(labels))
+    }
+
+
+def _names(codecs: Sequence[str], about: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Return what sentences call each codec: the head of its title where that is its alone."""
+    found = {}
+    for codec in codecs:
+        base, _, options = codec.partition(":")
+        head = re.split(r"[:(,]", about.get(codec, ("", ""))[0])[0].strip()
+        found[codec] = (head or base) + (f" ({options})" if options else "")
+    taken = list(found.values())
+    return {codec: name if taken.count(name) == 1 else codec for codec, name in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One dataset, with all that its sections share.
+
+    Attributes
+    ----------
+    index, name
+        Number in the page; value of the column ``dataset``.
+    rows, means, bd, ceilings
+        Its lines of the rows, of ``summarise``, of ``bd_table`` with quality, of the ceilings.
+    verdicts
+        Per metric.
+    deltas
+        (codec, metric) -> delta against the anchor, with every image's own.
+    ledger
+        What files are spent on.
+    looks
+        Every codec of the page.
+    """
+
+    index: int
+    name: str
+    rows: pd.DataFrame
+    means: pd.DataFrame
+    bd: pd.DataFrame
+    ceilings: pd.DataFrame
+    verdicts: Sequence[findings.Verdict]
+    deltas: Mapping[tuple[str, str], Delta]
+    ledger: Ledger
+    looks: Mapping[str, Look]
+
+    @property
+    def anchor(self) -> str:
+        """Codec that BD-rates are against; empty where there are none."""
+        return str(self.bd["anchor"].iloc[0]) if len(self.bd) else ""
+
+    @property
+    def metrics(self) -> list[str]:
+        """Columns of the metrics that curves are drawn for."""
+        return summary.metric_columns(self.means.drop(columns="ms_ssim"))
+
+    @property
+    def images(self) -> int:
+        """Over how many images the means are."""
+        return int(self.means["images"].max()) if len(self.means) else 0
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Codec -> what stands for its name in a sentence until ``prose`` makes it HTML."""
+        return {codec: f"{_OPEN}{look.index}{_CLOSE}" for codec, look in self.looks.items()}
+
+    def prose(self, text: str) -> str:
+        """Return a sentence made with ``marks`` as HTML."""
+        tags = {str(look.index): look.tag() for look in self.looks.values()}
+        # numbers stay with their units, brackets with what they open before
+        tied = re.sub(r"(\d) (%|dB|bpp)", "\\1\u00a0\\2", esc(text))
+        tied = tied.replace("MS-SSIM", '<span class="nb">MS-SSIM</span>')
+        tied = re.sub(f"\\({_OPEN}\\d+{_CLOSE}", '<span class="nb">\\g<0></span>', tied)
+        return re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: tags[found[1]], tied)
+
+
+def make(
+    index: int,
+    rows: pd.DataFrame,
+    *,
+    every_bd: pd.DataFrame,
+    every_ceiling: pd.DataFrame,
+    ledger: Ledger,
+    looks: Mapping[str, Look],
+) -> Context:
+    """Return the context of the dataset that ``rows`` are of."""
+    name = str(rows["dataset"].iloc[0])
+    bd = every_bd[every_bd["dataset"] == name]
+    return Context(
+        index,
+        name,
+        rows,
+        summary.summarise(rows),
+        bd,
+        every_ceiling[every_ceiling["dataset"] == name],
+        findings.verdicts(rows, bd),
+        _deltas(rows, bd),
+        ledger,
+        looks,
+    )
+
+
+def _deltas(rows: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta]:
+    """Return every codec's delta against the anchor with those of each image."""
+    kept = summary.comparable(rows)
+    found = {}
+    for metric, lines in bd[bd["method"] == "pchip"].groupby("metric", sort=False):
+        anchor = findings.image_curves(kept[kept["codec"] == lines["anchor"].iloc[0]], str(metric))
+        for codec in lines["codec"]:
+            test = findings.image_curves(kept[kept["codec"] == codec], str(metric))
+            found[str(codec), str(metric)] = compare_over_images(
+                anchor,
+                test,
+                higher_is_better=summary.higher_is_better(str(metric)),
+                resamples=0,
+            )
+    return found
+
+
+def defined(value: float | None) -> float:
+    """Return NaN for None."""
+    return math.nan if value is None else value

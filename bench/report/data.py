@@ -1,0 +1,243 @@
+"""What a report is made from: a run's rows, ceilings and record, and the bytes behind the rows.
+
+A folder of ``bench all`` has them in its database. Committed results have no database: there the
+rows come from ``rows.csv`` and the bytes from encoding again, believed only where they have the
+sha256 that the row recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import metrics as metrics_of
+from bench import registry
+from bench.codec import Codec, Setting
+from bench.errors import BenchError, OutputError
+from bench.frames import read_csv
+from bench.image import Image
+from bench.store import Store
+
+DATABASE = "bench.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The results of one folder.
+
+    Attributes
+    ----------
+    folder
+        Where they lie.
+    rows
+        One row per cell, at least the columns of ``rows.csv``.
+    ceilings
+        ``dataset, codec, label, ceiling_psnr_db, images``; empty where nothing is stored.
+    record
+        The run record: date, commit, versions, machine, datasets, notes, unavailable.
+    database
+        The file that holds the bitstreams, or None.
+    """
+
+    folder: Path
+    rows: pd.DataFrame
+    ceilings: pd.DataFrame
+    record: Mapping[str, Any]
+    database: Path | None
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets, sorted."""
+        return sorted(str(name) for name in self.rows["dataset"].unique())
+
+    @property
+    def unavailable(self) -> list[tuple[str, str]]:
+        """Codecs that could not run, each with its reason."""
+        return [(str(name), str(reason)) for name, reason in self.record.get("unavailable", [])]
+
+
+def load(folder: Path) -> Results:
+    """Return the results of ``folder``: of its database, else of its ``rows.csv``.
+
+    Raises
+    ------
+    OutputError
+        If it has neither, or nothing is in them.
+    """
+    database = folder / DATABASE
+    if database.is_file():
+        with Store(folder, writing=False) as store:
+            rows, ceilings, record = store.rows(), store.ceilings(), store.latest_run()
+    elif (folder / "rows.csv").is_file():
+        rows, ceilings, record = read_csv(folder / "rows.csv"), _no_ceilings(), _record(folder)
+    else:
+        raise OutputError(
+            f"{folder} holds no results: looked for {DATABASE} and rows.csv", "Run `bench all`."
+        )
+    if rows.empty or "bpp" not in rows or not rows["bpp"].notna().any():
+        raise OutputError(f"{folder} holds no successful measurement", "Run `bench all`.")
+    return Results(folder, rows, ceilings, record, database if database.is_file() else None)
+
+
+def _no_ceilings() -> pd.DataFrame:
+    return pd.DataFrame(columns=["dataset", "codec", "label", "ceiling_psnr_db", "images"])
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Return ``run.json``, or nothing where it is not there."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot read {folder / 'run.json'}: {error}", "Remove it.") from error
+    return found
+
+
+def measured_ceilings(
+    results: Results, images: Mapping[str, Sequence[str]], original: Callable[[str, str], Image]
+) -> pd.DataFrame:
+    """Return no-codec ceilings over some images of each dataset, for results that store none.
+
+    A codec or an image that is not at hand is left out.
+    """
+    psnr, records = metrics_of.create("psnr"), []
+    succeeded = results.rows[results.rows["bpp"].notna()]
+    for (dataset, column), curve in succeeded.groupby(["dataset", "codec"], sort=True):
+        best = curve.sort_values("bpp").iloc[-1]
+        values = []
+        for image in images[str(dataset)]:
+            with contextlib.suppress(BenchError):
+                codec, pixels = codec_of(str(column)), original(str(dataset), image)
+                setting = Setting.from_json(str(best["setting"]))
+                values.append(psnr(pixels, codec.ceiling(pixels, setting)))
+        if values:
+            mean = sum(values) / len(values)
+            records.append((dataset, column, best["label"], mean, len(values)))
+    return pd.DataFrame(records, columns=_no_ceilings().columns)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of a frame, column -> value."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def codec_of(column: str) -> Codec:
+    """Return the codec of a value of the column ``codec`` (``avif:speed=4`` is of ``avif``).
+
+    Raises
+    ------
+    BenchError
+        If it is unknown or unavailable here.
+    """
+    return registry.create(registry.Spec.parse(column).name)
+
+
+def about_codecs(columns: list[str], record: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return title and caveat of each codec; what the run recorded outranks what is said today."""
+    notes = record.get("notes") or {}
+    found = {}
+    for column in columns:
+        title, note = "", ""
+        with contextlib.suppress(BenchError):
+            codec = codec_of(column)
+            title, note = codec.title, codec.note()
+        found[column] = (title, str(notes.get(registry.Spec.parse(column).name, note)))
+    return found
+
+
+def definitions(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return column -> definition of the metrics that the run computed."""
+    found = {"bpp": "8 * size of the whole file in bytes / (width * height)."}
+    for name in record.get("metrics") or ("psnr", "ms_ssim"):
+        with contextlib.suppress(BenchError):  # its weights are gone since; the values stay
+            metric = metrics_of.create(str(name))
+            found[metric.column] = metric.definition
+    return found
+
+
+@dataclass(slots=True)
+class Bitstreams:
+    """The bytes behind rows, each checked against the sha256 of its row.
+
+    Attributes
+    ----------
+    results
+        Whose rows.
+    original
+        (dataset, image) -> pixels; asked only where the bytes must be made again.
+    encoded
+        How many had to be made again.
+    made
+        sha256 -> files that were made for the page, so that none is made twice.
+    """
+
+    results: Results
+    original: Callable[[str, str], Image]
+    encoded: int = 0
+    made: dict[str, bytes] = field(default_factory=dict)
+    _codecs: dict[str, Codec] = field(default_factory=dict)
+
+    def codec(self, row: Mapping[str, Any]) -> Codec:
+        """Return the codec of a row.
+
+        Raises
+        ------
+        BenchError
+            If it is unavailable here.
+        """
+        column = str(row["codec"])
+        if column not in self._codecs:
+            self._codecs[column] = codec_of(column)
+        return self._codecs[column]
+
+    def get(self, row: Mapping[str, Any]) -> bytes:
+        """Return the file that a row is about.
+
+        Raises
+        ------
+        BenchError
+            If it is not stored and the codec cannot make the very same one here.
+        """
+        wanted = str(row["bitstream_sha256"])
+        data = self.made.get(wanted) or self._stored(wanted)
+        if data is None:
+            data = self._again(row)
+        found = hashlib.sha256(data).hexdigest()
+        if found != wanted:
+            raise OutputError(
+                f"{row['codec']} now writes another file for {row['image']}: wanted sha256 "
+                f"{wanted[:12]}, found {found[:12]}",
+                "Its version differs from the one measured; run `bench all` again.",
+            )
+        if self.results.database is None:
+            self.made[wanted] = data  # the ledger and the viewer want the same files
+        return data
+
+    def _stored(self, sha256: str) -> bytes | None:
+        if self.results.database is None:
+            return None
+        try:
+            with contextlib.closing(sqlite3.connect(self.results.database, timeout=30)) as db:
+                row = db.execute(
+                    "SELECT data FROM bitstreams WHERE sha256 = ?", (sha256,)
+                ).fetchone()
+        except sqlite3.Error as error:
+            raise OutputError(f"cannot read {self.results.database}: {error}") from error
+        return bytes(row[0]) if row else None
+
+    def _again(self, row: Mapping[str, Any]) -> bytes:
+        codec = self.codec(row)
+        setting = Setting.from_json(str(row["setting"]))
+        if (label := codec.label(setting)) != row["label"]:
+            raise OutputError(f"measured with {row['label']}, at hand is {label}")
+        self.encoded += 1
+        return bytes(codec.encode(self.original(str(row["dataset"]), str(row["image"])), setting))

@@ -1,0 +1,340 @@
+"""What the numbers say, in sentences: which codec wins where, by how much, and why."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench import summary
+from bench.bd import Curve, Delta, compare_over_images
+from bench.report.ledger import Ledger
+from bench.tables import count_text
+
+_GRID = 400
+_SHORT = 0.08  # a lead over less than this share of the log-rate range is a tie, not a range
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A range of rates with its best codec.
+
+    Attributes
+    ----------
+    low, high
+        In bpp.
+    codec
+        Whose mean curve is best there, among those that cover the rate.
+    absent
+        The leader of the next range up or down, if it has no points in this one.
+    """
+
+    low: float
+    high: float
+    codec: str
+    absent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who wins by one metric.
+
+    Attributes
+    ----------
+    metric
+        Column.
+    winner
+        Codec with the lowest BD-rate; empty where no delta is computable.
+    second
+        The next one; empty where there is none.
+    delta
+        Of ``winner`` against ``second``: negative is the saving.
+    leads
+        Who is best at which rate.
+    """
+
+    metric: str
+    winner: str
+    second: str
+    delta: Delta | None
+    leads: tuple[Lead, ...]
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval over images excludes a draw."""
+        return self.delta is not None and self.delta.ci_high is not None and self.delta.ci_high < 0
+
+    @property
+    def images_won(self) -> tuple[int, int]:
+        """On how many images ``winner`` needs fewer bits than ``second``, of how many."""
+        rates = list(self.delta.image_rates.values()) if self.delta else []
+        return sum(rate < 0 for rate in rates), len(rates)
+
+
+def image_curves(points: pd.DataFrame, metric: str) -> dict[str, Curve]:
+    """Return image -> curve of one codec's comparable rows, points of every image in one order."""
+    defined = summary.sort_rows(points[points[metric].notna()])
+    return {
+        str(image): Curve(tuple(curve["bpp"].astype(float)), tuple(curve[metric].astype(float)))
+        for image, curve in defined.groupby("image", sort=True)
+    }
+
+
+def verdicts(rows: pd.DataFrame, bd: pd.DataFrame) -> list[Verdict]:
+    """Return the verdict of each metric on one dataset.
+
+    Parameters
+    ----------
+    rows
+        Rows of one dataset.
+    bd
+        Its lines of ``summary.bd_table``.
+    """
+    kept, means = summary.comparable(rows), summary.summarise(rows)
+    found = []
+    for metric in summary.metric_columns(means.drop(columns="ms_ssim")):
+        lines = bd[(bd["metric"] == metric) & (bd["method"] == "pchip")]
+        rates = dict(zip(lines["codec"], lines["bd_rate_percent"], strict=True))
+        rates = {str(c): float(r) for c, r in rates.items() if not math.isnan(r)}
+        if rates:
+            rates[str(lines["anchor"].iloc[0])] = 0.0
+        ranked = sorted(rates, key=lambda codec: (rates[codec], codec))
+        winner, second = (*ranked, "", "")[:2]
+        delta = None
+        if second:
+            delta = compare_over_images(
+                image_curves(kept[kept["codec"] == second], metric),
+                image_curves(kept[kept["codec"] == winner], metric),
+                higher_is_better=summary.higher_is_better(metric),
+            )
+        found.append(Verdict(metric, winner, second, delta, leads(means, metric)))
+    return found
+
+
+def leads(means: pd.DataFrame, metric: str) -> tuple[Lead, ...]:
+    """Return who is best at which rate, by the mean curves as drawn: straight over log bpp.
+
+    Rates that fewer than two codecs cover are left out; so are lossless points.
+    """
+    sign = 1 if summary.higher_is_better(metric) else -1
+    drawn = means[np.isfinite(means[metric].to_numpy(dtype=float))].sort_values("bpp")
+    curves = {str(c): g for c, g in drawn.groupby("codec", sort=True) if len(g) > 1}
+    if len(curves) < 2:
+        return ()
+    logs = {codec: np.log(curve["bpp"].to_numpy(float)) for codec, curve in curves.items()}
+    grid = np.linspace(min(x[0] for x in logs.values()), max(x[-1] for x in logs.values()), _GRID)
+    table = np.array(
+        [
+            np.interp(grid, logs[c], sign * curve[metric].to_numpy(float), np.nan, np.nan)
+            for c, curve in curves.items()
+        ]
+    )
+    wide = np.flatnonzero((~np.isnan(table)).sum(axis=0) > 1)
+    if not len(wide):
+        return ()
+    names, best = list(curves), np.nanargmax(table[:, wide], axis=0)
+    runs = [(k, [i for i, _ in g]) for k, g in itertools.groupby(enumerate(best), lambda p: p[1])]
+    ends = [np.exp(grid[wide[[at[0], at[-1]]]]).tolist() for _, at in runs]
+    found = [Lead(low, high, names[k]) for (low, high), (k, _) in zip(ends, runs, strict=True)]
+    return _named(_merged(found, _SHORT * (grid[-1] - grid[0])), logs)
+
+
+def _merged(found: Sequence[Lead], short: float) -> list[Lead]:
+    """Return the ranges without the ones too short to mention; neighbours of one codec as one."""
+    kept = [lead for lead in found if math.log(lead.high / lead.low) >= short] or list(found[:1])
+    merged = [kept[0]]
+    for lead in kept[1:]:
+        before = merged[-1]
+        if lead.codec == before.codec:
+            merged[-1] = replace(before, high=lead.high)
+        else:
+            middle = math.sqrt(before.high * lead.low)
+            merged[-1] = replace(before, high=middle)
+            merged.append(replace(lead, low=middle))
+    merged[0] = replace(merged[0], low=found[0].low)
+    merged[-1] = replace(merged[-1], high=found[-1].high)
+    return merged
+
+
+def _named(found: Sequence[Lead], logs: Mapping[str, NDArray[np.float64]]) -> tuple[Lead, ...]:
+    """Note where a codec leads only because its neighbour's curve ends or has not begun."""
+    named = []
+    for before, lead, after in zip([None, *found], found, [*found[1:], None], strict=False):
+        absent = ""
+        if after and logs[after.codec][0] >= math.log(lead.high) - _SHORT:
+            absent = after.codec
+        if before and logs[before.codec][-1] <= math.log(lead.low) + _SHORT:
+            absent = before.codec
+        named.append(replace(lead, absent=absent))
+    return tuple(named)
+
+
+def reasons(
+    rows: pd.DataFrame,
+    ceilings: pd.DataFrame,
+    ledger: Ledger,
+    names: Mapping[str, str],
+    found: Sequence[Verdict],
+) -> list[str]:
+    """Return what explains the differences on one dataset, as far as the numbers say.
+
+    Parameters
+    ----------
+    rows, ceilings
+        Of the dataset.
+    ledger
+        Its rate ledger.
+    names
+        Codec -> what the page calls it.
+    found
+        Its verdicts.
+    """
+    means = summary.summarise(rows)
+    return [
+        *_chroma(means, ceilings, names),
+        *_overhead(ledger, names),
+        *_spread(found, names),
+        *_disagreement(found, names),
+    ]
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _chroma(means: pd.DataFrame, ceilings: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """Say which codecs halve the resolution of colour, and what that costs at most."""
+    labels = dict(zip(means["codec"], means["label"], strict=True))
+    values = dict(zip(ceilings["codec"], ceilings["ceiling_psnr_db"], strict=True))
+    half = [str(c) for c, label in labels.items() if "4:2:0" in str(label)]
+    if not half or len(half) == len(labels):
+        return []
+    told = [f"{values[c]:.1f} dB for {names[c]}" for c in half if c in values]
+    text = (
+        f"{listed([names[c] for c in half])} store{'s' if len(half) == 1 else ''} colour at half "
+        "resolution (4:2:0), the others do not."
+    )
+    if told:
+        text += f" Even with nothing lost in coding, PSNR could not exceed {listed(told)}."
+    return [text]
+
+
+def _overhead(ledger: Ledger, names: Mapping[str, str]) -> list[str]:
+    """Say which share of the smallest files is not picture."""
+    shares = {
+        codec: 1 - curve[0].groups.get("payload", 0.0) / curve[0].total_bytes
+        for codec, curve in ledger.curves.items()
+        if curve and curve[0].itemised
+    }
+    if len(shares) < 2 or max(shares.values()) < 0.02:
+        return []
+    ranked = sorted(shares, key=lambda codec: -shares[codec])
+    told = [f"{100 * shares[c]:.{0 if shares[c] > 0.1 else 1}f} % in {names[c]}" for c in ranked]
+    return [f"In the smallest files headers and side information take {listed(told)}."]
+
+
+def _spread(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
+    """Say how far the winner's saving depends on the image."""
+    verdict = next((v for v in found if v.delta and len(v.delta.image_rates) > 1), None)
+    if verdict is None or verdict.delta is None:
+        return []
+    rates = sorted(verdict.delta.image_rates.items(), key=lambda item: item[1])
+    (best, low), (worst, high) = rates[0], rates[-1]
+    text = (
+        f"It depends on the picture: at equal {words(verdict.metric)}, {names[verdict.winner]} "
+        f"needs {change(low)} than {names[verdict.second]} on {best}"
+    )
+    return [f"{text}, but {change(high)} on {worst}."]
+
+
+def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
+    """Say that the metrics do not agree, if they do not."""
+    winners = {v.metric: v.winner for v in found if v.winner}
+    if len(set(winners.values())) < 2:
+        return []
+    by_codec = {c: [words(m) for m, w in winners.items() if w == c] for c in winners.values()}
+    told = [f"{names[codec]} by {listed(metrics)}" for codec, metrics in by_codec.items()]
+    what = "PSNR counts squared errors, MS-SSIM structure, LPIPS what a neural network sees."
+    return [f"The metrics do not agree on the best: {listed(told)}. {what}"]
+
+
+def words(metric: str) -> str:
+    """Return what sentences call a metric."""
+    known = {"psnr_db": "PSNR", "ms_ssim_db": "MS-SSIM", "ms_ssim": "MS-SSIM"}
+    return known.get(metric) or f"LPIPS ({metric.removeprefix('lpips_')})"
+
+
+def change(percent: float) -> str:
+    """Return ``9.2 % fewer bits`` or ``68 % more bits``."""
+    size = abs(percent)
+    digits = 0 if size >= 19.95 else 1
+    return f"{size:.{digits}f} % {'fewer' if percent < 0 else 'more'} bits"
+
+
+def headline(found: Sequence[Verdict], names: Mapping[str, str]) -> str:
+    """Return the answer in one sentence."""
+    by_winner: dict[tuple[str, bool], list[str]] = {}
+    for verdict in found:
+        if verdict.winner and verdict.second:
+            by_winner.setdefault((verdict.winner, _unsettled(verdict)), []).append(
+                words(verdict.metric)
+            )
+    if not by_winner:
+        return "No winner can be named: no two curves can be compared."
+    parts = []
+    for (codec, unsettled), metrics in by_winner.items():
+        verb = "is ahead, but not clearly," if unsettled else "needs the fewest bits"
+        parts.append(f"{names[codec]} {verb} at equal {listed(metrics)}")
+    return f"{'; '.join(parts)}."
+
+
+def _unsettled(verdict: Verdict) -> bool:
+    """Whether an interval exists and includes a draw."""
+    delta = verdict.delta
+    return delta is not None and delta.ci_high is not None and delta.ci_high >= 0
+
+
+def sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
+    """Return the verdict of one metric in words."""
+    delta = verdict.delta
+    if not verdict.winner or delta is None or delta.bd_rate_percent is None:
+        return "No two curves can be compared: see the notes of the BD-rate table."
+    text = (
+        f"{names[verdict.winner]} needs {change(delta.bd_rate_percent)} than the next best, "
+        f"{names[verdict.second]}"
+    )
+    if delta.ci_low is None or delta.ci_high is None:
+        text += ". There are too few images for an interval."
+    elif delta.ci_high >= 0:
+        text += (
+            f", but the 95 % interval over images reaches from {change(delta.ci_low)} to "
+            f"{change(delta.ci_high)}: not settled."
+        )
+    else:
+        text += f" (95 % interval over images: {-delta.ci_high:.1f} to {-delta.ci_low:.1f} %)."
+    won, of = verdict.images_won
+    return f"{text} It needs fewer on {won} of {count_text(of, 'image')}." if of else text
+
+
+def lead_sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
+    """Return in words which codec is best at which rate."""
+    if not verdict.leads:
+        return ""
+    if len(verdict.leads) == 1:
+        lead = verdict.leads[0]
+        return f"{names[lead.codec]} is best at every rate from {_span(lead)}."
+    told = []
+    for lead in verdict.leads:
+        why = f" ({names[lead.absent]} has no points there)" if lead.absent else ""
+        told.append(f"{names[lead.codec]} from {_span(lead)}{why}")
+    return f"Best by rate: {'; '.join(told)}."
+
+
+def _span(lead: Lead) -> str:
+    return f"{lead.low:.2f} to {lead.high:.2f} bpp"

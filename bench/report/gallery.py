@@ -1,0 +1,305 @@
+"""Pictures for the viewer: which images, which rates, and as many as a budget holds.
+
+A picture is the decoded bitstream of a row, stored again losslessly (WebP), so that what the page
+shows and subtracts is what was measured. That takes ten times the bytes of the bitstream; so the
+page takes a few images, of each the rung nearest to a few rates, and says what it left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image as PILImage
+
+from bench.dataset import Dataset, load_item, open_dataset
+from bench.errors import BenchError, DatasetError, DecodeError
+from bench.image import Image
+from bench.metrics.psnr import create as create_psnr
+from bench.provenance import cpu_count
+from bench.report.data import Bitstreams
+from bench.report.matching import Exact, matched
+from bench.summary import natural, succeeded
+
+RATES = (0.3, 0.15, 0.6, 1.0)
+"""Target rates in bpp, the most telling first."""
+
+MAX_IMAGES = 6
+"""How many images of a dataset the viewer offers."""
+
+_FAMOUS = ("kodim04", "kodim20", "kodim05", "kodim15", "kodim13", "kodim23")
+_WINDOW = (768, 512)
+_STEP = 2.5  # further images come before further rates, but not all of them
+_TOLERANCE_DB = 0.01
+
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture in the page: the original, or what a codec made of it at one rung."""
+
+    data: bytes
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cost_bytes(self) -> int:
+        """What it adds to the page: base64 and its tags."""
+        return 4 * math.ceil(len(self.data) / 3) + 80
+
+
+@dataclass(slots=True)
+class Scene:
+    """An image of the viewer.
+
+    Attributes
+    ----------
+    dataset, image
+        Which.
+    pixels
+        The original, whole.
+    window
+        x, y, width, height of the part that is shown.
+    original
+        Index of its picture.
+    rates
+        Target bpp -> codec -> index of the picture at the nearest rung.
+    """
+
+    dataset: str
+    image: str
+    pixels: Image
+    window: tuple[int, int, int, int]
+    original: int
+    rates: dict[float, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Gallery:
+    """All pictures of a page, and what it lacks."""
+
+    scenes: list[Scene] = field(default_factory=list)
+    shots: list[Shot] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def cost_bytes(self) -> int:
+        """What the pictures add to the page."""
+        return sum(shot.cost_bytes for shot in self.shots)
+
+    def leave_out(self, reason: str) -> None:
+        """Note once what is not in the page."""
+        if reason not in self.left_out:
+            self.left_out.append(reason)
+
+
+@dataclass(slots=True)
+class Originals:
+    """The uncompressed images, found where the datasets are."""
+
+    data_dir: Path | None = None
+    _pixels: dict[tuple[str, str], Image] = field(default_factory=dict)
+
+    def get(self, dataset: str, image: str) -> Image:
+        """Return the pixels of an image.
+
+        Raises
+        ------
+        BenchError
+            If it is not at hand.
+        """
+        key = (dataset, image)
+        if key not in self._pixels:
+            # "kodak (6 of 24)" is how tables call an incomplete one
+            name = re.sub(r" \(\d+ of \d+\)$", "", dataset)
+            opened: Dataset = open_dataset(name, self.data_dir, download=False, images=[image])
+            found = next((item for item in opened.items if item.name == image), None)
+            if found is None:
+                raise DatasetError(f"dataset {name} has no image {image} here")
+            self._pixels[key] = load_item(found)
+        return self._pixels[key]
+
+
+def choose_images(rows: pd.DataFrame, wanted: Sequence[str], count: int = MAX_IMAGES) -> list[str]:
+    """Return the images to show of one dataset, most telling first.
+
+    Those of ``wanted`` that it has; without any, the ones that papers show, then images spread
+    evenly from the easiest to the hardest by their mean rate.
+    """
+    cost = succeeded(rows).groupby("image")["bpp"].mean()
+    known = sorted((str(name) for name in cost.index), key=natural)
+    if wanted:
+        return [name for name in wanted if name in known]
+    chosen = [name for name in _FAMOUS if name in known][:count]
+    others = sorted((n for n in known if n not in chosen), key=lambda name: (cost[name], name))
+    places = np.linspace(0, len(others) - 1, min(count - len(chosen), len(others)))
+    chosen += [others[round(place)] for place in places]
+    return chosen
+
+
+def busiest_window(pixels: Image, size: tuple[int, int] = _WINDOW) -> tuple[int, int, int, int]:
+    """Return x, y, width, height of the part to show: all, or where most detail is.
+
+    A portrait is given a window upright; detail is the sum of absolute differences of neighbours.
+    """
+    height, width = pixels.shape[:2]
+    if width * height <= 1.1 * size[0] * size[1]:
+        return 0, 0, width, height
+    wanted = size if width >= height else size[::-1]
+    w, h = min(width, wanted[0]), min(height, wanted[1])
+    gray = pixels.astype(np.float32).mean(axis=2)
+    detail = np.zeros((height + 1, width + 1))
+    detail[1:height, 1:width] = np.abs(np.diff(gray, axis=0))[:, :-1]
+    detail[1:height, 1:width] += np.abs(np.diff(gray, axis=1))[:-1]
+    total = detail.cumsum(axis=0).cumsum(axis=1)
+    sums = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
+    y, x = np.unravel_index(int(sums[::8, ::8].argmax()), sums[::8, ::8].shape)
+    return 8 * int(x), 8 * int(y), w, h
+
+
+def to_webp(pixels: Image) -> bytes:
+    """Return ``pixels`` as lossless WebP; method 6 is 30 times slower for 2 % less."""
+    buffer = BytesIO()
+    PILImage.fromarray(pixels).save(buffer, "WEBP", lossless=True, method=4, quality=75, exact=True)
+    return buffer.getvalue()
+
+
+def decode_checked(streams: Bitstreams, row: Mapping[str, Any], original: Image) -> Image:
+    """Return what a row's file decodes to, if it is still the picture that was measured.
+
+    Raises
+    ------
+    BenchError
+        If the file cannot be had or decoded, or its PSNR is not the one of the row.
+    """
+    decoded = streams.codec(row).decode(streams.get(row))
+    if decoded.shape != original.shape:
+        raise DecodeError(f"decoded to {decoded.shape}, wanted {original.shape}")
+    measured = float(row.get("psnr_db", math.nan))
+    found = create_psnr("psnr")(original, decoded)
+    if math.isnan(measured) or found == measured or abs(found - measured) <= _TOLERANCE_DB:
+        return decoded
+    raise DecodeError(
+        f"decodes to another picture than was measured: PSNR {found:.2f} dB here, {measured:.2f} "
+        "dB then"
+    )
+
+
+@dataclass(slots=True)
+class Builder:
+    """Fills a gallery image by image and rate by rate until the budget is spent."""
+
+    rows: pd.DataFrame
+    streams: Bitstreams
+    originals: Originals
+    budget_bytes: int
+    exact: Exact | None = None
+    progress: Progress = lambda _: None
+    gallery: Gallery = field(default_factory=Gallery)
+    _scenes: dict[tuple[str, str], Scene | None] = field(default_factory=dict)
+    _shots: dict[tuple[str, str, str, str], int | None] = field(default_factory=dict)
+
+    def fill(self, images: Mapping[str, Sequence[str]], rates: Sequence[float]) -> Gallery:
+        """Take groups of pictures (an image at a rate by every codec) while they fit.
+
+        Parameters
+        ----------
+        images
+            Dataset -> its images, the most important first.
+        rates
+            Target bpp, the most important first.
+        """
+        wanted = [
+            (place + _STEP * step, dataset, image, rate)
+            for dataset, names in images.items()
+            for place, image in enumerate(names)
+            for step, rate in enumerate(rates)
+        ]
+        wanted.sort(key=lambda group: group[0])
+        for number, (_, dataset, image, rate) in enumerate(wanted):
+            self.progress(f"pictures: {image} at {rate:g} bpp ({number + 1} of {len(wanted)})")
+            if not self._take(dataset, image, rate):
+                rest = ", ".join(f"{name} at {bpp:g}" for _, _, name, bpp in wanted[number:])
+                self.gallery.leave_out(f"over the size budget: {rest} bpp")
+                break
+        self.gallery.scenes = [
+            scene for scene in self._scenes.values() if scene and any(scene.rates.values())
+        ]
+        return self.gallery
+
+    def _scene(self, dataset: str, image: str) -> tuple[Scene | None, list[Shot]]:
+        """Return the scene of an image, made if need be, and the pictures that it adds."""
+        key = (dataset, image)
+        if key in self._scenes:
+            return self._scenes[key], []
+        try:
+            pixels = self.originals.get(dataset, image)
+        except BenchError as error:
+            self._scenes[key] = None
+            self.gallery.leave_out(f"{dataset}: the original is not at hand ({error.what})")
+            return None, []
+        window = busiest_window(pixels)
+        shot = Shot(to_webp(_cut(pixels, window)))
+        return Scene(dataset, image, pixels, window, len(self.gallery.shots)), [shot]
+
+    def _take(self, dataset: str, image: str, rate: float) -> bool:
+        """Add one group if it fits; return whether there is room for more."""
+        scene, added = self._scene(dataset, image)
+        if scene is None:
+            return True
+        of_image = (self.rows["dataset"] == dataset) & (self.rows["image"] == image)
+        rows = matched(self.rows[of_image], rate)
+        if self.exact:
+            rows = {codec: self._exact(scene, row, rate) for codec, row in rows.items()}
+        keys = {codec: (dataset, image, codec, str(row["setting"])) for codec, row in rows.items()}
+        fresh = [codec for codec, key in keys.items() if key not in self._shots]
+        shots = {codec: self._decode(scene, rows[codec]) for codec in fresh}
+        with ThreadPoolExecutor(cpu_count()) as pool:  # Pillow lets go of the interpreter
+            coded = pool.map(to_webp, [p for p in shots.values() if p is not None])
+        made = [codec for codec in fresh if shots[codec] is not None]
+        added += [Shot(data, rows[codec]) for codec, data in zip(made, coded, strict=True)]
+        cost = sum(shot.cost_bytes for shot in added)
+        if self.gallery.cost_bytes + cost > self.budget_bytes:
+            return False
+        start = len(self.gallery.shots) + len(added) - len(made)
+        places = {codec: start + made.index(codec) if codec in made else None for codec in fresh}
+        self._shots |= {keys[codec]: place for codec, place in places.items()}
+        self.gallery.shots += added
+        self._scenes[dataset, image] = scene
+        shown = {codec: self._shots[key] for codec, key in keys.items()}
+        scene.rates[rate] = {codec: n for codec, n in shown.items() if n is not None}
+        return True
+
+    def _exact(self, scene: Scene, near: Mapping[str, Any], rate: float) -> dict[str, Any]:
+        """Return a row made to measure, or the stored one where the codec cannot choose."""
+        assert self.exact is not None
+        try:
+            of_image = (self.rows["dataset"] == scene.dataset) & (self.rows["image"] == scene.image)
+            return self.exact.row(near, self.rows[of_image], scene.pixels, rate)
+        except BenchError as error:
+            self.gallery.leave_out(f"{near['codec']} at an exact rate: {error.what}")
+            return dict(near)
+
+    def _decode(self, scene: Scene, row: Mapping[str, Any]) -> Image | None:
+        """Return the shown part of a row's picture; None, its reason noted, if there is none."""
+        try:
+            return _cut(decode_checked(self.streams, row, scene.pixels), scene.window)
+        except BenchError as error:
+            reason = error.what
+        except Exception as error:  # noqa: BLE001 - a codec may raise anything; it costs a picture
+            reason = f"unexpected {type(error).__name__}: {error}"
+        self.gallery.leave_out(f"{row['codec']} on {row['image']}: {reason}")
+        return None
+
+
+def _cut(pixels: Image, window: tuple[int, int, int, int]) -> Image:
+    x, y, w, h = window
+    return np.ascontiguousarray(pixels[y : y + h, x : x + w])

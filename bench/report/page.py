@@ -1,0 +1,277 @@
+"""The page itself: sections, scripts, styles, numbers and pictures in one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench import summary
+from bench.image import write_atomically
+from bench.provenance import git_commit
+from bench.references import Reference, load_reference
+from bench.report import answer, context, data, ledger, payload, sections
+from bench.report.gallery import RATES, Builder, Gallery, Originals, choose_images
+from bench.report.html import esc, script_json
+from bench.report.matching import Exact
+
+BUDGET_MB = 24.0
+"""Size of the page, in 10^6 bytes, that pictures fill up to."""
+
+_ASSETS = files("bench.report") / "assets"
+_STYLES = ("vendor/uPlot.min.css", "base.css", "tables.css", "curves.css", "viewer.css")
+_SCRIPTS = (
+    *("vendor/uPlot.iife.min.js", "core.js", "theme.js", "help.js", "tables.js"),
+    *("chart.js", "chart_input.js", "curves.js", "drill.js"),
+    *("pictures.js", "heat.js", "stage.js", "viewer.js", "viewer_input.js", "main.js"),
+)
+_MARKERS = {
+    "o": "circle(46%)",
+    "s": "inset(8%)",
+    "^": "polygon(50% 4%,98% 92%,2% 92%)",
+    "v": "polygon(2% 8%,98% 8%,50% 96%)",
+    "<": "polygon(4% 50%,92% 2%,92% 98%)",
+    ">": "polygon(96% 50%,8% 2%,8% 98%)",
+    "D": "polygon(50% 0,100% 50%,50% 100%,0 50%)",
+    "P": "polygon(33% 0,67% 0,67% 33%,100% 33%,100% 67%,67% 67%,67% 100%,33% 100%,33% 67%,0 67%,"
+    "0 33%,33% 33%)",
+    "X": "polygon(20% 0,50% 30%,80% 0,100% 20%,70% 50%,100% 80%,80% 100%,50% 70%,20% 100%,0 80%,"
+    "30% 50%,0 20%)",
+    "h": "polygon(50% 0,95% 25%,95% 75%,50% 100%,5% 75%,5% 25%)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be chosen about a page.
+
+    Attributes
+    ----------
+    images
+        Images of the viewer; empty: a telling few.
+    rates
+        Target rates of the viewer in bpp, the most important first.
+    exact_rates
+        Encode for the viewer at just these rates, instead of showing stored rungs near them.
+    budget_mb
+        Size of the page in 10^6 bytes that pictures fill up to.
+    anchor
+        Codec that BD-rates are against; see ``summary.bd_table``.
+    title
+        Of the page; default: codecs and datasets.
+    data_dir
+        Searched first for the original images.
+    references
+        Published curves, drawn dashed.
+    """
+
+    images: Sequence[str] = ()
+    rates: Sequence[float] = RATES
+    exact_rates: bool = False
+    budget_mb: float = BUDGET_MB
+    anchor: str | None = None
+    title: str = ""
+    data_dir: Path | None = None
+    references: Sequence[Path] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was written.
+
+    Attributes
+    ----------
+    path, size_bytes, time_s
+        The page, its size, how long it took.
+    pictures
+        How many it holds.
+    left_out
+        What it does not hold, and why.
+    encoded
+        How many files had to be encoded again, because no bitstreams were stored.
+    """
+
+    path: Path
+    size_bytes: int
+    time_s: float
+    pictures: int
+    left_out: Sequence[str] = field(default=())
+    encoded: int = 0
+
+
+def write(
+    folder: Path,
+    path: Path,
+    options: Options | None = None,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Outcome:
+    """Write the page of the results in ``folder`` to ``path``.
+
+    Raises
+    ------
+    OutputError
+        If there are no results, or the page cannot be written.
+    UsageError
+        If the anchor is not among the codecs, or a reference cannot be read.
+    """
+    options, started = options or Options(), time.perf_counter()
+    progress("reading rows")
+    results = data.load(folder)
+    originals = Originals(options.data_dir)
+    streams = data.Bitstreams(results, originals.get)
+    references = [load_reference(path) for path in options.references]
+    chosen = {
+        name: choose_images(results.rows[results.rows["dataset"] == name], options.images)
+        for name in results.datasets
+    }
+    if results.ceilings.empty:
+        progress("no-codec ceilings")
+        ceilings = data.measured_ceilings(results, chosen, originals.get)
+        results = replace(results, ceilings=ceilings)
+    about = data.about_codecs(sorted(results.rows["codec"].unique()), results.record)
+    looks = context.looks(results.rows, about)
+    contexts = _contexts(results, options, looks, chosen, streams, progress)
+    spare = int(1e6 * options.budget_mb) - len(
+        _assemble(results, contexts, Gallery(), looks, references, options)
+    )
+    exact = Exact(streams, list(results.record.get("metrics") or ("psnr", "ms_ssim")))
+    builder = Builder(
+        results.rows,
+        streams,
+        originals,
+        spare - 20_000,
+        exact if options.exact_rates else None,
+        progress,
+    )
+    gallery = builder.fill(chosen, options.rates)
+    page = _assemble(results, contexts, gallery, looks, references, options)
+    write_atomically(path, page)
+    return Outcome(
+        path,
+        len(page),
+        time.perf_counter() - started,
+        len(gallery.shots),
+        gallery.left_out,
+        streams.encoded,
+    )
+
+
+def _contexts(
+    results: data.Results,
+    options: Options,
+    looks: Mapping[str, context.Look],
+    chosen: Mapping[str, Sequence[str]],
+    streams: data.Bitstreams,
+    progress: Callable[[str], object],
+) -> list[context.Context]:
+    """Return what the sections need, dataset by dataset."""
+    progress("Bjontegaard deltas")
+    bd = summary.bd_table(results.rows, options.anchor, quality=True)
+    found = []
+    for index, name in enumerate(results.datasets):
+        rows = results.rows[results.rows["dataset"] == name]
+        found.append(
+            context.make(
+                index,
+                rows,
+                every_bd=bd,
+                every_ceiling=results.ceilings,
+                ledger=ledger.build(rows, chosen[name], streams, progress),
+                looks=looks,
+            )
+        )
+    return found
+
+
+def _assemble(
+    results: data.Results,
+    contexts: Sequence[context.Context],
+    gallery: Gallery,
+    looks: Mapping[str, context.Look],
+    references: Sequence[Reference],
+    options: Options,
+) -> bytes:
+    """Return the whole page."""
+    glossary = tomllib.loads(_read("glossary.toml"))
+    numbers = payload.build(contexts, gallery, looks, references) | {"glossary": glossary}
+    slots: dict[str, str] = {
+        "title": esc(options.title or sections.page_title(contexts)),
+        "style": "".join(_read(name) for name in _STYLES) + _colours(looks),
+        "masthead": sections.masthead(contexts, results.record, options.title),
+        "answer": _each(contexts, answer.section),
+        "pictures_lead": sections.pictures_lead(exact=options.exact_rates),
+        "rates": _each(contexts, sections.rates),
+        "ledger": _each(contexts, sections.ledger),
+        "codecs": _each(contexts, sections.codecs),
+        "failures": sections.failures(contexts, results.unavailable, gallery.left_out),
+        "provenance": sections.provenance(results, contexts),
+        "glossary": sections.glossary(glossary),
+        "footer": esc(f"bench {bench.__version__} {git_commit()}".strip()),
+        "data": script_json(numbers),
+        "script": "".join(f"{_read(name)}\n" for name in _SCRIPTS),
+        "pictures": "".join(
+            f'<script type="text/plain" id="picture-{number}">'
+            f"{base64.b64encode(shot.data).decode()}</script>\n"
+            for number, shot in enumerate(gallery.shots)
+        ),
+    }
+    return _fill(_read("page.html"), slots).encode()
+
+
+def _fill(template: str, slots: Mapping[str, str]) -> str:
+    """Return ``template`` with each ``<!--slot:name-->`` replaced; slots hold no slots."""
+    head, *rest = template.split("<!--slot:")
+    parts = [head]
+    for piece in rest:
+        name, _, text = piece.partition("-->")
+        parts += [slots[name], text]
+    return "".join(parts)
+
+
+def _read(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _each(contexts: Sequence[context.Context], make: Callable[[context.Context], str]) -> str:
+    """Return one block a dataset; the page shows one of them at a time."""
+    return "".join(
+        f'<div class="dataset" data-dataset="{c.index}">{make(c)}</div>' for c in contexts
+    )
+
+
+def _colours(looks: Mapping[str, context.Look]) -> str:
+    """Return the style rules of every codec, light and dark."""
+
+    def declare(pairs: Sequence[tuple[str, str]]) -> str:
+        return "".join(f"--k{i}:{c};--t{i}:{t};" for i, (c, t) in enumerate(pairs))
+
+    light = declare([(look.style.colour, look.style.text) for look in looks.values()])
+    dark = declare([look.dark for look in looks.values()])
+    rules = [
+        f":root{{{light}}}",
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}",
+        f":root[data-theme=dark]{{{dark}}}",
+    ]
+    for look in looks.values():
+        shape = _MARKERS.get(look.style.marker, _MARKERS["o"])
+        rules.append(f".k{look.index}{{--k:var(--k{look.index});--t:var(--t{look.index})}}")
+        rules.append(f".codec.k{look.index}::before{{clip-path:{shape}}}")
+    return "".join(rules)
+
+
+def describe(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as plain data."""
+    return {
+        "path": str(outcome.path),
+        "size_bytes": outcome.size_bytes,
+        "time_s": outcome.time_s,
+        "pictures": outcome.pictures,
+        "left_out": list(outcome.left_out),
+        "encoded": outcome.encoded,
+    }

@@ -1,0 +1,154 @@
+"""The numbers that the page's scripts work with, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench import summary
+from bench.plots import is_lossless
+from bench.references import Reference
+from bench.report import findings
+from bench.report.answer import quality_digits
+from bench.report.context import Context, Look
+from bench.report.data import records
+from bench.report.gallery import Gallery
+from bench.report.html import plain
+from bench.report.tables import short_setting
+from bench.tables import title
+
+
+def build(
+    contexts: Sequence[Context],
+    gallery: Gallery,
+    looks: Mapping[str, Look],
+    references: Sequence[Reference] = (),
+) -> dict[str, Any]:
+    """Return everything that scripts need, ready for ``script_json``.
+
+    Codecs, datasets, images and pictures refer to each other by their place in the lists.
+    """
+    metrics = dict.fromkeys(m for c in contexts for m in summary.metric_columns(c.means))
+    places = {context.name: context.index for context in contexts}
+    return {
+        "codecs": [_codec(look) for look in looks.values()],
+        "metrics": {metric: _metric(metric) for metric in metrics},
+        "datasets": [_dataset(context, references) for context in contexts],
+        "scenes": _scenes(gallery, places, looks),
+        "shots": [_shot(dict(shot.row), looks, contexts) for shot in gallery.shots],
+    }
+
+
+def _codec(look: Look) -> dict[str, Any]:
+    return {
+        "name": look.name,
+        "label": look.label,
+        "note": look.note,
+        "marker": look.style.marker,
+        "filled": look.style.filled,
+    }
+
+
+def _metric(metric: str) -> dict[str, Any]:
+    return {
+        "title": title(metric),
+        "words": findings.words(metric),
+        "digits": quality_digits(metric),
+        "higher": summary.higher_is_better(metric),
+    }
+
+
+def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any]:
+    images = sorted((str(i) for i in context.rows["image"].unique()), key=summary.natural)
+    common = set(summary.common_images(context.rows)[context.name])
+    lossless = dict(zip(context.means.index, is_lossless(context.means), strict=True))
+    rows = summary.succeeded(context.rows)
+    if "ms_ssim" in rows:
+        rows = rows.assign(ms_ssim_db=summary.ms_ssim_db(rows["ms_ssim"]))
+    return {
+        "name": context.name,
+        "images": images,
+        "common": [image in common for image in images],
+        "metrics": context.metrics,
+        "points": [
+            _point(context, line, rows, images, lossless=bool(lossless[place]))
+            for place, line in zip(context.means.index, records(context.means), strict=True)
+        ],
+        "reported": [
+            {"name": r.name, "points": {m: [list(p) for p in pts] for m, pts in r.points.items()}}
+            for r in references
+            if context.name.split(" (")[0] == r.dataset
+        ],
+    }
+
+
+def _point(
+    context: Context,
+    line: Mapping[str, Any],
+    rows: pd.DataFrame,
+    images: Sequence[str],
+    *,
+    lossless: bool,
+) -> dict[str, Any]:
+    """Return one point of a curve: its means, and the values of every image in their order."""
+    codec, setting = str(line["codec"]), str(line["setting"])
+    mine = rows[(rows["codec"] == codec) & (rows["setting"] == setting)].set_index("image")
+    metrics = summary.metric_columns(context.means)
+    failed = context.rows.assign(error=summary.error_text(context.rows))
+    failed = failed[(failed["codec"] == codec) & (failed["setting"] == setting)]
+    errors = dict(zip(failed["image"].astype(str), failed["error"], strict=True))
+    return {
+        "codec": context.looks[codec].index,
+        "setting": short_setting(context, codec, setting),
+        "full": setting,
+        "lossless": lossless,
+        "mean": {name: plain(float(line[name])) for name in ("bpp", *metrics)},
+        "each": {
+            name: [plain(float(v)) for v in mine[name].reindex(list(images))]
+            for name in ("bytes", "bpp", *metrics)
+            if name in mine
+        },
+        "errors": {images.index(i): text for i, text in errors.items() if text},
+    }
+
+
+def _scenes(
+    gallery: Gallery, places: Mapping[str, int], looks: Mapping[str, Look]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "dataset": places[scene.dataset],
+            "image": scene.image,
+            "size": list(scene.pixels.shape[1::-1]),
+            "window": list(scene.window),
+            "original": scene.original,
+            "rates": [
+                {"bpp": rate, "shots": {looks[c].index: n for c, n in scene.rates[rate].items()}}
+                for rate in sorted(scene.rates)
+            ],
+        }
+        for scene in gallery.scenes
+    ]
+
+
+def _shot(
+    row: Mapping[str, Any], looks: Mapping[str, Look], contexts: Sequence[Context]
+) -> dict[str, Any]:
+    """Return what stands under a picture; of an original, nothing."""
+    if not row:
+        return {}
+    context = next(c for c in contexts if c.name == row["dataset"])
+    values = {m: float(row[m]) for m in context.metrics if m in row and not pd.isna(row[m])}
+    if "ms_ssim" in row and not math.isnan(float(row["ms_ssim"])):
+        values["ms_ssim_db"] = float(summary.ms_ssim_db([float(row["ms_ssim"])])[0])
+    return {
+        "codec": looks[str(row["codec"])].index,
+        "setting": short_setting(context, str(row["codec"]), str(row["setting"])),
+        "bytes": int(row["bytes"]),
+        "bpp": plain(float(row["bpp"])),
+        "exact": bool(row.get("exact", False)),
+        "values": {name: plain(value) for name, value in values.items()},
+    }

@@ -1,0 +1,329 @@
+"""All weights that the package ships, as stages: trained in order, each once, over many sittings.
+
+1. ``base-gain-asym-mse``: the default codec, continued from the packaged weights.
+2. ``base-gain-asym-ms-ssim``: its twin, fine-tuned from it for MS-SSIM.
+3. ``small-*``: the ablation. Every network from scratch, from the same seed, on the same crops,
+   with the same number of steps and the same schedule.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from bench.codecs.agvae.training import parcel, shards
+from bench.codecs.agvae.training.finish import Outcome, train
+from bench.codecs.agvae.training.leakage import guard
+from bench.codecs.agvae.training.options import Options
+from bench.codecs.agvae.training.photos import read as read_photos
+from bench.codecs.agvae.training.run import Progress, Sitting
+from bench.codecs.agvae.training.schedule import Budget
+from bench.errors import OutputError, UsageError
+from bench.image import write_atomically
+
+PACKAGED = Path(__file__).parents[1] / "weights" / "base-gain-asym-mse.safetensors"
+MSE, MS_SSIM = "base-gain-asym-mse", "base-gain-asym-ms-ssim"
+BASE_BUDGET, MS_SSIM_BUDGET = Budget(time_s=1300.0), Budget(time_s=360.0)
+_MS_SSIM_CROP = 192
+"""The smallest that MS-SSIM allows."""
+MIN_SITTING_S = 60.0
+"""No stage is begun with less time left: it would only be compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to train, with how much of everything.
+
+    Attributes
+    ----------
+    data
+        Tars or folders.
+    work
+        Folder of weights, logs and states.
+    base_budget, ms_ssim_budget
+        Of the first two stages.
+    ablation_steps
+        Of every network of the ablation.
+    levels
+        Of the networks without gain.
+    init
+        Where the default codec starts; None: from scratch.
+    only
+        Patterns of stage names; empty: all.
+    storage_bits
+        Bits per weight of every file at most: with 8, all of them together have 30 MB.
+    batch, crop, seed
+        Of every stage.
+    """
+
+    data: tuple[Path, ...]
+    work: Path
+    base_budget: Budget = BASE_BUDGET
+    ms_ssim_budget: Budget = MS_SSIM_BUDGET
+    ablation_steps: int = 20_000
+    levels: tuple[int, ...] = (1, 4, 7)
+    init: Path | None = PACKAGED
+    only: tuple[str, ...] = field(default=())
+    storage_bits: int | None = 8
+    batch: int = 32
+    crop: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One network.
+
+    Attributes
+    ----------
+    options
+        Of its training.
+    after
+        Name of the stage whose weights it starts from, or None.
+    """
+
+    options: Options
+    after: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Stem of its files."""
+        return self.options.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether its weights are there, measured."""
+        manifest = self.options.manifest
+        return manifest.is_file() and '"reached"' in manifest.read_text(encoding="utf-8")
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """Return the stages in order.
+
+    Raises
+    ------
+    UsageError
+        If ``settings.only`` names none.
+    """
+    common = Options(
+        data=settings.data,
+        out=settings.work / f"{MSE}.safetensors",
+        budget=settings.base_budget,
+        init=settings.init,
+        batch=settings.batch,
+        crop=settings.crop,
+        seed=settings.seed,
+        storage_bits=settings.storage_bits,
+    )
+    twin = replace(
+        common,
+        out=settings.work / f"{MS_SSIM}.safetensors",
+        budget=settings.ms_ssim_budget,
+        init=common.out,
+        metric="ms-ssim",
+        crop=max(settings.crop, _MS_SSIM_CROP),
+        rate=0.5,
+    )
+    every = [Stage(common), Stage(twin, MSE), *_ablation(settings, common)]
+    patterns = settings.only or ("*",)
+    chosen = [s for s in every if any(fnmatch.fnmatch(s.name, pattern) for pattern in patterns)]
+    if not chosen:
+        raise UsageError(
+            f"no stage is called {', '.join(patterns)}",
+            f"Known: {', '.join(stage.name for stage in every)}.",
+        )
+    return chosen
+
+
+def _ablation(settings: Settings, common: Options) -> list[Stage]:
+    """Return the networks that are compared with each other."""
+    base = replace(common, preset="small", budget=Budget(steps=settings.ablation_steps), init=None)
+    named = {
+        f"small-{variant}-mse": replace(base, variant=variant)
+        for variant in ("gain-asym", "gain-gauss")
+    } | {
+        f"small-{variant}-mse-level{level}": replace(base, variant=variant, level=level)
+        for level in settings.levels
+        for variant in ("nogain-asym", "nogain-gauss")
+    }
+    return [Stage(options.with_out(settings.work / name)) for name, options in named.items()]
+
+
+@dataclass(slots=True)
+class Result:
+    """What a sitting came to: names of stages finished before, in it, and left."""
+
+    before: list[str] = field(default_factory=list)
+    now: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    paused: Stage | None = None
+
+
+Tell = Callable[[Stage, Progress], None]
+Told = Callable[[Stage, Outcome], None]
+
+
+def run(
+    settings: Settings, sitting: Sitting, *, real_files: bool, tell: Tell, told: Told
+) -> Result:
+    """Train what is not finished, until all is or the sitting ends.
+
+    Parameters
+    ----------
+    settings
+        What to train. The same settings continue.
+    sitting
+        Where and how long; its ``tell`` is not used.
+    real_files
+        Whether final tables are of real files.
+    tell
+        Called every few steps of a stage.
+    told
+        Called when a stage is finished or paused.
+
+    Raises
+    ------
+    UsageError
+        If a stage needs the weights of one that is neither finished nor chosen.
+    """
+    planned = stages(settings)
+    result = Result(before=[stage.name for stage in planned if stage.finished])
+    todo = [stage for stage in planned if not stage.finished]
+    if not todo:
+        return result
+    photos = read_photos(settings.data)
+    guard(photos)
+    for position, stage in enumerate(todo):
+        left_s = _left_s(sitting)
+        if position and left_s is not None and left_s < MIN_SITTING_S:
+            result.left = [other.name for other in todo[position:]]
+            return result
+        _check_start(stage)
+        mine = replace(sitting, tell=partial(tell, stage))
+        outcome = train(stage.options, mine, photos, real_files=real_files)
+        told(stage, outcome)
+        if not outcome.finished:
+            result.paused = stage
+            result.left = [other.name for other in todo[position:]]
+            return result
+        result.now.append(stage.name)
+    return result
+
+
+def _left_s(sitting: Sitting) -> float | None:
+    return None if sitting.pause_at_s is None else sitting.pause_at_s - time.monotonic()
+
+
+def _check_start(stage: Stage) -> None:
+    init = stage.options.init
+    if init is not None and not init.exists():
+        raise UsageError(
+            f"{stage.name} starts from {init.name}, which is not there",
+            f"Train {stage.after} first." if stage.after else "Give --init FILE or scratch.",
+        )
+
+
+def bring(
+    settings: Settings, result: Result, folder: Path, *, pieces: int, piece_bytes: int
+) -> str:
+    """Pack what a sitting made into few files that may travel; return what is in them, in words.
+
+    Weights and logs of the stages finished in it, and the state of the one that is paused, in
+    compact form. If all that is too much, the state stays behind.
+
+    Parameters
+    ----------
+    settings, result
+        Of the sitting.
+    folder
+        Where the pieces go.
+    pieces, piece_bytes
+        How many there may be, and how large each.
+
+    Raises
+    ------
+    OutputError
+        If even the finished weights are too much.
+    """
+    files: dict[str, Path] = {}
+    for stage in stages(settings):
+        if stage.name in result.now:
+            options = stage.options
+            files |= {path.name: path for path in (options.out, options.manifest, options.log)}
+    limit = pieces * piece_bytes
+    if parcel.size_bytes(files) > limit:
+        raise OutputError(
+            f"the finished weights have {parcel.size_bytes(files)} bytes, {limit} may travel",
+            "Give --bring-pieces and --bring-mib.",
+        )
+    words = ", ".join(result.now) or "no finished weights"
+    state = _compact_state(result.paused) if result.paused else {}
+    if state and parcel.size_bytes({**files, **state}) <= limit:
+        files |= state
+        words += f", the state of {result.paused.name if result.paused else ''}"
+    elif state:
+        words += "; the state is too large and stays here"
+    if files:
+        parcel.write(files, folder, piece_bytes)
+    return words
+
+
+def _compact_state(stage: Stage) -> dict[str, Path]:
+    """Return the files of a compact copy of a stage's state, and its log."""
+    options = stage.options
+    copy = options.state.with_suffix(".compact")
+    tensors, facts = shards.load(options.state)
+    shards.save(copy, tensors, facts, compact=True)
+    files = {f"{options.state.name}/{path.name}": path for path in copy.iterdir()}
+    return {**files, options.log.name: options.log}
+
+
+def needed(settings: Settings) -> dict[str, Path]:
+    """Return what a fresh machine needs of the work done so far: name below ``work`` -> file.
+
+    Manifests of finished stages, so that they are skipped; weights that an unfinished one starts
+    from; states that are not finished, in compact form.
+    """
+    files: dict[str, Path] = {}
+    for stage in stages(settings):
+        options, init = stage.options, stage.options.init
+        if stage.finished:
+            files[options.manifest.name] = options.manifest
+            continue
+        if shards.exists(options.state):
+            files |= _compact_state(stage)
+        if stage.after and init is not None and init.is_file():
+            files |= {path.name: path for path in (init, init.with_suffix(".json"))}
+    return files
+
+
+def install(settings: Settings, folder: Path) -> list[str]:
+    """Copy finished weights to where the codecs look for them; return their names.
+
+    A weights file is written before its manifest, so that no codec sees one without the other.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done = [s for s in stages(settings) if s.finished and s.options.out.is_file()]
+    for stage in done:
+        options = stage.options
+        for path in (options.out, options.manifest):
+            write_atomically(folder / path.name, path.read_bytes())
+    return [stage.name for stage in done]
+
+
+def state_of(planned: Sequence[Stage]) -> Mapping[str, str]:
+    """Return stage name -> where it is, in words."""
+    words = {}
+    for stage in planned:
+        if stage.finished:
+            words[stage.name] = "finished"
+        elif shards.exists(stage.options.state):
+            facts = shards.read_facts(stage.options.state)
+            words[stage.name] = f"paused at step {facts['step']} ({facts['elapsed_s']:.0f} s)"
+        else:
+            words[stage.name] = "not begun"
+    return words

@@ -1,0 +1,152 @@
+"""The end of a run: averaged weights exported as the codec reads them, measured, described."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.codecs.agvae.checkpoints import Z_TABLES, load, read_manifest
+from bench.codecs.agvae.export import export
+from bench.codecs.agvae.training import evaluate
+from bench.codecs.agvae.training.options import Options
+from bench.codecs.agvae.training.photos import UNKNOWN_LICENCE, Photos
+from bench.codecs.agvae.training.run import Run, Sitting
+from bench.image import write_atomically
+
+HALF_LEVELS = (0.5, 3.5, 6.5)
+"""Measured beside the whole ones: interpolated gains must lie on the curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sitting came to.
+
+    Attributes
+    ----------
+    finished
+        Whether the budget is spent and the weights are written.
+    step, elapsed_s
+        Done so far, all sittings together.
+    manifest
+        Of the weights; there when finished.
+    reached
+        Rows of the final table; empty unless finished.
+    """
+
+    finished: bool
+    step: int
+    elapsed_s: float
+    manifest: Path
+    reached: tuple[Mapping[str, Any], ...] = ()
+
+
+def train(
+    options: Options, sitting: Sitting, photos: Photos | None = None, *, real_files: bool = True
+) -> Outcome:
+    """Train, or continue, until the budget or the sitting ends; then export and measure.
+
+    Parameters
+    ----------
+    options
+        What to do. Calling this again with the same options continues.
+    sitting
+        Where and how long.
+    photos
+        The data, where it is in memory already.
+    real_files
+        Whether the final table is of real files, on the CPU; else of estimated bits.
+
+    Raises
+    ------
+    DatasetError
+        If data or state cannot be used, or training diverged.
+    UsageError
+        If ``options.init`` cannot be used.
+    """
+    run = Run(options, sitting, photos)
+    finished = run.train()
+    if not finished:
+        return Outcome(False, run.step, run.elapsed_s, options.manifest)
+    reached = finish(run, real_files=real_files)
+    return Outcome(True, run.step, run.elapsed_s, options.manifest, tuple(reached))
+
+
+def finish(run: Run, *, real_files: bool) -> Sequence[Mapping[str, Any]]:
+    """Export a run's averaged weights, measure what is stored, complete the manifest."""
+    options = run.options
+    _export(run)
+    if real_files:
+        rows = evaluate.real(options.manifest, run.validation, _levels(options))
+    else:
+        stored = load(read_manifest(options.manifest))
+        stored.pop(Z_TABLES)
+        device = torch.device(run.sitting.device)
+        rows = evaluate.estimated(stored, options.config, run.validation, _levels(options), device)
+    manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
+    manifest["reached"] = {
+        "on": f"middles of {len(run.validation.members)} photographs that were not trained on",
+        "by": evaluate.REAL if real_files else evaluate.ESTIMATED,
+        "rows": rows,
+    }
+    write_atomically(options.manifest, (json.dumps(manifest, indent=2) + "\n").encode())
+    return rows
+
+
+def _levels(options: Options) -> list[float]:
+    half = HALF_LEVELS if options.config.gain else ()
+    return sorted([float(level) for level in options.trained_levels] + list(half))
+
+
+def _export(run: Run) -> None:
+    """Write weights and manifest, still without what they reach."""
+    options = run.options
+    taints = [*run.taints, *_licence_taints(run.training)]
+    note = {"note": "; ".join(taints)} if taints else {}
+    export(
+        run.trainer.average(),
+        options.config,
+        options.out.parent,
+        options.name,
+        bits=options.bits,
+        metric=options.metric,
+        level=None if options.level is None else float(options.level),
+        facts={
+            "status": "development" if taints else "released",
+            "training": training_facts(run),
+            **note,
+        },
+    )
+
+
+def _licence_taints(photos: Photos) -> list[str]:
+    """Return why weights trained on these may not be released: nobody knows their licence."""
+    unknown = sum(photo.licence == UNKNOWN_LICENCE for photo in photos.members)
+    return [f"development weights, {unknown} photographs of unknown licence"] if unknown else []
+
+
+def training_facts(run: Run) -> dict[str, Any]:
+    """Return what the manifest says of the run: enough to repeat it, and whose pictures it saw."""
+    options = run.options
+    data = run.training.facts()
+    gpu = torch.cuda.get_device_name() if run.sitting.device == "cuda" else ""
+    return {
+        "data": data,
+        "licence": ", ".join(data["licences"]),
+        "steps": run.step,
+        "crops": run.step * options.batch,
+        "time_s": round(run.elapsed_s),
+        "budget": str(options.budget),
+        "lambdas": list(options.lambdas),
+        **options.fixed(),
+        "init": run.origin or None,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": gpu or platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,133 @@
+"""Where a run starts: released weights or a state, also of another variant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bench.codecs.agvae import checkpoints
+from bench.codecs.agvae.checkpoints import Z_TABLES
+from bench.codecs.agvae.config import Config
+from bench.codecs.agvae.training import shards
+from bench.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Weights to begin with.
+
+    Attributes
+    ----------
+    tensors
+        State dict of ``model.AGVAE`` for the run's own configuration.
+    origin
+        Plain data for the manifest: name, model id and training of what they come from.
+    taints
+        Why the result may not be called released; usually empty.
+    """
+
+    tensors: dict[str, Tensor]
+    origin: dict[str, Any] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+
+
+def read(path: Path, config: Config, level: int | None) -> Start:
+    """Return the weights of a file or state as a network of ``config`` needs them.
+
+    From a gained network to one without gain, the gains of ``level`` are multiplied into the
+    convolutions beside them: the same function.
+
+    Parameters
+    ----------
+    path
+        ``NAME.safetensors`` or its manifest, or the folder of a training state.
+    config
+        Of the new run; sizes must agree, the variant need not.
+    level
+        Of a run without gain.
+
+    Raises
+    ------
+    UsageError
+        If there are no such weights, or their sizes are others.
+    """
+    if path.is_dir():
+        tensors, facts = shards.load(path)
+        prefix = shards.AVERAGE
+        weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        found = Config.from_dict(facts["config"])
+        start = Start(weights, {"name": path.stem, "steps": facts["step"]}, tuple(facts["taints"]))
+    else:
+        found, start = _released(path)
+    return Start(_adapted(start.tensors, found, config, level, path), start.origin, start.taints)
+
+
+def _released(path: Path) -> tuple[Config, Start]:
+    manifest_path = path.with_suffix(".json")
+    if not manifest_path.is_file():
+        raise UsageError(
+            f"--init {path}: no manifest {manifest_path.name} beside it",
+            "Give NAME.safetensors of released weights, or a folder NAME.state.",
+        )
+    manifest = checkpoints.read_manifest(manifest_path)
+    stored = checkpoints.load(manifest)
+    stored.pop(Z_TABLES, None)
+    facts = manifest.facts
+    taints = [str(facts["note"])] if facts.get("note") else []
+    if manifest.status != "released" and not taints:
+        taints = [f"continued from {manifest.name}, which is {manifest.status}"]
+    origin = {
+        "name": manifest.name,
+        "model_id": manifest.model_id,
+        "sha256": manifest.sha256,
+        "training": _without_lists(facts.get("training", {})),
+    }
+    return manifest.config, Start(stored, origin, tuple(taints))
+
+
+def _without_lists(training: Mapping[str, Any]) -> Any:  # noqa: ANN401 - plain data
+    """Return a training record without the list of its photographs, which its manifest has."""
+    plain = json.loads(json.dumps(training))
+    if isinstance(plain.get("data"), dict):
+        plain["data"].pop("sources_by_licence", None)
+    return plain
+
+
+def _adapted(
+    tensors: Mapping[str, Tensor], found: Config, wanted: Config, level: int | None, path: Path
+) -> dict[str, Tensor]:
+    sizes = ("channels", "depth", "latent", "hyper", "blocks", "levels")
+    for name in sizes:
+        if getattr(found, name) != getattr(wanted, name):
+            raise UsageError(
+                f"--init {path}: its {name} is {getattr(found, name)}, this run needs "
+                f"{getattr(wanted, name)}",
+                f"Start from weights of the preset {wanted.preset}.",
+            )
+    if wanted.gain and not found.gain:
+        raise UsageError(
+            f"--init {path}: a network without gain cannot become a gained one",
+            "Start from a gain variant.",
+        )
+    adapted = dict(tensors)
+    if found.gain and not wanted.gain:
+        assert level is not None
+        _fold_gains(adapted, wanted, level)
+    return adapted
+
+
+def _fold_gains(tensors: dict[str, Tensor], config: Config, level: int) -> None:
+    """Multiply the gains of a level into the convolutions beside them, and drop the tables."""
+    last = f"g_a.{sum(config.depth) + 3}"
+    for table, before, after in (("gain_y", last, "g_s.0.0"), ("gain_z", "h_a.4", "h_s.0.0")):
+        gain = tensors.pop(f"{table}.log_gain")[level].exp()
+        inverse = tensors.pop(f"{table}.log_inverse")[level].exp()
+        tensors[f"{before}.weight"] = tensors[f"{before}.weight"] * gain[:, None, None, None]
+        tensors[f"{before}.bias"] = tensors[f"{before}.bias"] * gain
+        tensors[f"{after}.weight"] = tensors[f"{after}.weight"] * inverse[:, None, None]
+    # h_a and the context see the gained y in both networks, so nothing else changes.

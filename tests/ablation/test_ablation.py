@@ -1,0 +1,136 @@
+"""``bench ablation`` on weights at hand: tables, reasons for what is absent, a figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench import image
+from bench.ablation import gains, terms
+from bench.cli import app
+from bench.codecs.agvae import checkpoints
+from bench.codecs.agvae.config import preset
+from bench.codecs.agvae.export import export
+from bench.codecs.agvae.model import AGVAE
+from bench.errors import UsageError
+
+TRAINING = {"steps": 100, "crops": 3200, "budget": "100steps", "batch": 32, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Untrained small networks, all variants but one, as files: gains drift by a known amount."""
+    folder = tmp_path_factory.mktemp("weights") / "agvae"
+    for gain, asymmetric, level in (
+        (True, True, None),
+        (True, False, None),
+        (False, True, 1.0),
+        (False, True, 4.0),
+        (False, True, 7.0),
+    ):
+        torch.manual_seed(11)
+        config = preset("small", gain=gain, asymmetric=asymmetric)
+        net = AGVAE(config)
+        with torch.no_grad():
+            net.g_a[-1].weight.mul_(30 if gain else 30 * 2.0 ** (level - 4))
+            if gain:
+                net.gain_y.log_inverse[7] += np.log(1.5)
+        name = f"small-{config.variant}-mse" + ("" if gain else f"-level{level:g}")
+        facts = {"training": TRAINING, "note": "untrained, for tests"}
+        export(net.state_dict(), config, folder, name, level=level, facts=facts)
+    return folder
+
+
+@pytest.fixture
+def at_hand(weights, monkeypatch):
+    """Let codecs find these weights alone."""
+    monkeypatch.setattr(checkpoints, "folders", lambda: [weights])
+    return weights
+
+
+def test_variants_and_reasons(at_hand):
+    """Four variants in order; the absent one says which command makes it."""
+    found = terms.variants("small")
+
+    assert ["gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss"] == [
+        variant.variant for variant in found
+    ]
+    assert [1, 1, 3, 0] == [len(variant.networks) for variant in found]
+    assert "bench train --variant nogain-gauss" in found[3].reason
+
+
+def test_equal_terms(at_hand):
+    """Equal trainings pass; one more step or other data is named."""
+    found = terms.variants("small")
+    assert [] == terms.inequalities(found)
+    assert [400.0, 3200.0] == [
+        terms.crops_per_level(network) for network in (found[0].networks[0], found[2].networks[0])
+    ]
+
+    path = at_hand / "small-gain-gauss-mse.json"
+    before = path.read_text()
+    facts = json.loads(before)
+    facts["training"] |= {"steps": 101, "seed": 3, "data": {"pixels_sha256": "other"}}
+    path.write_text(json.dumps(facts))
+    try:
+        words = "; ".join(terms.inequalities(terms.variants("small")))
+    finally:
+        path.write_text(before)
+    assert "steps differ: 100 to 101" in words
+    assert "seed differs: 0, 3" in words
+    assert "2 sets of photographs" in words
+
+
+def test_drift(at_hand):
+    """m m' of the networks above is one but at level 7, where it is 1.5."""
+    table = gains.products(checkpoints.find("gain-asym", preset="small")[0])
+    y, z = gains.drifts(table)
+
+    assert 8 * (64 + 32) == len(table)
+    assert (64, 32) == (y.channels, z.channels)
+    assert [50.0] * 3 == pytest.approx([y.median_percent, y.high_percent, y.max_percent], abs=1e-3)
+    assert 0 == pytest.approx(z.max_percent, abs=1e-3)
+    top = table[(table["unit"] == "y") & (table["level"] == 7)]
+    assert 100 * (1.5 ** (7 / 8) - 1) == pytest.approx(top["departure_percent"].mean(), abs=1e-3)
+
+
+def test_the_command(run_bench, weights, photo, tmp_path):
+    """Real files of every variant at hand are measured, compared and drawn."""
+    shutil.copytree(weights, tmp_path / "w" / "agvae")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        image.save(photo[:176, 100 * number :][:, :176].copy(), pictures / f"p{number}.png")
+    words = ("ablation", "--dataset", f"folder:{pictures}", "--out", tmp_path / "out", "-j", 1)
+    env = {**os.environ, "BENCH_WEIGHTS": str(tmp_path / "w"), "OMP_NUM_THREADS": "1"}
+
+    done = run_bench(*words, env=env)
+
+    text = (tmp_path / "out" / "ablation.md").read_text()
+    assert text.strip() == done.stdout.strip()
+    assert "absent: agvae-small-nogain-gauss: no small weights" in text
+    assert "equal terms: every network" in text
+    assert "| agvae-small-nogain | small-nogain-asym-mse-level1 |" in " ".join(text.split())
+    comparisons = pd.read_csv(tmp_path / "out" / "comparisons.csv")
+    assert 6 * 2 == len(comparisons)
+    assert {2} == set(comparisons["images"])
+    assert (tmp_path / "out" / "drift.csv").stat().st_size > 10_000
+    costs = pd.read_csv(tmp_path / "out" / "cost.csv")
+    measured = costs[costs["network"] == "bmshj2018-hyperprior"].iloc[0]
+    assert 0.076 == pytest.approx(measured["parameters_percent"], abs=0.001)
+    plots = {path.suffix for path in (tmp_path / "out" / "plots").iterdir()}
+    assert {".png", ".svg", ".pdf", ".csv"} == plots
+
+
+def test_nothing_at_hand(monkeypatch, tmp_path):
+    """Without weights of a preset the command says how to make them."""
+    monkeypatch.setattr(checkpoints, "folders", lambda: [tmp_path])
+
+    with pytest.raises(UsageError, match="no variant of the preset small"):
+        app(["ablation", "--out", str(tmp_path / "out")], standalone_mode=False)

@@ -1,0 +1,116 @@
+"""What a GPU machine lacks: training needs torch, NumPy, Pillow, safetensors, typer and rich."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.cli import app
+from bench.errors import BenchError
+
+ABSENT = (
+    *("av", "bjontegaard", "compressai", "lpips", "pillow_avif", "platformdirs", "pooch"),
+    *("pytorch_msssim", "requests", "torchvision"),
+)
+"""Libraries that the suite needs and a bare machine with torch does not have."""
+
+BARE = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT!r}:
+            raise ImportError(name + " is not here")
+sys.meta_path.insert(0, Absent())
+from bench.cli import main
+main()
+"""
+
+
+def on_a_bare_machine(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run ``bench WORDS`` in a process that lacks those libraries."""
+    return subprocess.run(
+        [sys.executable, "-c", BARE, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_train_all_on_a_bare_machine(photo_dir, tmp_path):
+    """The command of the plan trains, exports, measures and packs with torch and little else."""
+    done = on_a_bare_machine(
+        *("train-all", "--data", photo_dir, "--work", tmp_path / "work", "--only"),
+        *("small-gain-asym-mse", "--ablation-steps", 2, "--batch", 8, "--crop", 64),
+        *("--estimate", "--pause-after", "520s", "--bring", tmp_path / "out"),
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert "all stages are finished" in done.stdout
+    assert (tmp_path / "out" / "parcel-000").is_file()
+    facts = json.loads((tmp_path / "work" / "small-gain-asym-mse.json").read_text())
+    assert "estimated bits" == facts["reached"]["by"]
+    assert 11 == len(facts["reached"]["rows"])
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("train", "--out", "x", "--budget", "1s"), "no training data"),
+        (("train", "absent.tar", "--out", "x", "--budget", "1s"), "absent.tar: no such file"),
+        (("train", "absent.tar", "--budget", "1s"), "--out is missing"),
+        (("train", "absent.tar", "--out", "x", "--budget", "1h"), "--budget wants"),
+        (("train-all", "absent.tar", "--plan"), "absent.tar: no such file"),
+        (("train-all", "absent.tar", "--levels", "a"), "--levels wants"),
+        (("train-all", "absent.tar", "--pause-after", "3steps"), "--pause-after wants"),
+        (("train-all", "absent.tar", "--collect", "nowhere"), "nowhere holds no parcel"),
+    ],
+)
+def test_bad_input(tmp_path, monkeypatch, words, match):
+    """What cannot be done is said in one line and leaves nothing behind."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(BenchError, match=match) as caught:
+        app(words, standalone_mode=False)
+
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_codecs_do_not_load_the_trainer():
+    """Encoding and decoding never import training code."""
+    code = (
+        "import sys, bench.registry as r; r.discover(); r.create('jpeg');"
+        "import bench.codecs.agvae.engine;"
+        "print([m for m in sys.modules if '.training' in m])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+
+    assert "[]" == done.stdout.strip()
+
+
+def test_train_continues_on_the_command_line(photo_dir, tmp_path, capsys):
+    """The same command twice: paused, then finished with a table of real files."""
+    words = (
+        *("train", photo_dir, "--out", tmp_path / "net", "--budget", "12steps"),
+        *("--preset", "small", "--batch", 8, "--crop", 64, "--variant", "nogain-gauss"),
+        *("--level", 4, "--device", "cpu"),
+    )
+
+    app([*map(str, words), "--pause-after", "0.001s"], standalone_mode=False)
+    first = capsys.readouterr()
+    app([*map(str, words)], standalone_mode=False)
+    second = capsys.readouterr()
+
+    assert "paused at step 10" in first.err
+    assert "level      bpp" in second.out
+    assert 12 == json.loads((tmp_path / "net.json").read_text())["training"]["steps"]
+    assert 13 == len((tmp_path / "net.csv").read_text().splitlines())

@@ -1,0 +1,137 @@
+"""A tiny real run and a figure set over it: two crops and a stamp-sized picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+
+from bench import dataset, image, plan, provenance, worker
+from bench.figures import kinds, sets
+from bench.figures.cache import Cache
+from bench.figures.canvas import RC
+from bench.figures.context import Context, Results
+from bench.figures.product import Product, Skipped
+from bench.store import Store
+
+ENTRIES = {
+    "importance": 'image = "tiny.png"\nscales = [0.0, 1.0, 1.5]',
+    "discrete": "",
+    "continuous": 'images = ["crop0.png"]\nstep = 3.5',
+    "hyper-gain": 'images = ["tiny.png"]',
+    "rd": 'measured = ["agvae", "bpg", "webp", "jxl"]\nreported = ["vtm"]',
+    "crops": (
+        'image = "crop0.png"\nbpp = 0.4\ncodecs = ["agvae", "bpg", "webp", "agvae-nogain"]\n'
+        "crop = [20, 30, 64, 48]"
+    ),
+    "pairs": 'pairs = [["agvae", "agvae-nogain"], ["agvae", "bpg"]]\nnames = ["first", "second"]',
+    "reported-pairs": (
+        'pairs = ["balle", "minnen"]\ncurves = [["gained-balle", "bmshj2018-hyperprior"]]'
+    ),
+    "asymmetry": 'images = ["tiny.png"]',
+    "cost": 'backbones = [["mbt2018-mean", 16, 24, 6]]\npresets = [["small", 8]]',
+    "gain-vectors": "",
+    "residuals": 'images = ["crop0.png"]',
+    "speed": "",
+}
+"""Kind -> options of the one figure of that kind."""
+
+FIGURE = """
+[[figure]]
+id = "{kind}"
+kind = "{kind}"
+paper = "Fig. 1"
+title = "Title of {kind}"
+caption = "Caption of {kind}."
+[figure.options]
+{options}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny:
+    """Folder of results, the set's file, and a context over both."""
+
+    results: Path
+    toml: Path
+    context: Context
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, photo: image.Image) -> Tiny:
+    """Real rows of three codecs on two crops, and a set with a figure of every kind."""
+    root = tmp_path_factory.mktemp("figures")
+    pictures = root / "pictures"
+    pictures.mkdir()
+    image.save(photo[0:176, 100:276], pictures / "crop0.png")
+    image.save(photo[120:296, 60:236], pictures / "crop1.png")
+    image.save(photo[60:124, 160:224], pictures / "tiny.png")
+    name = f"folder:{pictures}"
+    opened = dataset.open_dataset(name, images=["crop0.png", "crop1.png"])
+    requests = [
+        plan.Request([opened], ["agvae"], ["psnr", "ms_ssim"], quality=[0, 2, 5, 7]),
+        plan.Request([opened], ["bpg", "webp"], ["psnr", "ms_ssim"], points=4),
+    ]
+    with Store(root / "run") as store:
+        described = {opened.display_name: opened.provenance()}
+        store.start_run(provenance.record(datasets=described))
+        for request in requests:
+            made = plan.make(request, store)
+            store.put_cells(made.cells)
+            for task in made.tasks:
+                store.put(worker.run(task))
+    toml = root / "tiny.toml"
+    head = 'title = "T"\nauthors = "A"\nsource = "S"\ncodec = "agvae"\n'
+    body = "".join(FIGURE.format(kind=k, options=v) for k, v in ENTRIES.items())
+    toml.write_text(f'{head}dataset = "{name}"\n[names]\nbpg = "BPG"\n{body}')
+    figure_set = sets.load(str(toml))
+    context = Context(figure_set, Results.load(root / "run"), Cache(root / "run/figures_cache"))
+    return Tiny(root / "run", toml, context)
+
+
+@pytest.fixture(scope="session")
+def products(tiny: Tiny) -> dict[str, Product | Skipped]:
+    """Kind -> what it made of the tiny run, or why it made nothing."""
+    made: dict[str, Product | Skipped] = {}
+    with mpl.rc_context(RC):
+        for entry in tiny.context.figure_set.entries:
+            try:
+                made[entry.kind] = kinds.make(tiny.context, entry)
+            except Skipped as error:
+                made[entry.kind] = error
+    return made
+
+
+@pytest.fixture
+def invented(tmp_path: Path) -> Callable[..., Context]:
+    """Return a function: codec -> (bpp, PSNR) pairs -> a context of rows called kodak."""
+
+    def make(**curves: list[tuple[float, float]]) -> Context:
+        rows = [
+            {
+                "dataset": "kodak",
+                "image": f"kodim{number:02d}",
+                "codec": codec.replace("_", "-"),
+                "label": f"{codec.replace('_', '-')} 4:4:4 8-bit (x 1.0)",
+                "setting": f'{{"quality":{i}}}',
+                "bytes": 1000.0,
+                "bpp": bpp * (1 + 0.02 * number),
+                "psnr_db": psnr + 0.1 * number,
+                "ms_ssim": 1 - 10 ** (-psnr / 25),
+                "error": "",
+            }
+            for codec, points in curves.items()
+            for i, (bpp, psnr) in enumerate(points)
+            for number in (1, 2)
+        ]
+        record = {"date": "2026-01-02", "cpu": "a processor", "cores": 2, "commit": "abc"}
+        record["datasets"] = {"kodak": {"pixels_sha256": "f" * 64}}
+        figure_set = sets.load("agvae2021")
+        results = Results(tmp_path, pd.DataFrame(rows), record)
+        return Context(figure_set, results, Cache(tmp_path / "cache"))
+
+    return make

@@ -1,0 +1,222 @@
+"""Files: all formats, stamped, the same from run to run, and none for what cannot be made."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from io import StringIO
+
+import pandas as pd
+import pytest
+from PIL import Image as PILImage
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.errors import UsageError
+from bench.figures import build, cache, kinds
+from bench.figures.product import Skipped
+from bench.figures.stamp import KEYS, of_record
+
+
+@pytest.fixture(scope="module")
+def built(tiny, tmp_path_factory, products):
+    """The tiny set, written."""
+    return build.build(str(tiny.toml), tiny.results, out=tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def index(built):
+    """The index by id."""
+    content = json.loads((built.folder / build.INDEX).read_text())
+    return {entry["id"]: entry for entry in content["figures"]}
+
+
+def test_each_figure_has_every_format(built, index, products):
+    """A drawing is PDF, SVG, PNG and CSV; a table is LaTeX and Markdown too."""
+    for kind, product in products.items():
+        wanted = set()
+        if not isinstance(product, Skipped):
+            wanted = {"csv"} | ({"pdf", "svg", "png"} if product.figure else set())
+            wanted |= {"tex", "md"} if product.table else set()
+        assert {f"{kind}.{suffix}" for suffix in wanted} == set(index[kind]["files"])
+    assert all(path.stat().st_size > 100 for path in built.written)
+
+
+def test_every_file_says_where_it_comes_from(tiny, built, products):
+    """Date, machine, commit, versions and dataset hash are in each file's own metadata."""
+    product = products["rd"]
+    origin = product.stamp.full()
+    commit, date = tiny.context.results.record["commit"], tiny.context.results.record["date"]
+
+    assert all(f"{key}: " in origin for key in KEYS)
+    assert commit in origin
+    assert date in origin
+    assert re.search(r"datasets: folder:\S+ \(2 of 3\) [0-9a-f]{64}", origin)
+    assert "torch " in origin
+    assert origin == PILImage.open(built.folder / "rd.png").text["Description"]
+    svg = ET.parse(built.folder / "rd.svg").getroot()
+    told = [node.text for node in svg.iter("{http://purl.org/dc/elements/1.1/}description")]
+    assert [origin] == told
+    assert date.encode() in (built.folder / "rd.pdf").read_bytes()
+    for suffix in ("csv", "tex", "md"):
+        text = (built.folder / f"rd.{suffix}").read_text()
+        assert commit in text
+        assert date in text
+    assert date in (built.folder / "rd.svg").read_text().split("</metadata>")[1]
+
+
+def test_csv_reads_back_as_the_numbers_of_the_drawing(built, products):
+    """Skipping the stamp, the file holds the product's rows to the last digit."""
+    for kind, product in products.items():
+        if isinstance(product, Skipped):
+            continue
+        text = (built.folder / f"{kind}.csv").read_text()
+        body = "".join(line for line in text.splitlines(keepends=True) if line[0] != "#")
+        read = pd.read_csv(StringIO(body))
+        assert list(product.data.columns) == list(read.columns)
+        for column in read.select_dtypes("number"):
+            pd.testing.assert_series_equal(
+                product.data[column].reset_index(drop=True), read[column], check_dtype=False
+            )
+
+
+def test_a_second_run_measures_nothing_and_writes_the_same(tiny, built, tmp_path, monkeypatch):
+    """Measurements come from the cache, and figures of the same numbers are the same bytes."""
+
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("bench.figures.probe.Probe.symbols", refuse)
+    monkeypatch.setattr("bench.figures.probe.Probe.encode", refuse)
+
+    chosen = ["importance", "asymmetry", "rd"]
+    build.build(str(tiny.toml), tiny.results, only=chosen, out=tmp_path)
+
+    names = {f"{kind}.{suffix}" for kind in chosen for suffix in ("pdf", "svg", "png", "csv")}
+    assert names <= {path.name for path in built.written}
+    for name in names:
+        assert (built.folder / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_what_cannot_be_made_is_listed_with_its_reason(built, index):
+    """Speed was not measured: no files, a reason in index and document."""
+    assert [("speed", index["speed"]["skipped"])] == built.skipped
+    assert "bench throughput" in index["speed"]["skipped"]
+    assert "bench throughput" in (built.folder / build.TEX).read_text()
+
+
+def test_asking_for_what_cannot_be_made_is_an_error(tiny, tmp_path):
+    """With --only the reason is the error."""
+    with pytest.raises(UsageError, match="bench throughput"):
+        build.build(str(tiny.toml), tiny.results, only=["speed"], out=tmp_path)
+
+
+def test_one_figure_alone_keeps_the_others_of_an_earlier_run(tiny, built, index):
+    """--only rewrites its own files; the index still lists all."""
+    again = build.build(str(tiny.toml), tiny.results, only=["discrete"], out=built.folder)
+
+    assert {"discrete", "figures"} == {path.stem for path in again.written}
+    content = json.loads((built.folder / build.INDEX).read_text())
+    assert index == {entry["id"]: entry for entry in content["figures"]}
+
+
+def test_stale_files_go_when_a_figure_can_no_longer_be_made(tiny, tmp_path, monkeypatch):
+    """A figure whose source vanished leaves no old picture behind."""
+    for suffix in ("pdf", "csv"):
+        (tmp_path / f"speed.{suffix}").write_text("old")
+    monkeypatch.setattr(build, "load", lambda _: _only(tiny, "speed"))
+
+    build.build("tiny", tiny.results, out=tmp_path)
+
+    assert [build.INDEX, build.TEX] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def _only(tiny, kind):
+    from dataclasses import replace
+
+    chosen = tuple(e for e in tiny.context.figure_set.entries if e.kind == kind)
+    return replace(tiny.context.figure_set, entries=chosen)
+
+
+def test_the_document_includes_every_figure_with_its_caption(built, index):
+    """Each PDF and each table is included once, environments are closed, text is escaped."""
+    text = (built.folder / build.TEX).read_text()
+
+    for name, entry in index.items():
+        drawn = f"{name}.pdf" in entry["files"]
+        assert drawn == (f"{{{name}.pdf}}" in text)
+        assert (f"{name}.tex" in entry["files"]) == (f"\\input{{{name}.tex}}" in text)
+    opened = re.findall(r"\\begin\{(\w+)\}", text)
+    closed = re.findall(r"\\end\{(\w+)\}", text)
+    assert sorted(opened) == sorted(closed)
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert not re.search(r"(?<!\\)[%&#]", body)
+    assert text.isascii() or "inputenc" in text
+
+
+def test_results_without_the_database_do_as_well(tiny, tmp_path):
+    """rows.csv and run.json are enough for figures of stored rows."""
+    from bench import outputs
+    from bench.store import Store
+
+    with Store(tiny.results, writing=False) as store:
+        outputs.write(store, plots=False, force=True)
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for name in ("rows.csv", "run.json"):
+        (folder / name).write_bytes((tiny.results / name).read_bytes())
+
+    made = build.build(str(tiny.toml), folder, only=["discrete"])
+
+    fresh = made.folder / "discrete.csv"
+    with_store = build.build(str(tiny.toml), tiny.results, only=["discrete"], out=tmp_path)
+    assert (with_store.folder / "discrete.csv").read_bytes() == fresh.read_bytes()
+
+
+def test_a_damaged_measurement_is_made_again(tmp_path):
+    """A cut file, or one of another key, is not taken for a measurement."""
+    calls = []
+
+    def measure():
+        calls.append(1)
+        return pd.DataFrame({"x": [1.5]})
+
+    stored = cache.Cache(tmp_path)
+    first = stored.get("a", {"k": 1}, measure)
+    path = next(tmp_path.iterdir())
+    path.write_text(path.read_text()[:40])
+    again = cache.Cache(tmp_path).get("a", {"k": 1}, measure)
+    kept = cache.Cache(tmp_path).get("a", {"k": 1}, measure)
+    cache.Cache(tmp_path, fresh=True).get("a", {"k": 1}, measure)
+
+    assert first.frame.equals(again.frame)
+    assert again.frame.equals(kept.frame)
+    assert again.record == kept.record
+    assert 3 == len(calls)
+
+
+def test_a_stamp_never_leaves_a_blank():
+    """What was not recorded is said to be so."""
+    stamp = of_record({}, datasets={})
+
+    assert list(KEYS) == list(stamp.words())
+    assert all(stamp.words().values())
+    assert 4 <= stamp.full().count("not recorded")
+
+
+def test_the_command_prints_files_and_reasons(tiny, tmp_path):
+    """`bench figures` writes what was asked for and says where."""
+    words = ["figures", "--paper", str(tiny.toml), "--results", str(tiny.results)]
+
+    done = CliRunner().invoke(app, [*words, "--only", "gain-vectors", "--out", str(tmp_path)])
+
+    assert 0 == done.exit_code, done.output
+    assert str(tmp_path / "gain-vectors.pdf") in done.stdout
+    wrong = CliRunner().invoke(app, [*words, "--only", "gain-vector"])
+    assert "Did you mean gain-vectors?" in str(wrong.exception)
+
+
+def test_kinds_that_draw_are_known_to_the_tests(products):
+    """Every kind of the suite was made from the tiny run."""
+    assert set(kinds.KINDS) == set(products)

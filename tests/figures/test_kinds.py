@@ -1,0 +1,317 @@
+"""Every kind draws what its CSV says, reported curves dashed, from real files."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from bench import registry
+from bench.figures import kinds, rd, speed
+from bench.figures.canvas import RC
+from bench.figures.product import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
+
+DRAWN = sorted(set(kinds.KINDS) - {"cost", "speed"})
+LINES = sorted(set(DRAWN) - {"crops", "gain-vectors"})
+
+
+def lines_of(product):
+    """Return (panel, series, line) of every drawn series."""
+    found = [line for axes in product.figure.axes for line in axes.get_lines() if line.get_gid()]
+    return [(*line.get_gid().split("|"), line) for line in found]
+
+
+def words_of(product):
+    """Return all that is written in a figure."""
+    return "\n".join(text.get_text() for text in product.figure.findobj(Text))
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_every_kind_runs_on_a_tiny_result(products, kind):
+    """There is a drawing, numbers behind it, and an origin."""
+    product = products[kind]
+
+    assert isinstance(product, Product)
+    assert product.figure.axes
+    assert len(product.data)
+    assert np.isfinite(product.data.select_dtypes("number").to_numpy(float)).any()
+    if kind != "reported-pairs":
+        assert product.stamp.date
+    assert product.stamp.machine
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_the_csv_is_what_is_drawn(products, kind):
+    """Each line has exactly the points of its series, and each series is a line or a bar."""
+    product = products[kind]
+
+    drawn = {(panel, name) for panel, name, _ in lines_of(product)}
+    for panel, name, line in lines_of(product):
+        rows = select(product.data, panel, name)
+        assert np.array_equal(rows[["x", "y"]].to_numpy(), np.column_stack(line.get_data()))
+    series = set(product.data[["panel", "series"]].itertuples(index=False, name=None))
+    assert {("all", "histogram"), ("skewed", "histogram")} >= series - drawn
+
+
+@pytest.mark.parametrize(("panel", "index"), [("all", 0), ("skewed", 1)])
+def test_bars_are_the_csv(products, panel, index):
+    """The histogram's bars have the heights of its rows, which integrate to about one."""
+    product = products["residuals"]
+    rows = select(product.data, panel, "histogram")
+
+    heights = [bar.get_height() for bar in product.figure.axes[index].patches]
+
+    assert list(rows["y"]) == heights
+    assert rows["y"].sum() * (rows["x"].iloc[1] - rows["x"].iloc[0]) == pytest.approx(1, abs=0.05)
+
+
+def test_skewed_residuals_are_a_quarter_and_lean_to_the_right(products):
+    """Mirrored, the fitted and the predicted densities have more mass above zero than below."""
+    data = products["residuals"].data
+    every, skewed = (select(data, panel, "histogram") for panel in ("all", "skewed"))
+    predicted = select(data, "skewed", "mean of predicted\ndensities")
+
+    assert skewed["count"].iloc[0] == pytest.approx(every["count"].iloc[0] / 4, abs=2)
+    assert (
+        predicted.loc[predicted["x"] < 0, "y"].sum() < predicted.loc[predicted["x"] > 0, "y"].sum()
+    )
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_no_writing_leaves_the_figure(products, kind):
+    """Headings, axis names, labels and small print lie within the paper."""
+    figure = products[kind].figure
+    texts = list(figure.texts)
+    for axes in figure.axes:
+        titles = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
+        texts += [text for text in (*titles, *axes.texts) if text.get_text()]
+
+    for text in texts:
+        box = text.get_window_extent()
+        assert figure.bbox.x0 - 1 <= box.x0, text
+        assert box.x1 <= figure.bbox.x1 + 1, text
+        assert figure.bbox.y0 - 1 <= box.y0, text
+        assert box.y1 <= figure.bbox.y1 + 1, text
+
+
+def test_heat_maps_are_the_csv(products):
+    """Each map shows the level's values in the order of the rows."""
+    product = products["gain-vectors"]
+    axes = {ax.get_title(loc="left")[:3]: ax for ax in product.figure.axes}
+
+    for key, panel in (("(a)", "gain"), ("(b)", "drift")):
+        shown = np.asarray(axes[key].get_images()[0].get_array())
+        assert np.array_equal(select(product.data, panel)["y"], shown.ravel())
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_reported_is_dashed_and_labelled_and_nothing_else_is(products, kind):
+    """A reported series is dashed, the figure says what that means; our own are solid."""
+    product = products[kind]
+    published = product.data[product.data["status"] == REPORTED]
+    reported = set(published[["panel", "series"]].itertuples(index=False, name=None))
+
+    dashed = {(p, name) for p, name, line in lines_of(product) if line.get_linestyle() != "-"}
+    assert reported == dashed
+    if dashed:
+        assert REPORTED in words_of(product)
+
+
+def test_importance_is_the_loss_of_a_zeroed_channel(products):
+    """Losses fall with the rank, and scaling by one changes nothing."""
+    data = products["importance"].data
+    loss = select(data, "loss")
+    scale = select(data, "scale")
+
+    assert loss["y"].is_monotonic_decreasing
+    assert 0.01 < loss["y"].iloc[0]
+    assert sorted(loss["channel"]) == list(range(256))
+    whole = scale.loc[scale["x"] == 1, "y"].unique()
+    assert 1 == len(whole)
+    zeroed = scale[(scale["x"] == 0) & (scale["channel"] == loss["channel"].iloc[0])]
+    assert whole[0] - zeroed["y"].iloc[0] == pytest.approx(loss["y"].iloc[0])
+
+
+def test_interpolated_levels_lie_between_the_discrete_ones(products):
+    """Rate and PSNR rise through the interpolated level; discrete points lie on their chord."""
+    data = products["continuous"].data
+    curve = select(data, "rd", "crop0.png continuous")
+    chord = select(data, "chord")
+
+    assert [0, 3.5, 7] == list(curve["level"])
+    assert curve["x"].is_monotonic_increasing
+    assert curve["y"].is_monotonic_increasing
+    assert np.allclose(0, chord.loc[chord["level"] % 1 == 0, "y"])
+
+
+def test_hyper_gain_held_at_its_own_level_costs_nothing(products):
+    """The cost of holding z's gains is zero at the level that they are held at."""
+    data = products["hyper-gain"].data
+    cost, share = select(data, "cost"), select(data, "share")
+
+    assert 0 == cost.loc[cost["x"] == 4, "y"].iloc[0]
+    assert 0 < cost["y"].max()
+    assert ((share["y"] > 0) & (share["y"] < 100)).all()
+
+
+def test_forced_symmetry_costs_bits(products):
+    """Tied scales cost bits at every level; a matched Gaussian costs less than they do."""
+    data = products["asymmetry"].data
+    tied, matched = (select(data, "cost", name)["y"] for name in data["series"].unique()[:2])
+
+    assert (tied > 0).all()
+    assert (matched.to_numpy() < tied.to_numpy()).all()
+
+
+def test_crops_show_decoded_pixels_and_the_files_numbers(tiny, products):
+    """Each panel is a cut of the decoded file; codecs without weights are named."""
+    product = products["crops"]
+    shown = {image.get_gid(): image for axes in product.figure.axes for image in axes.get_images()}
+    original = tiny.context.image("crop0.png")[30:78, 20:84]
+
+    assert {"crop|original", "crop|agvae", "crop|bpg", "crop|webp"} == set(shown)
+    assert np.array_equal(original, shown["crop|original"].get_array())
+    assert not np.array_equal(original, shown["crop|bpg"].get_array())
+    assert any("agvae-nogain is left out" in note for note in product.notes)
+    ours = product.data[product.data["codec"] == "agvae"].iloc[0]
+    assert ours["bpp"] == pytest.approx(0.4, rel=0.02)
+    assert 8 * ours["bytes"] / 176**2 == pytest.approx(ours["bpp"])
+    assert f"{ours['bpp']:.3f} bpp" in words_of(product)
+
+
+def test_crops_quote_the_paper_where_it_has_numbers(tiny):
+    """Under kodim04 stand the paper's four rows, as reported."""
+    from bench.figures.crops import _reported
+
+    rows = _reported("kodim04")
+
+    assert {REPORTED} == set(rows["status"])
+    assert 4 == len(rows)
+    assert 0 == len(_reported("crop0.png"))
+
+
+def test_partial_datasets_get_no_reported_curves(products):
+    """Published means are over whole datasets, so a part of one is not drawn beside them."""
+    product = products["rd"]
+
+    assert {MEASURED} == set(product.data["status"])
+    assert any("Reported curves are left out" in note for note in product.notes)
+    assert any(note.startswith("jxl: no results") for note in product.notes)
+
+
+LADDER = [(0.2, 29.0), (0.5, 33.0), (1.0, 37.0), (1.5, 40.0)]
+
+
+def _make(context, entry_id):
+    entry = next(e for e in context.figure_set.entries if e.id == entry_id)
+    with mpl.rc_context(RC):
+        return kinds.make(context, entry)
+
+
+@pytest.mark.parametrize("entry", ["fig07-rd-psnr", "fig07-rd-ms-ssim"])
+def test_whole_datasets_get_reported_curves(invented, entry):
+    """On all of Kodak the published curves are drawn, dashed, each with a BD-rate of its own."""
+    better = [(rate, quality + 1) for rate, quality in LADDER]
+
+    product = _make(invented(bpg=LADDER, agvae=better, jpeg=[(r, q - 9) for r, q in LADDER]), entry)
+
+    lines = lines_of(product)
+    reported = {name for _, name, line in lines if line.get_linestyle() != "-"}
+    assert 5 <= len(reported)
+    assert reported == set(product.data.loc[product.data["status"] == REPORTED, "series"])
+    assert REPORTED in words_of(product)
+    gain = select(product.data, "gain", "AG-VAE (ours)")["y"]
+    if entry == "fig07-rd-psnr":
+        assert np.allclose(1, gain)
+        rows = {row[0].text: row for row in product.table.rows}
+        assert rows["AG-VAE (ours)"][2].text.startswith("\u2212")
+        assert reported <= set(rows)
+        assert "below: JPEG" in words_of(product).replace("jpeg", "JPEG")
+
+
+def test_labels_keep_clear_of_each_other(invented):
+    """No two curve labels overlap, and none leaves the figure."""
+    curves = {name: [(r, q - i) for r, q in LADDER] for i, name in enumerate(("agvae", "bpg"))}
+    product = _make(invented(**curves, avif=[(r, q - 0.5) for r, q in LADDER]), "fig07-rd-psnr")
+    figure = product.figure
+
+    for axes in figure.axes:
+        texts = [text for text in axes.texts if text.get_text() and hasattr(text, "xyann")]
+        boxes = [text.get_window_extent() for text in texts]
+        for i, box in enumerate(boxes):
+            assert figure.bbox.x0 <= box.x0
+            assert box.x1 <= figure.bbox.x1
+            assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_ms_ssim_decibels_are_of_the_mean(invented):
+    """Measured MS-SSIM is -10 log10(1 - mean), as the published one must be."""
+    context = invented(bpg=LADDER, agvae=LADDER)
+    options = rd.Options(("agvae",), metric="ms_ssim_db")
+
+    lines, _ = rd.measured_lines(context.results.rows, options, context.figure_set)
+
+    assert np.allclose([q * 0.4 for _, q in LADDER], lines["agvae"].points[:, 1])
+
+
+def test_pairs_compare_what_was_measured(products, invented):
+    """The first pair that has rows is drawn, with its BD-rate; here AG-VAE against BPG."""
+    assert {"rd", "gain"} == set(products["pairs"].data["panel"])
+    better = [(rate, quality + 0.3) for rate, quality in LADDER]
+
+    product = _make(invented(agvae=better, agvae_nogain=LADDER), "fig10-one-network")
+
+    assert np.allclose(0.3, select(product.data, "gain")["y"])
+    assert {"one gained network", "dedicated networks"} <= set(product.data["series"])
+    assert {"PSNR-RGB (dB)"} <= {row[0].text for row in product.table.rows}
+
+
+@pytest.mark.parametrize("entry", ["fig10-one-network", "fig12-asymmetric"])
+def test_untrained_variants_are_a_reason_never_a_curve(invented, entry, monkeypatch):
+    """Without weights the figure is left out and says how to train and measure them."""
+    monkeypatch.setenv("BENCH_WEIGHTS", "/nowhere")
+    registry.discover.cache_clear()
+
+    with pytest.raises(Skipped, match=r"weights of .* Train them: bench train .* bench all -d"):
+        _make(invented(agvae=LADDER), entry)
+
+
+def test_no_results_is_a_reason(invented):
+    """An empty folder says which command fills it."""
+    context = invented(bpg=LADDER)
+    context.results.rows["dataset"] = "sample"
+
+    with pytest.raises(Skipped, match=r"no results of kodak.*bench all -d kodak"):
+        _make(context, "fig03-discrete-rates")
+
+
+def test_the_cost_table_stands_beside_the_papers(products):
+    """Computed and reported rows are in one table, each with its status."""
+    product = products["cost"]
+
+    assert product.figure is None
+    assert {COMPUTED, REPORTED} == set(product.data["status"])
+    assert "0.076" in product.table.markdown()
+
+
+def test_speed_needs_its_own_measurement(products, invented):
+    """Without throughput.json there is no figure: times of rows are no speeds."""
+    assert isinstance(products["speed"], Skipped)
+    assert "bench throughput" in str(products["speed"])
+    context = invented(bpg=LADDER, agvae=[(r * 0.9, q) for r, q in LADDER])
+    rows = [
+        {"codec": c, "device": "cpu", "batch": b, "encode_mp_per_s": 1.0 * b, "decode_mp_per_s": 2}
+        for c, b in (("bpg", 1), ("agvae", 1), ("agvae", 8), ("jpeg", 1))
+    ]
+    path = context.results.folder / speed.FILE
+    path.write_text(json.dumps({"rows": rows, "record": {"date": "2026-02-03"}}))
+
+    product = _make(context, "speed-bd-rate")
+
+    assert {"bpg cpu", "agvae cpu x8"} == set(select(product.data, "encode")["series"])
+    assert 8 == select(product.data, "encode", "agvae cpu x8")["x"].iloc[0]
+    assert -10 == pytest.approx(select(product.data, "encode", "agvae cpu x8")["y"].iloc[0])
+    assert "2026-02-03" == product.stamp.date

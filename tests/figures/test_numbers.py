@@ -1,0 +1,74 @@
+"""Fits, counts and differences: against what is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+
+from bench.codecs.agvae.backbones import GainedBackbone
+from bench.figures import cost, rd
+from bench.figures.residuals import SplitNormal, fit_split_normal, split_density
+
+
+@pytest.mark.parametrize(("left", "right"), [(1.0, 1.0), (0.5, 2.0), (3.0, 0.4)])
+def test_split_normal_integrates_to_one(left, right):
+    """The density is one, with its mode at zero."""
+    total = sum(
+        integrate.quad(lambda x: float(split_density(np.array(x), left, right)), *ends)[0]
+        for ends in ((-40, 0), (0, 40))
+    )
+
+    assert total == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("left", "right"), [(1.0, 1.0), (0.5, 2.0), (3.0, 1.0)])
+def test_fit_recovers_what_was_drawn(rng, left, right):
+    """Mode and scales of 100,000 draws come back, and the entropy is minus the likelihood."""
+    size = 100_000
+    half = np.abs(rng.normal(size=size))
+    is_left = rng.random(size) < left / (left + right)
+    x = 0.3 + np.where(is_left, -left * half, right * half)
+
+    fitted = fit_split_normal(x)
+
+    assert fitted.mode == pytest.approx(0.3, abs=0.1)
+    assert (left, right) == pytest.approx((fitted.left, fitted.right), rel=0.06)
+    likelihood = -np.log2(fitted.density(x)).mean()
+    assert likelihood == pytest.approx(fitted.entropy_bits, rel=1e-3)
+    truth = SplitNormal(0.3, left, right)
+    assert likelihood <= -np.log2(truth.density(x)).mean() + 1e-3
+
+
+def test_macs_of_a_convolution():
+    """A 3x3 convolution from 3 to 8 channels costs 3 * 8 * 9 MACs a pixel."""
+    conv = torch.nn.Conv2d(3, 8, 3, padding=1).to("meta")
+
+    macs, values = cost._counted(lambda x: conv(x).numel())
+
+    assert 3 * 8 * 9 * 256**2 == macs
+    assert 8 * 256**2 == values
+
+
+def test_gain_units_of_the_ablation_backbone_cost_what_the_paper_says():
+    """With N = 128, M = 192 and six levels, 0.076 % of Balle's hyperprior: the paper's number."""
+    options = cost.Options(backbones=(("bmshj2018-hyperprior", 128, 192, 6),))
+
+    [found] = cost.computed(options)
+
+    assert 2 * 6 * (128 + 192) == found.parameters_added
+    assert "0.076" == f"{found.parameters_percent:.3f}"
+    net = GainedBackbone("bmshj2018-hyperprior", 128, 192, gain=False, asymmetric=False)
+    assert cost.parameters(net) == found.parameters
+    assert 2 * (192 * 16**2 + 128 * 4**2) == found.macs_added
+
+
+def test_difference_of_parallel_curves_is_their_distance():
+    """Curves half a decibel apart differ by that everywhere; curves that do not meet, nowhere."""
+    rates = np.geomspace(0.1, 2, 7)
+    low = np.column_stack([rates, 20 + 5 * np.log2(rates)])
+    high = low + np.array([0, 0.5])
+
+    assert np.allclose(0.5, rd.difference(high, low)[:, 1])
+    assert 0 == len(rd.difference(low[:3], high[4:]))

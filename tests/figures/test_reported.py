@@ -1,0 +1,86 @@
+"""Reported points: whole, plausible, and those of their sources."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.errors import UsageError
+from bench.figures import reported
+
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
+CURVES = [entry["id"] for entry in reported.content()["curve"]]
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_say_where_they_come_from_and_rise(name):
+    """Each curve has source and reading, rates and values rise, and lie where they can."""
+    curve = reported.curve(name)
+
+    assert curve.source
+    assert curve.read
+    assert curve.points
+    for metric, points in curve.points.items():
+        low, high = (20, 50) if metric == "psnr_db" else (0.7, 1)
+        assert 4 <= len(points)
+        assert (np.diff(points, axis=0) > 0).all()
+        assert ((points[:, 0] > 0) & (points[:, 0] < 10)).all()
+        assert ((points[:, 1] > low) & (points[:, 1] < high)).all()
+
+
+def test_names_of_one_dataset_differ():
+    """No two curves that may be drawn together have the same label."""
+    labels = [(entry["dataset"], entry["name"]) for entry in reported.content()["curve"]]
+
+    assert len(labels) == len(set(labels))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("vtm", "compressai/kodak/vtm.json"),
+        ("bpg444", "compressai/kodak/bpg_444_x265_ycbcr.json"),
+        ("mbt2018-mean", "compressai/kodak/compressai-mbt2018-mean_mse_cuda.json"),
+        ("cheng2020-attn", "compressai/kodak/compressai-cheng2020-attn_mse_cuda.json"),
+        ("agvae2021", "agvae2021_kodak_mse.json"),
+    ],
+)
+def test_points_are_those_of_the_source(name, file):
+    """Rounding aside, the points are the published ones."""
+    if not REFERENCE.is_dir():
+        pytest.skip("needs the folder of published results beside the checkout")
+    results = json.loads((REFERENCE / file).read_text())["results"]
+    published = np.array(sorted(zip(results["bpp"], results["psnr-rgb"], strict=True)))
+
+    points = reported.curve(name).points["psnr_db"]
+
+    assert np.abs(published - points).max() < 6e-4
+
+
+def test_ms_ssim_in_db_is_of_the_published_mean():
+    """0.99 is 20 dB; a curve without MS-SSIM has none in dB."""
+    curve = reported.curve("vtm")
+    linear, decibel = curve.values("ms_ssim"), curve.values("ms_ssim_db")
+
+    assert np.allclose(-10 * np.log10(1 - linear[:, 1]), decibel[:, 1])
+    assert reported.curve("vtm18").values("ms_ssim_db") is None
+
+
+def test_the_numbers_under_the_papers_crops():
+    """The four of kodim04, as the paper prints them."""
+    crops = {c["name"]: (c["bpp"], c["psnr_db"], c["ms_ssim"]) for c in reported.content()["crop"]}
+
+    assert (0.107, 30.68, 0.93) == crops["AG-VAE (MSE)"]
+    assert (0.105, 30.00, 0.914) == crops["BPG"]
+    assert 4 == len(crops)
+
+
+def test_an_unknown_curve_suggests_the_near_one():
+    """A mistyped id is an error that names the right one."""
+    with pytest.raises(UsageError, match="Did you mean vtm"):
+        reported.curve("vtmm")
+    with pytest.raises(UsageError, match="Did you mean balle"):
+        reported.pair("ballé")

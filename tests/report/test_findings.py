@@ -1,0 +1,148 @@
+"""Sentences follow from numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import summary
+from bench.report import findings
+from bench.report.ledger import Ledger, Point
+
+NAMES = {"a": "A", "b": "B", "jpeg": "JPEG"}
+
+
+def rows_of(curves: dict[str, tuple[list[float], list[float]]], images: int = 6) -> pd.DataFrame:
+    """Return rows of curves (rates, PSNRs), a little different on each image."""
+    return pd.DataFrame(
+        [
+            {
+                "dataset": "d",
+                "image": f"i{image}",
+                "codec": codec,
+                "label": f"{codec} 4:4:4 (v1)",
+                "setting": f'{{"quality":{place}}}',
+                "bytes": 1000.0,
+                "bpp": rate * (1 + 0.02 * image),
+                "psnr_db": value + 0.1 * image,
+                "error": "",
+            }
+            for codec, (rates, values) in curves.items()
+            for place, (rate, value) in enumerate(zip(rates, values, strict=True))
+            for image in range(images)
+        ]
+    )
+
+
+RATES = [0.1, 0.2, 0.4, 0.8, 1.6]
+WORSE = [26.0, 29.0, 32.0, 35.0, 38.0]
+
+
+def test_leads_name_the_crossing():
+    """The rate where two straight curves cross parts the two leads."""
+    rising = [
+        25.0,
+        28.75,
+        32.5,
+        36.25,
+        40.0,
+    ]  # crosses WORSE at 3.75 k - 1 = 3 k: k = 4/3 doublings
+    means = summary.summarise(rows_of({"a": (RATES, WORSE), "b": (RATES, rising)}, images=1))
+    first, second = findings.leads(means, "psnr_db")
+
+    assert ("a", "b") == (first.codec, second.codec)
+    assert pytest.approx(0.1 * 2 ** (4 / 3), rel=0.02) == first.high
+    assert first.high == second.low
+
+
+def test_leads_say_whose_curve_ends():
+    """A codec that leads only because the better one has no points there is marked."""
+    better = [value + 1 for value in WORSE[:3]]
+    worst = [value - 3 for value in WORSE]
+    curves = {"a": (RATES, WORSE), "b": (RATES[:3], better), "c": (RATES, worst)}
+    first, second = findings.leads(summary.summarise(rows_of(curves, images=1)), "psnr_db")
+
+    assert ("b", "") == (first.codec, first.absent)
+    assert ("a", "b") == (second.codec, second.absent)
+    assert pytest.approx(0.4, rel=0.02) == second.low
+
+
+def test_leads_need_two_codecs():
+    """Rates that one codec covers alone are nobody's lead."""
+    means = summary.summarise(rows_of({"a": (RATES, WORSE)}))
+
+    assert () == findings.leads(means, "psnr_db")
+
+
+def test_lower_is_better_for_lpips():
+    """The curve with the smaller LPIPS leads."""
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
+    rows["lpips_alex"] = np.where(rows["codec"] == "a", 0.2, 0.1) / rows["bpp"]
+    (lead,) = findings.leads(summary.summarise(rows), "lpips_alex")
+
+    assert "b" == lead.codec
+
+
+def test_verdict_counts_images_and_bits():
+    """Curves 20 % apart in rate on every image: the winner saves that on all of them."""
+    cheaper = [0.8 * rate for rate in RATES]
+    rows = rows_of({"a": (RATES, WORSE), "b": (cheaper, WORSE)})
+    (verdict,) = findings.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+    told = findings.sentence(verdict, NAMES)
+
+    assert ("b", "a") == (verdict.winner, verdict.second)
+    assert verdict.clear
+    assert (6, 6) == verdict.images_won
+    assert "B needs 20 % fewer bits than the next best, A" in told
+    assert "B needs the fewest bits at equal PSNR." == findings.headline([verdict], NAMES)
+
+
+def test_unsettled_is_not_called_a_win():
+    """Where some images favour one and some the other, no clear winner is named."""
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
+    sign = rows["image"].isin(["i0", "i2", "i4"]).map({True: 1.0, False: -0.9})
+    rows.loc[rows["codec"] == "b", "psnr_db"] += sign[rows["codec"] == "b"]
+    (verdict,) = findings.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+
+    assert not verdict.clear
+    assert "not clearly" in findings.headline([verdict], NAMES)
+    assert "not settled" in findings.sentence(verdict, NAMES)
+
+
+def test_nothing_comparable():
+    """Curves without common quality yield no winner, and the page says so."""
+    far = [value - 30 for value in WORSE]
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, far)})
+    found = findings.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+
+    assert "No winner can be named: no two curves can be compared." == findings.headline(
+        found, NAMES
+    )
+
+
+def test_reasons_name_chroma_and_overhead():
+    """Half-resolution colour and the share of headers are told with their numbers."""
+    rows = rows_of({"a": (RATES, WORSE), "jpeg": (RATES, WORSE)})
+    rows["label"] = rows["codec"].map({"a": "a 4:4:4 (v1)", "jpeg": "jpeg 4:2:0 (v1)"})
+    ceilings = pd.DataFrame({"codec": ["a", "jpeg"], "ceiling_psnr_db": [math.inf, 41.26]})
+    point = Point("{}", 0.1, 1000.0, {}, {"header": 100.0, "payload": 900.0})
+    plain = Point("{}", 0.1, 1000.0, {}, {"header": 10.0, "payload": 990.0})
+    ledger = Ledger({"a": [plain], "jpeg": [point]}, ["i0"])
+    chroma, overhead = findings.reasons(rows, ceilings, ledger, NAMES, [])
+
+    assert "JPEG stores colour at half resolution" in chroma
+    assert "41.3 dB for JPEG" in chroma
+    assert "10 % in JPEG" in overhead.replace("10.0", "10")
+    assert "1.0 % in A" in overhead
+
+
+@pytest.mark.parametrize(
+    ("percent", "text"),
+    [(-9.21, "9.2 % fewer bits"), (67.8, "68 % more bits"), (-0.04, "0.0 % fewer bits")],
+)
+def test_change(percent: float, text: str):
+    """A delta in words keeps its direction."""
+    assert text == findings.change(percent)

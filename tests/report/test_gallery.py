@@ -1,0 +1,215 @@
+"""Which pictures a page takes, and that they are the measured ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as PILImage
+
+from bench import registry
+from bench.errors import DecodeError, OutputError
+from bench.report import Options, Outcome, data, write
+from bench.report.gallery import (
+    Originals,
+    busiest_window,
+    choose_images,
+    decode_checked,
+    to_webp,
+)
+from bench.report.matching import Exact, matched
+
+
+def one_image(curves: dict[str, list[float]]) -> pd.DataFrame:
+    """Return rows of one image: codec -> rates."""
+    return pd.DataFrame(
+        [
+            {
+                "dataset": "d",
+                "image": "i",
+                "codec": codec,
+                "label": codec,
+                "setting": f'{{"quality":{place}}}',
+                "bpp": rate,
+                "error": "",
+            }
+            for codec, rates in curves.items()
+            for place, rate in enumerate(rates)
+        ]
+    )
+
+
+def rates(found: dict[str, dict[str, object]]) -> dict[str, object]:
+    """Return codec -> bpp of what was chosen."""
+    return {codec: row["bpp"] for codec, row in found.items()}
+
+
+def test_rungs_that_lie_together_are_taken():
+    """Both codecs have a rung at 0.34: that pair beats each one's own nearest to 0.3."""
+    rows = one_image({"a": [0.1, 0.27, 0.34], "b": [0.2, 0.34, 0.6]})
+
+    assert {"a": 0.34, "b": 0.34} == rates(matched(rows, 0.3))
+
+
+def test_a_codec_far_away_is_left_out():
+    """24 bpp is no match for 0.3 bpp."""
+    rows = one_image({"a": [0.1, 0.3], "null": [24.0]})
+
+    assert {"a": 0.3} == rates(matched(rows, 0.3))
+
+
+def test_window_shows_where_the_detail_is(rng: np.random.Generator):
+    """Of a large flat picture with one busy corner, the corner is shown."""
+    picture = np.full((1200, 2000, 3), 90, np.uint8)
+    picture[640:1152, 1200:1968] = rng.integers(0, 255, (512, 768, 3), dtype=np.uint8)
+
+    assert (1200, 640, 768, 512) == busiest_window(picture)
+    assert (640, 1200, 512, 768) == busiest_window(picture.transpose(1, 0, 2).copy())
+    assert (0, 0, 60, 40) == busiest_window(picture[:40, :60])
+
+
+def test_webp_is_lossless(photo):
+    """What the page shows is what was decoded, to the last bit."""
+    from io import BytesIO
+
+    back = np.asarray(PILImage.open(BytesIO(to_webp(photo))).convert("RGB"))
+
+    assert np.array_equal(photo, back)
+
+
+def test_images_are_chosen_by_name_or_spread():
+    """Asked-for images come in the order asked; else easy and hard ones are both there."""
+    rows = pd.concat(
+        [one_image({"a": [k / 10]}).assign(image=f"p{k}") for k in range(1, 21)],
+        ignore_index=True,
+    )
+    chosen = choose_images(rows, [], 5)
+
+    assert ["p7", "p3"] == choose_images(rows, ["p7", "absent", "p3"])
+    assert 5 == len(chosen)
+    assert {"p1", "p20"} <= set(chosen)
+
+
+@pytest.fixture
+def streams(results_dir: Path) -> data.Bitstreams:
+    """The bitstreams of the small run."""
+    return data.Bitstreams(data.load(results_dir), Originals().get)
+
+
+def test_another_picture_is_refused(streams: data.Bitstreams):
+    """A file that no longer decodes to the measured PSNR is not shown."""
+    row = data.records(streams.results.rows)[0]
+    original = streams.original(row["dataset"], row["image"])
+
+    assert decode_checked(streams, row, original).shape == original.shape
+    with pytest.raises(DecodeError, match="another picture than was measured"):
+        decode_checked(streams, row | {"psnr_db": row["psnr_db"] + 0.1}, original)
+
+
+def test_committed_results_need_no_database(results_dir: Path, tmp_path: Path):
+    """From rows.csv and run.json alone, the page encodes again and believes equal hashes only."""
+    for name in ("rows.csv", "run.json"):
+        shutil.copy(results_dir / name, tmp_path)
+    done = write(tmp_path, tmp_path / "page.html", Options(rates=(0.5,)))
+    text = done.path.read_text(encoding="utf-8")
+
+    assert done.encoded > 0
+    assert [] == list(done.left_out)
+    assert done.pictures > 3
+    assert "each equal to the sha256 that was recorded" in text
+    assert "No-codec ceiling" in text
+    ceilings = data.measured_ceilings(
+        data.load(tmp_path), {name: [] for name in data.load(tmp_path).datasets}, Originals().get
+    )
+    assert ceilings.empty
+
+
+def test_a_changed_encoder_is_noticed(results_dir: Path, tmp_path: Path):
+    """If encoding again gives another file than was measured, it is left out with the reason."""
+    shutil.copy(results_dir / "run.json", tmp_path)
+    rows = (results_dir / "rows.csv").read_text()
+    streams = data.Bitstreams(data.load(results_dir), Originals().get)
+    row = data.records(streams.results.rows)[0]
+    (tmp_path / "rows.csv").write_text(rows.replace(row["bitstream_sha256"], "0" * 64))
+    changed = data.Bitstreams(data.load(tmp_path), Originals().get)
+
+    with pytest.raises(OutputError, match="now writes another file"):
+        changed.get(row | {"bitstream_sha256": "0" * 64})
+
+
+def test_damaged_store_is_noticed(results_dir: Path, tmp_path: Path):
+    """Bytes that lost their hash in the database are refused."""
+    shutil.copy(results_dir / "bench.sqlite", tmp_path)
+    with sqlite3.connect(tmp_path / "bench.sqlite") as db:
+        db.execute("UPDATE bitstreams SET data = X'00'")
+    db.close()
+    streams = data.Bitstreams(data.load(tmp_path), Originals().get)
+
+    with pytest.raises(OutputError, match="wanted sha256"):
+        streams.get(data.records(streams.results.rows)[0])
+
+
+def test_budget_is_kept_and_told(results_dir: Path, tmp_path: Path, outcome: Outcome):
+    """A page that may hold only some of the pictures says which it lacks."""
+    wanted = (outcome.size_bytes - 200_000) / 1e6
+    options = Options(rates=(0.5, 1.0), budget_mb=wanted)
+    done = write(results_dir, tmp_path / "small.html", options)
+
+    assert done.size_bytes <= 1e6 * wanted
+    assert 0 < done.pictures < outcome.pictures
+    assert any("over the size budget" in reason for reason in done.left_out)
+
+
+def test_exact_rates(results_dir: Path):
+    """A file made to measure lies nearer to the rate than any stored rung, and is scored."""
+    results = data.load(results_dir)
+    rows = results.rows[results.rows["image"] == "face.png"]
+    streams = data.Bitstreams(results, Originals().get)
+    original = streams.original(str(rows["dataset"].iloc[0]), "face.png")
+    rungs = sorted(rows.loc[rows["codec"] == "jpeg", "bpp"])
+    rate = math.sqrt(rungs[2] * rungs[3])
+    near = matched(rows, rate)["jpeg"]
+    row = Exact(streams, ["psnr", "ms_ssim"]).row(near, rows, original, rate)
+
+    assert 0.1 < abs(math.log(near["bpp"] / rate))
+    assert 0.03 > abs(math.log(row["bpp"] / rate))
+    assert row["bytes"] == len(streams.get(row))
+    assert row["bitstream_sha256"] == hashlib.sha256(streams.get(row)).hexdigest()
+    decoded = registry.create("jpeg").decode(streams.get(row)).astype(float)
+    error = np.mean((decoded - original) ** 2)
+    assert pytest.approx(10 * math.log10(255**2 / error), abs=1e-6) == row["psnr_db"]
+
+
+def test_exact_page_says_so(results_dir: Path, tmp_path: Path):
+    """Files made for the page are called that, and hit the rate better than stored rungs."""
+    options = Options(images=["face.png"], rates=(0.8,), exact_rates=True)
+    done = write(results_dir, tmp_path / "page.html", options)
+    text = done.path.read_text(encoding="utf-8")
+    shots = re.findall(r'\{"codec":\d+,"setting".*?\}\}', text)
+
+    assert "Every codec encoded these pictures for this page" in text
+    assert 2 == len(shots)
+    for shot in map(json.loads, shots):
+        assert abs(math.log(shot["bpp"] / 0.8)) < 0.06
+
+
+def test_originals_not_at_hand_cost_pictures_only(results_dir: Path, tmp_path: Path):
+    """Without the images there is still a page, which says why it has no pictures."""
+    text = (results_dir / "rows.csv").read_text()
+    record = (results_dir / "run.json").read_text()
+    for name, content in (("rows.csv", text), ("run.json", record)):
+        (tmp_path / name).write_text(content.replace("folder:", "folder:/absent"))
+    done = write(tmp_path, tmp_path / "page.html")
+
+    assert 0 == done.pictures
+    assert any("not at hand" in reason for reason in done.left_out)
+    assert dataclasses.asdict(done)["size_bytes"] > 100_000
