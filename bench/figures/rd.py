@@ -225,7 +225,16 @@ def draw(
             sheet.line(data, "gain", line.name, plain, label=line.name)
     if outside:
         told = "below: " + "; ".join(outside)
-        low.text(0.01, 0.015, told, transform=low.transAxes, fontsize=5.6, color=GREY)
+        white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3}
+        low.text(
+            *(0.995, 0.015, told),
+            transform=low.transAxes,
+            ha="right",
+            fontsize=5.6,
+            color=GREY,
+            bbox=white,
+            zorder=5,
+        )
     if any(line.status == REPORTED for line in lines):
         sheet.key("rd")
     return sheet.finish()

@@ -151,7 +151,7 @@ def test_the_plan_is_commands(trained, photo_dir, tmp_path):
     assert all(len(command) < 2000 and shlex.split(command) for command in commands)
     training = next(command for command in commands if "--bring" in command)
     assert "--seed 3" in training
-    assert "--pause-after 480s" in training
+    assert "--pause-after 470s" in training
     assert any("--pack" in command for command in commands)
     assert any("--collect" in command for command in commands)
     assert any("bench ablation" in command for command in commands)
