@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from bench import palette, placement, rd_figure
 from bench.figures.product import REPORTED, select
@@ -225,6 +226,9 @@ class Sheet:
         FigureCanvasAgg(self.figure)
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")  # labels stand where they were measured
+        for axes in self.figure.axes:  # the solver's last digits vary from run to run
+            edges = axes.get_position(original=True).extents
+            axes.set_position(Bbox.from_extents(*(round(float(edge), 6) for edge in edges)))
         for axes in dict.fromkeys(label.axes for label in self._labels):
             self._place(axes, [label for label in self._labels if label.axes is axes])
         return self.figure

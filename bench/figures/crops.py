@@ -89,6 +89,7 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
         for label, apart in zip(measured["label"], far, strict=True)
         if apart
     ]
+    notes += _quoted(data[data["status"] == REPORTED])
     return Product(data, stamp, figure, table(entry, data, options), (*told, *notes))
 
 
@@ -152,6 +153,15 @@ def _reported(image: str) -> pd.DataFrame:
     columns = ["image", "label", "bpp", "psnr_db", "ms_ssim", "version"]
     frame = pd.DataFrame(rows, columns=["image", "name", "bpp", "psnr_db", "ms_ssim", "source"])
     return frame.set_axis(columns, axis="columns").assign(status=REPORTED)
+
+
+def _quoted(rows: pd.DataFrame) -> list[str]:
+    """Return the paper's own numbers in one sentence, for the caption."""
+    told = [
+        f"{row['label']} {row['bpp']:.3f} bpp, {row['psnr_db']:.2f} dB, {row['ms_ssim']:.3f}"
+        for row in rows.to_dict(orient="records")
+    ]
+    return [f"The paper's numbers (reported, not measured): {'; '.join(told)}."] if told else []
 
 
 def draw(

@@ -86,7 +86,9 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     drawn = list(lines.values())
     notes = [f"{', '.join(missing)}: no results here."] if missing else []
     if display == dataset:
-        drawn += reported_lines(options, dataset)
+        dashed = reported_lines(options, dataset)
+        drawn += dashed
+        notes += _sources(options, {line.name for line in dashed})
     elif options.reported:
         notes.append(
             "Reported curves are left out: they are means over all images of "
@@ -98,6 +100,13 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     figure = draw(data, drawn, anchor, options, f"{display}, {count}", stamp.small_print())
     table = bd_table(entry, drawn, anchor, options, f"{display}, {count}")
     return Product(data, stamp, figure, table, (_means(options), *notes))
+
+
+def _sources(options: Options, names: set[str]) -> list[str]:
+    """Return where the drawn published curves come from, in one sentence."""
+    found = [published.curve(name) for name in options.reported]
+    told = [f"{curve.name}: {curve.source}, {curve.read}" for curve in found if curve.name in names]
+    return [f"Reported, not measured: {'; '.join(told)}."] if told else []
 
 
 def _means(options: Options) -> str:

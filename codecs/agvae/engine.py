@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -131,6 +132,7 @@ class Engine:
 
     def _analyse(self, image: Image) -> Tensor:
         """Return y; the last image's is kept, so that a ladder of levels runs g_a once."""
+        image = np.ascontiguousarray(image)
         key = hashlib.blake2b(image.data, digest_size=16, person=b"agvae").digest()
         key += repr(image.shape).encode()
         with self._lock:
