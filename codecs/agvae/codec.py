@@ -18,6 +18,7 @@ from bench.image import Image, check
 
 if TYPE_CHECKING:
     from bench.codecs.agvae.engine import Engine
+    from bench.codecs.agvae.phases import Phases
 
 LEVEL_STEPS = 256
 
@@ -93,7 +94,12 @@ class AgvaeCodec(Codec):
         """
         return self.encode_batch([image], [setting])[0]
 
-    def encode_batch(self, images: Sequence[Image], settings: Sequence[Setting]) -> list[bytes]:
+    def encode_batch(
+        self,
+        images: Sequence[Image],
+        settings: Sequence[Setting],
+        phases: Phases | None = None,
+    ) -> list[bytes]:
         """Return one file per image; images of one size and network are coded together."""
         engines = [self._engine(self._steps(setting)) for setting in settings]
         groups: dict[tuple[Engine, tuple[int, ...]], list[int]] = {}
@@ -102,14 +108,15 @@ class AgvaeCodec(Codec):
         files: dict[int, bytes] = {}
         for (engine, _), members in groups.items():
             steps = [self._steps(settings[i]) for i in members]
-            files |= zip(members, engine.encode([images[i] for i in members], steps), strict=True)
+            coded = engine.encode([images[i] for i in members], steps, phases)
+            files |= zip(members, coded, strict=True)
         return [files[i] for i in range(len(images))]
 
     def decode(self, data: bytes) -> Image:
         """Return the image; the file says which weights it needs, of any variant."""
         return self.decode_batch([data])[0]
 
-    def decode_batch(self, files: Sequence[bytes]) -> list[Image]:
+    def decode_batch(self, files: Sequence[bytes], phases: Phases | None = None) -> list[Image]:
         """Return the image of each file; those of one size and network are decoded together.
 
         Raises
@@ -124,7 +131,8 @@ class AgvaeCodec(Codec):
         images: dict[int, Image] = {}
         for members in groups.values():
             engine = self._engine_of(read[members[0]][0])
-            images |= zip(members, engine.decode([read[i] for i in members]), strict=True)
+            decoded = engine.decode([read[i] for i in members], phases)
+            images |= zip(members, decoded, strict=True)
         return [images[i] for i in range(len(files))]
 
     def encode_to_rate(
