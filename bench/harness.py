@@ -20,13 +20,15 @@ from bench.errors import UsageError
 from bench.store import Encoding, Store
 from bench.worker import Task
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+"""What numeric libraries ask for the number of their threads."""
+
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy, and bounds what a dead pool must repeat
 
 Progress = Callable[[Encoding], None]
@@ -44,8 +46,8 @@ class Outcome:
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
     """Let child processes started meanwhile use one thread in every numeric library."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
