@@ -53,6 +53,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     batch: Annotated[int, typer.Option(help="Crops a step.")] = 32,
     crop: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 256,
     rate: Annotated[float, typer.Option(help="Share of the full learning rates.")] = 1.0,
+    decay: Annotated[
+        float, typer.Option(help="Last share of the budget, in which the rate falls to zero.")
+    ] = 0.2,
     seed: Annotated[int, typer.Option(help="Of weights, crops and noise.")] = 0,
     storage_bits: Annotated[
         int | None, typer.Option(help="Bits per weight in the file, 8 to 12 at most.")
@@ -91,6 +94,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
         batch=batch,
         crop=crop,
         rate=rate,
+        decay=decay,
         seed=seed,
         storage_bits=storage_bits,
     )

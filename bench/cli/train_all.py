@@ -66,7 +66,13 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything.")] = None,
     storage_bits: Annotated[
-        int | None, typer.Option(help="Bits per weight in the files at most; default 8.")
+        int | None, typer.Option(help="Bits per weight in the files at most.")
+    ] = None,
+    base_rate: Annotated[
+        float | None, typer.Option(help="Of the default codec: share of the full learning rate.")
+    ] = None,
+    base_decay: Annotated[
+        float | None, typer.Option(help="Of the default codec: last share, in which it falls.")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Stage, or a pattern of names; repeatable.")
@@ -91,6 +97,8 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         "--crop": crop,
         "--seed": seed,
         "--storage-bits": storage_bits,
+        "--base-rate": base_rate,
+        "--base-decay": base_decay,
     }
     texts = {name: None if value is None else str(value) for name, value in given.items()}
     settings = _settings(paths_of(data, more), work, texts, only or [])
@@ -128,6 +136,8 @@ def _settings(
         "--crop": int,
         "--seed": int,
         "--storage-bits": int,
+        "--base-rate": float,
+        "--base-decay": float,
     }
     values = {
         name.removeprefix("--").replace("-", "_"): readers[name](text)

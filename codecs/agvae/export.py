@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae.checkpoints import MANIFEST_VERSION, Z_TABLES, model_id
-from bench.codecs.agvae.compact import pack
+from bench.codecs.agvae.compact import deflate, pack
 from bench.codecs.agvae.config import Config
 from bench.codecs.agvae.prior import FactorizedPrior
 from bench.codecs.agvae.tables import z_tables_from_cdf
@@ -96,7 +96,7 @@ def export(
     bits = storage_bits(config) if bits is None else bits
     stored = pack(state, bits)
     stored[Z_TABLES] = z_tables(state, config)
-    data = save(stored)
+    data = save(deflate(stored))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").write_bytes(data)

@@ -55,7 +55,10 @@ class Settings:
     only
         Patterns of stage names; empty: all.
     storage_bits
-        Bits per weight of every file at most: with 8, all of them together have 30 MB.
+        Bits per weight of every file at most; None: as ``export`` finds best, 29 MB together.
+    base_rate, base_decay
+        Share of the full learning rate that the default codec begins with, and the last share of
+        its budget over which that falls; lower and longer suit short runs from trained weights.
     batch, crop, seed
         Of every stage.
     """
@@ -68,7 +71,9 @@ class Settings:
     levels: tuple[int, ...] = (1, 4, 7)
     init: Path | None = PACKAGED
     only: tuple[str, ...] = field(default=())
-    storage_bits: int | None = 8
+    storage_bits: int | None = None
+    base_rate: float = 1.0
+    base_decay: float = 0.2
     batch: int = 32
     crop: int = 256
     seed: int = 0
@@ -128,7 +133,8 @@ def stages(settings: Settings) -> list[Stage]:
         crop=max(settings.crop, _MS_SSIM_CROP),
         rate=0.5,
     )
-    every = [Stage(common), Stage(twin, MSE), *_ablation(settings, common)]
+    base = replace(common, rate=settings.base_rate, decay=settings.base_decay)
+    every = [Stage(base), Stage(twin, MSE), *_ablation(settings, common)]
     patterns = settings.only or ("*",)
     chosen = [s for s in every if any(fnmatch.fnmatch(s.name, pattern) for pattern in patterns)]
     if not chosen:

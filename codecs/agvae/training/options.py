@@ -95,6 +95,12 @@ class Options:
         if self.storage_bits is not None and not 8 <= self.storage_bits <= 12:
             raise UsageError(f"--storage-bits must be 8 to 12, found {self.storage_bits}")
 
+        if not 0 < self.rate <= 4 or not 0 <= self.decay <= 1:
+            raise UsageError(
+                f"--rate must lie in (0, 4] and --decay in [0, 1], found {self.rate:g}, "
+                f"{self.decay:g}"
+            )
+
     def _check_level(self) -> None:
         top = self.config.levels - 1
         if self.config.gain and self.level is not None:

@@ -50,6 +50,31 @@ def test_more_bits_cost_less_precision():
     assert 12 < error[1] / error[2] < 22
 
 
+def test_file_form_is_smaller_and_the_same():
+    """Huffman-coded integers take a quarter less where weights crowd around zero; none changes."""
+    torch.manual_seed(1)
+    weight = torch.randn(32, 64, 3, 3)
+    weight[:, 0, 0, 0] = 12  # sticks out, as trained weights do
+    packed = compact.pack({"w": weight, "b": weight[0, 0, 0]}, {"w": 10})
+
+    stored = compact.deflate(packed)
+
+    assert stored["w.deflate"].numel() < 0.85 * packed["w"].numel()
+    back = compact.inflate(stored)
+    assert list(packed) == list(back)
+    assert all(torch.equal(packed[name], back[name]) for name in packed)
+    assert torch.equal(compact.unpack(packed)["w"], compact.unpack(stored)["w"])
+
+
+def test_file_form_refuses_other_sizes():
+    """Coded bytes that make more or fewer weights than their shape says are refused."""
+    stored = compact.deflate(compact.pack({"w": torch.randn(4, 4, 3, 3)}, {"w": 8}))
+    for shape in ([4, 4, 3, 4], [4, 4, 3, 1]):
+        wrong = {**stored, "w.shape": torch.tensor(shape, dtype=torch.int32)}
+        with pytest.raises(ValueError, match="bytes of weights, wanted"):
+            compact.inflate(wrong)
+
+
 def test_exported_weights_load(small_dir, small_net, monkeypatch):
     """Every tensor of the network comes back under its name, near its value."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(small_dir))

@@ -52,11 +52,11 @@ def test_every_variant_becomes_weights_that_codecs_find(trained, monkeypatch):
 
 
 def test_all_weights_together_are_small(trained):
-    """Eight networks of the ablation have under 8 MB at 8 bits a weight."""
+    """Eight networks of the ablation leave 22 of 32 MB to the base ones, even untrained."""
     sizes = [path.stat().st_size for path in trained.work.glob("*.safetensors")]
 
     assert 8 == len(sizes)
-    assert sum(sizes) < 8e6
+    assert sum(sizes) < 9.6e6
 
 
 def test_finished_stages_are_skipped(trained):

@@ -153,6 +153,8 @@ def test_validation_is_never_trained_on(options, photo_dir):
         ({"metric": "ms-ssim"}, "crops of 161"),
         ({"batch": 12}, "multiple of that, found 12"),
         ({"storage_bits": 4}, "8 to 12"),
+        ({"rate": 0}, "--rate must lie in"),
+        ({"decay": 1.5}, "--decay in"),
     ],
 )
 def test_options_are_checked(options, more, match):
