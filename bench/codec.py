@@ -202,6 +202,10 @@ class Codec(abc.ABC):
         Whether ``bench all`` measures it when no ``--codec`` is given.
     devices
         What ``device`` may be set to; the first is the default.
+    pixel_tolerance
+        How far samples may differ between two decodes of one file. 0 for integer arithmetic; 1
+        for a floating-point synthesis, whose sums move in the last bit with thread count, memory
+        alignment and library, so that now and then one of them rounds to the next integer.
     """
 
     name: ClassVar[str]
@@ -212,6 +216,7 @@ class Codec(abc.ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     in_default_run: ClassVar[bool] = True
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    pixel_tolerance: ClassVar[int] = 0
 
     device: str = "cpu"
 

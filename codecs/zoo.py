@@ -27,6 +27,7 @@ class _Zoo(Codec):
     network's stride (64; 16 without hyperprior), and cropped after decoding.
     """
 
+    pixel_tolerance = 1
     suffix = ".cai"
     rate = "quality"
     in_default_run = False

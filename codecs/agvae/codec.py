@@ -36,6 +36,7 @@ class AgvaeCodec(Codec):
     format_version = container.FORMAT_VERSION
     rate = "level"
     devices = ("cpu", "cuda")
+    pixel_tolerance = 1
     parameters = (
         Parameter("level", 4.0, "rate level, any real number, in steps of 1/256", low=0, high=7),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def _middle(codec: Codec) -> Setting:
     return rungs[len(rungs) // 2]
 
 
-def _run_fresh(action: str, codec: Codec, folder: Path) -> dict:
+def _run_fresh(action: str, codec: Codec, folder: Path) -> Any:
     script = Path(__file__).with_name("fresh.py")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", script, action, codec.name, folder],
@@ -129,15 +129,24 @@ def test_encoding_is_deterministic(codec: Codec, images: dict[str, Image], kind:
 
 
 def test_fresh_process_decodes_the_same(codec: Codec, images: dict[str, Image], tmp_path: Path):
-    """A process that saw neither picture nor encoder decodes the files to the same pixels."""
+    """A process that saw neither picture nor encoder decodes the files to the same pixels.
+
+    A codec with floating-point synthesis may be one step off, in one sample of a thousand.
+    """
     expected = {}
     for kind, image in images.items():
         data = _encoded(codec, image, _middle(codec))
         (tmp_path / kind).write_bytes(data)
-        decoded = codec.decode(data)
-        expected[kind] = [hashlib.sha256(decoded.tobytes()).hexdigest(), list(decoded.shape)]
+        expected[kind] = codec.decode(data)
 
-    assert expected == _run_fresh("decode", codec, tmp_path)
+    assert sorted(images) == _run_fresh("decode", codec, tmp_path)
+
+    for kind, here in expected.items():
+        there = np.load(tmp_path / f"{kind}.npy")
+        assert (here.shape, here.dtype) == (there.shape, there.dtype)
+        difference = np.abs(here.astype(int) - there)
+        assert difference.max() <= codec.pixel_tolerance, kind
+        assert np.count_nonzero(difference) <= max(1, here.size / 1000), kind
 
 
 def test_damage_is_told_and_bounded(codec: Codec, images: dict[str, Image], tmp_path: Path):
