@@ -1,0 +1,95 @@
+"""Convolutions that write their result once: ReLU and residual sum inside, for the CPU.
+
+PyTorch's own operators read and write every activation again for a ReLU and for a sum, and on a
+CPU g_a and g_s wait for memory. oneDNN applies both while the result is in registers; torch.compile
+reaches the same primitives, but wants a C++ compiler and a minute. Where oneDNN chooses the same
+kernels for both (pictures of Kodak's size, say) the results are the same in every bit.
+
+The operators are PyTorch's but not documented, so where they are missing the network stays as it
+is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bench.codecs.agvae.layers import Bottleneck
+
+
+def fused(net: nn.Module) -> nn.Module:
+    """Return a network that computes what ``net`` does, from the same weights, in fewer passes.
+
+    Parameters
+    ----------
+    net
+        A sequence of convolutions, bottlenecks and sequences of these, as ``model.analysis`` and
+        ``model.synthesis`` return it; evaluated on the CPU without gradients.
+    """
+    if not _available() or not isinstance(net, nn.Sequential):
+        return net
+    return nn.Sequential(*(_fused_layer(layer) for layer in net))
+
+
+def _available() -> bool:
+    """Return whether oneDNN and PyTorch's operators for it are here."""
+    operators = getattr(torch.ops, "mkldnn", None)
+    here: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return here and hasattr(operators, "_convolution_pointwise")
+
+
+def _fused_layer(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, Bottleneck):
+        return _Bottleneck(layer)
+    return fused(layer) if isinstance(layer, nn.Sequential) else layer
+
+
+class _Bottleneck(nn.Module):
+    """x + conv1(relu(conv3(relu(conv1 x)))) in three passes instead of six."""
+
+    def __init__(self, plain: Bottleneck) -> None:
+        super().__init__()
+        self.enter, self.middle, self.leave = (
+            layer for layer in plain.body if isinstance(layer, nn.Conv2d)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        inner = _with_relu(_with_relu(x, self.enter), self.middle)
+        return _plus(inner, self.leave, x)
+
+
+def _with_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001 - see above
+        x,
+        layer.weight,
+        layer.bias,
+        list(layer.padding),
+        list(layer.stride),
+        list(layer.dilation),
+        layer.groups,
+        "relu",
+        [],
+        "",
+    )
+    return out
+
+
+def _plus(x: Tensor, layer: nn.Conv2d, other: Tensor) -> Tensor:
+    """Return the convolution of ``x`` plus ``other``."""
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(  # noqa: SLF001 - see above
+        x,
+        other,
+        layer.weight,
+        layer.bias,
+        list(layer.padding),
+        list(layer.stride),
+        list(layer.dilation),
+        layer.groups,
+        "add",
+        1.0,
+        None,
+        [],
+        None,
+    )
+    return out
