@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import ablation, figures, files, gate, report, run, show, train, train_all
+from bench.cli import (
+    ablation,
+    figures,
+    files,
+    gate,
+    report,
+    run,
+    show,
+    throughput,
+    train,
+    train_all,
+)
 
 app = typer.Typer(
     name="bench",
@@ -32,6 +43,7 @@ app.command("figures")(figures.figures)
 app.command("train")(train.train)
 app.command("train-all")(train_all.train_all)
 app.command("ablation")(ablation.ablation)
+app.command("throughput")(throughput.throughput)
 
 
 def _version(value: bool) -> None:

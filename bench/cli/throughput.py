@@ -1,0 +1,139 @@
+"""``bench throughput``: the speed of every codec, alone on the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.run import DataDir
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.dataset import Dataset
+    from bench.plan import Curve
+    from bench.throughput.options import Options
+
+_DEFAULTS = {"cpu": ("1", 8), "cuda": ("1,4,8,24", 24)}
+"""Device -> batches and number of images where nothing is said."""
+
+
+def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
+    ] = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option("--codec", "-c", help="NAME or NAME:OPTION=VALUE,...; default: all."),
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", min=1, help="At most so many of a dataset; 8, on a GPU 24."),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option("--points", help="This many rungs of each ladder; default: the middle one."),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option("--quality", "-q", help="5,15,...: values of the codec's own rate parameter."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")] = "cpu",
+    batch: Annotated[
+        str | None,
+        typer.Option(help="1,4,...: images a call, for codecs that can; 1, on a GPU 1,4,8,24."),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32 or bfloat16: of AG-VAE's transforms.")
+    ] = "float32",
+    threads: Annotated[
+        str, typer.Option(help="1,all: cores; of classical codecs a process each.")
+    ] = "1,all",
+    repeats: Annotated[
+        int | None,
+        typer.Option("--repeats", min=1, help="Passes that count; default: 5 to 50, for 10 s."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")] = Path(
+        "results/throughput"
+    ),
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", "-r", help="Folder of `bench all`: plot speed against BD-rate."),
+    ] = None,
+    data_dir: DataDir = None,
+    download: Annotated[
+        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
+    ] = True,
+    allow_busy: Annotated[
+        bool, typer.Option("--allow-busy", help="Measure beside others; every number is flagged.")
+    ] = False,
+) -> None:
+    """Measure speed, phase by phase, alone on the machine; write table, CSV, JSON and plots."""
+    from bench.cli.run import _console, _device, _numbers, _open_datasets
+    from bench.throughput import machine, options, plots
+
+    console, device = _console(), _device(device)
+    default_batches, default_images = _DEFAULTS[device]
+    wanted = options.Options(
+        device=device,
+        batches=options.batches(batch or default_batches),
+        threads=options.threads(threads),
+        precision=precision,
+        repeats=repeats,
+    )
+    rungs = 1 if points is None and quality is None else points
+    curves, unavailable = options.curves(wanted, codec or [], rungs, _numbers(quality))
+    for name, reason in unavailable:
+        console.print(f"[yellow]left out: {name}: {reason}[/]")
+    opened = _open_datasets(console, dataset or [], image or [], data_dir, download=download)
+    cut = [options.few(one, images or default_images) for one in opened]
+    if results:  # refuses before anything is measured
+        for one in cut:
+            plots.bd_rates(results, one.display_name)
+    busy = machine.claim(device, allow_busy=allow_busy)
+    if busy:
+        console.print(f"[bold yellow]MACHINE IS BUSY: {busy}; every number is flagged[/]")
+    _measure(console, wanted, (cut, curves), out, results, busy=busy, unavailable=unavailable)
+
+
+def _measure(
+    console: Console,
+    options: Options,
+    work: tuple[list[Dataset], list[Curve]],
+    out: Path,
+    results: Path | None,
+    **more: Any,  # noqa: ANN401 - plain data for the record
+) -> None:
+    """Measure with a plain line a configuration: a bar that moves would use processor time."""
+    import tempfile
+
+    from bench import provenance
+    from bench.errors import UsageError
+    from bench.frames import make_folder
+    from bench.throughput import output, tables
+    from bench.throughput.measure import Request, measure
+
+    datasets, curves = work
+    with tempfile.TemporaryDirectory(prefix=".files-", dir=make_folder(out)) as folder:
+        request = Request(datasets, curves, options, Path(folder), busy=more["busy"])
+        result = measure(request, console.print)
+    for name, reason in result.failed:
+        console.print(f"[red]failed: {name}: {reason}[/]")
+    if not result.rows:
+        raise UsageError("nothing could be measured", "The reasons stand above.")
+    record = provenance.record(
+        datasets={d.display_name: d.provenance() for d in datasets},
+        curves=[c.codec.label(s) for c in curves for s in c.settings],
+        notes={c.codec.name: c.codec.note() for c in curves if c.codec.note()},
+        options=options.plain(),
+        **more,
+    )
+    written = output.write(result, out, record, results)
+    typer.echo(tables.documents(result, record))
+    console.print(f"results: {', '.join(str(path) for path in written)}")

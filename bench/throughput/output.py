@@ -1,0 +1,61 @@
+"""What a measurement leaves: ``throughput.csv``, ``.json``, ``.md`` and the plots."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.frames import make_folder, to_csv
+from bench.image import write_atomically
+from bench.throughput import plots, tables
+from bench.throughput.measure import Result
+from bench.throughput.rows import frame, plain
+
+STEM = "throughput"
+
+
+def write(
+    result: Result, out: Path, record: Mapping[str, Any], results: Path | None = None
+) -> list[Path]:
+    """Write everything into a folder; return the paths.
+
+    Parameters
+    ----------
+    result
+        What was measured.
+    out
+        Made if missing; what another measurement left there is replaced.
+    record
+        As of ``bench.provenance.record``.
+    results
+        Folder that ``bench all`` wrote, for BD-rates in the plot.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If the results cannot be used, or a file cannot be written.
+    """
+    folder = make_folder(out)
+    quality = [
+        {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in line.items()}
+        for line in map(asdict, result.quality)
+    ]
+    content = {
+        "rows": plain(result.rows),
+        "quality": quality,
+        "failed": [{"configuration": c, "reason": r} for c, r in result.failed],
+        "notes": result.notes,
+        "record": dict(record),
+    }
+    files = {
+        folder / f"{STEM}.csv": to_csv(frame(result.rows)),
+        folder / f"{STEM}.json": json.dumps(content, indent=1, allow_nan=False).encode() + b"\n",
+        folder / f"{STEM}.md": tables.documents(result, record).encode(),
+    }
+    for path, data in files.items():
+        write_atomically(path, data)
+    return [*files, *plots.write(result, folder, record, results)]

@@ -1,0 +1,229 @@
+"""Two plots a dataset: rate, distortion and speed in one; throughput against batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench import summary
+from bench.errors import UsageError
+from bench.figures.canvas import RC, Look, Sheet, look_of
+from bench.figures.product import MEASURED, join, series
+from bench.figures.stamp import of_record
+from bench.frames import file_stems, make_folder, read_csv
+from bench.image import write_atomically
+from bench.rd_figure import encode
+from bench.throughput.measure import Result, lanes_text
+from bench.throughput.rows import Row
+from bench.throughput.runner import DECODE, DIRECTIONS
+from bench.throughput.tables import BUSY, fastest
+
+FORMATS = ("png", "svg")
+_HEIGHT_IN = 2.9
+
+
+def plain_name(dataset: str) -> str:
+    """Return a dataset's name without the number of images: ``kodak`` of ``kodak (8 of 24)``."""
+    return dataset.partition(" (")[0]
+
+
+def bd_rates(results: Path, dataset: str) -> tuple[str, dict[str, float]]:
+    """Return the anchor, and codec -> BD-rate (PSNR) in percent, of what ``bench all`` wrote.
+
+    Raises
+    ------
+    UsageError
+        If the folder has no rows of the dataset.
+    OutputError
+        If its rows cannot be read.
+    """
+    rows = read_csv(results / "rows.csv")
+    same = [plain_name(str(name)) == plain_name(dataset) for name in rows["dataset"]]
+    rows = rows[same]
+    if rows.empty:
+        raise UsageError(
+            f"{results}/rows.csv has no row of {plain_name(dataset)}",
+            f"Run: bench all -d {plain_name(dataset)} --out {results}, or leave --results out.",
+        )
+    deltas = summary.bd_table(rows)
+    deltas = deltas[(deltas["metric"] == "psnr_db") & (deltas["method"] == "pchip")]
+    pairs = zip(deltas["codec"], deltas["bd_rate_percent"], strict=True)
+    anchor = summary.pick_anchor(rows["codec"].unique())
+    return anchor, {str(codec): float(rate) for codec, rate in pairs} | {anchor: 0.0}
+
+
+def write(
+    result: Result, out: Path, record: Mapping[str, Any], results: Path | None = None
+) -> list[Path]:
+    """Write the plots of every dataset as PNG and SVG; return their paths.
+
+    Parameters
+    ----------
+    result
+        What was measured.
+    out
+        Made if missing; the plots lie in ``plots`` below it.
+    record
+        As of ``bench.provenance.record``.
+    results
+        Folder that ``bench all`` wrote: BD-rate instead of PSNR.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If the results cannot be used, or a file cannot be written.
+    """
+    folder = make_folder(out / "plots")
+    datasets = list(dict.fromkeys(row.dataset for row in result.rows))
+    stems = file_stems(datasets)
+    written = []
+    with mpl.rc_context(RC):
+        for dataset in datasets:
+            for name, figure in _figures(result, dataset, record, results):
+                for suffix in FORMATS:
+                    path = folder / f"{stems[dataset]}_{name}.{suffix}"
+                    write_atomically(path, encode(figure, suffix))
+                    written.append(path)
+    return written
+
+
+def _figures(
+    result: Result, dataset: str, record: Mapping[str, Any], results: Path | None
+) -> Iterator[tuple[str, Figure]]:
+    """Yield name and figure; one that would be empty is left out."""
+    rows = [row for row in result.rows if row.dataset == dataset]
+    described = (record.get("datasets") or {}).get(dataset) or {}
+    digest = str(described.get("pixels_sha256") or "of unrecorded pixels")
+    stamp = of_record(record, datasets={dataset: digest}).small_print()
+    busy = any(row.busy for row in rows)
+    points = quality_points(rows, result, dataset, results)
+    if points is not None:
+        yield "rate_distortion_speed", _draw_quality(points, _heading(dataset, busy=busy), stamp)
+    curves = batch_curves(rows)
+    if curves is not None:
+        yield "batch", _draw_batch(curves, _heading(dataset, busy=busy), stamp)
+
+
+def _heading(dataset: str, *, busy: bool) -> str:
+    return f"{dataset}, {BUSY}" if busy else dataset
+
+
+def quality_points(
+    rows: Sequence[Row], result: Result, dataset: str, results: Path | None
+) -> pd.DataFrame | None:
+    """Return decode MP/s against quality: a series for each codec, setting and device.
+
+    Quality is BD-rate where ``results`` are given, else PSNR with the bpp in the label. A codec
+    that has none (lossless, or no curve) is left out.
+    """
+    known = {(q.codec, q.setting): q for q in result.quality if q.dataset == dataset}
+    anchor, rates = bd_rates(results, dataset) if results else ("", {})
+    y_name = f"BD-rate against {anchor} (%)" if results else "PSNR-RGB (dB)"
+    parts = []
+    for (codec, setting, device), fast in fastest(rows).items():
+        quality = known.get((codec, setting))
+        y = rates.get(codec, math.nan) if results else getattr(quality, "psnr_db", math.nan)
+        if not math.isfinite(y):
+            continue
+        name = f"{codec} {device}" if device != "cpu" else codec
+        label = name if results or quality is None else f"{name}\n{quality.bpp:.2f} bpp"
+        x = ("decode_mp_per_s", [row.mp_per_s for row in fast])
+        parts.append(
+            series(
+                DECODE,
+                f"{name} {setting}",
+                MEASURED,
+                x=x,
+                y=(y_name, [y] * len(fast)),
+                codec=[codec] * len(fast),
+                label=[label] * len(fast),
+                cores=[lanes_text(row.processes, row.threads) for row in fast],
+            )
+        )
+    return join(parts) if parts else None
+
+
+def batch_curves(rows: Sequence[Row]) -> pd.DataFrame | None:
+    """Return MP/s against batch by direction: each codec and device with the most cores it had."""
+    parts = []
+    for way in DIRECTIONS:
+        whole = [row for row in rows if row.direction == way == row.phase]
+        for key in dict.fromkeys((row.codec, row.setting, row.device) for row in whole):
+            mine = [row for row in whole if (row.codec, row.setting, row.device) == key]
+            most = max(row.processes * row.threads for row in mine)
+            drawn = [row for row in mine if row.processes * row.threads == most]
+            codec, setting, device = key
+            lanes = lanes_text(drawn[0].processes, drawn[0].threads)
+            parts.append(
+                series(
+                    way,
+                    f"{codec} {setting} {device}",
+                    MEASURED,
+                    x=("batch", [row.batch for row in drawn]),
+                    y=(f"{way}_mp_per_s", [row.mp_per_s for row in drawn]),
+                    codec=[codec] * len(drawn),
+                    label=[f"{codec}, {device if device != 'cpu' else lanes}"] * len(drawn),
+                )
+            )
+    return join(parts) if parts else None
+
+
+def _names(data: pd.DataFrame, panel: str) -> list[tuple[str, str, str]]:
+    """Return series, codec and label of what a panel shows."""
+    shown = data[data["panel"] == panel].drop_duplicates("series")
+    return list(zip(shown["series"], shown["codec"], shown["label"], strict=True))
+
+
+def _look(codec: str, size: float) -> Look:
+    base = look_of(codec)
+    return Look(base.colour, base.text, base.marker, width=0.8, size=size)
+
+
+def _log_axis(axes: Axes, which: str, values: pd.Series, *, room: float) -> None:
+    """Make an axis logarithmic with plain numbers, and leave a share of it free at both ends."""
+    low, high = math.log10(values.min()), math.log10(values.max())
+    middle, half = (low + high) / 2, max(high - low, math.log10(2)) / 2 / (1 - 2 * room)
+    axes.set(**{f"{which}scale": "log"})
+    axes.set(**{f"{which}lim": (10 ** (middle - half), 10 ** (middle + half))})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator([d * 10.0**e for e in range(-4, 6) for d in (1, 2, 5)]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _draw_quality(data: pd.DataFrame, heading: str, stamp: str) -> Figure:
+    """Return the plot of ``quality_points``: a line joins the numbers of cores."""
+    sheet = Sheet([[DECODE]], height_in=_HEIGHT_IN, small_print=stamp)
+    y_name = str(data["y_name"].iloc[0])
+    cores = list(dict.fromkeys(data["cores"]))
+    x_name = "decoding, megapixels a second" + (f" ({', '.join(cores)})" if len(cores) > 1 else "")
+    axes = sheet.panel(DECODE, heading, x=x_name, y=y_name)
+    _log_axis(axes, "x", data["x"], room=0.2)
+    axes.margins(y=0.2)
+    if y_name.startswith("BD-rate"):
+        axes.invert_yaxis()
+    for name, codec, label in _names(data, DECODE):
+        sheet.line(data, DECODE, name, _look(codec, 4.0), label=label)
+    return sheet.finish()
+
+
+def _draw_batch(data: pd.DataFrame, heading: str, stamp: str) -> Figure:
+    """Return the plot of ``batch_curves``."""
+    sheet = Sheet([["encode"], ["decode"]], height_in=2 * _HEIGHT_IN - 0.6, small_print=stamp)
+    sizes = sorted({int(size) for size in data["x"]})
+    for way in DIRECTIONS:
+        axes = sheet.panel(way, f"{way}, {heading}", x="images a batch", y="megapixels a second")
+        _log_axis(axes, "x", data["x"], room=0.2)
+        axes.xaxis.set_major_locator(FixedLocator(sizes))
+        _log_axis(axes, "y", data.loc[data["panel"] == way, "y"], room=0.1)
+        for name, codec, label in _names(data, way):
+            sheet.line(data, way, name, _look(codec, 3.2), label=label)
+    return sheet.finish()

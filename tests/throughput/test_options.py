@@ -1,0 +1,88 @@
+"""What may be asked, and what is refused before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench import dataset, provenance, registry
+from bench.errors import SettingError, UsageError
+from bench.throughput import options
+from bench.throughput.measure import lanes_of
+from bench.throughput.options import Options
+from bench.throughput.station import Lanes
+
+
+def test_lists_are_sorted_sets():
+    """Small batches first, each once."""
+    assert (1, 4, 24) == options.batches("24, 1,4,4")
+    assert (1, provenance.cpu_count()) == tuple(sorted({1, *options.threads("all,1")}))
+
+
+@pytest.mark.parametrize("text", ["", ",", "0", "-1", "1.5", "many", "1,two", "99999"])
+def test_bad_batches(text: str):
+    """The message says what was found or wanted."""
+    with pytest.raises(UsageError, match="--batch"):
+        options.batches(text)
+
+
+@pytest.mark.parametrize("text", ["0", "1025000", "half"])
+def test_bad_threads(text: str):
+    """No more cores than there are."""
+    with pytest.raises(UsageError, match=r"--threads.*all"):
+        options.threads(text)
+
+
+def test_precision_only_where_it_can_be_chosen():
+    """A learned codec that cannot is named; classical ones do not matter beside one that can."""
+
+    class Fixed:
+        name, devices = "fixed", ("cpu", "cuda")
+
+    class Chosen(Fixed):
+        precision = "float32"
+
+    jpeg = registry.create("jpeg")
+    options.check_precision("float32", [Fixed(), jpeg])
+    options.check_precision("bfloat16", [Chosen(), jpeg])
+    for codecs in ([Fixed(), Chosen()], [jpeg]):
+        with pytest.raises(UsageError, match=f"{codecs[0].name} cannot choose the precision"):
+            options.check_precision("bfloat16", codecs)
+    with pytest.raises(UsageError, match="float32 or bfloat16"):
+        options.check_precision("float16", [Chosen()])
+
+
+def test_settings_are_those_of_bench_all():
+    """The middle rung, or the qualities asked for; a codec's own range holds."""
+    [curve], lacking = options.curves(Options(), ["jpeg"], 1, None)
+    ladder = registry.settings(curve.codec, registry.Spec.parse("jpeg"))
+    [two], _ = options.curves(Options(), ["jpeg"], None, [5.0, 95.0])
+
+    assert [] == lacking
+    assert (ladder[len(ladder) // 2],) == curve.settings
+    assert [5, 95] == [setting["quality"] for setting in two.settings]
+    with pytest.raises(SettingError, match="quality"):
+        options.curves(Options(), ["jpeg"], None, [500.0])
+
+
+def test_lanes():
+    """Classical codecs get processes, learned ones threads; a GPU one configuration."""
+    jpeg, agvae = registry.create("jpeg"), registry.create("agvae")
+    on_gpu = registry.create("agvae")
+    on_gpu.device = "cuda"
+
+    assert [Lanes(1, 1), Lanes(8, 1)] == lanes_of(jpeg, (1, 8))
+    assert [Lanes(1, 1), Lanes(1, 8)] == lanes_of(agvae, (1, 8))
+    assert [Lanes(1, 8)] == lanes_of(on_gpu, (1, 8))
+
+
+def test_few_images_are_spread_over_the_dataset():
+    """And its name says how many they are."""
+    sample = dataset.open_dataset("sample", download=False)
+    ten = replace(sample, items=tuple(range(10)), expected=10)
+
+    assert (0, 4, 9) == options.few(ten, 3).items
+    assert (0,) == options.few(ten, 1).items
+    assert "sample (3 of 10)" == options.few(ten, 3).display_name
+    assert ten is options.few(ten, 10)
