@@ -1,8 +1,7 @@
 """Speed against rate: decoding and encoding throughput beside BD-rate.
 
 The times in the results' rows were taken while several processes ran and are not speeds. Speed
-is to come from ``bench throughput`` (not written yet), whose ``throughput.json`` lies beside the
-results.
+comes from ``bench throughput``, whose ``throughput.json`` lies beside the results.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from bench.figures.sets import Entry
 from bench.figures.stamp import of_record
 
 FILE = "throughput.json"
-_WANTED = ("codec", "device", "batch", "encode_mp_per_s", "decode_mp_per_s")
+_WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy")
+_WAYS = ("encode", "decode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,22 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     if known.empty:
         raise Skipped(
             f"{folder / FILE} and the results of {display} have no codec in common",
-            f"It wants the codecs of {folder}, measured by `bench throughput` (not written yet).",
+            f"Measure the codecs of {folder}: bench throughput -c CODEC --out {folder}",
         )
     data = speed_rows(known, {str(codec): float(rate) for codec, rate in rates.items()})
     dataset = context.stamp_of_rows(display).datasets
     stamp = of_record(record or context.results.record, datasets=dataset)
     figure = draw(data, anchor, stamp.small_print())
-    note = f"BD-rate against {anchor} on {display}; speed from {FILE}, alone on the machine."
+    alone = "BESIDE OTHER WORK" if known["busy"].any() else "alone on the machine"
+    note = f"BD-rate against {anchor} on {display}; speed from {FILE}, {alone}."
     return Product(data, stamp, figure, notes=(note, entry.title))
 
 
 def read(path: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
-    """Return the rows of ``throughput.json`` and the run record beside them.
+    """Return the rows of whole calls in ``throughput.json``, and the run record beside them.
 
-    The file holds ``rows``, a list of objects with at least the keys ``codec``, ``device``,
-    ``batch``, ``encode_mp_per_s`` and ``decode_mp_per_s`` (megapixels a second), and ``record``.
+    The file holds ``rows``, a list of objects with the columns of ``throughput.csv``, and
+    ``record``.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def read(path: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
         raise Skipped(
             f"no {path}: the times of the rows are no speeds, they were taken with other work "
             "running",
-            "It is to come from `bench throughput`, which is not written yet.",
+            f"Run: bench throughput --out {path.parent}",
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -93,21 +94,22 @@ def read(path: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is no throughput file ({type(error).__name__}: {error})",
-            f"Wanted rows with {', '.join(_WANTED)}, as `bench throughput` is to write them.",
+            f"Wanted rows with {', '.join(_WANTED)}, as `bench throughput` writes them.",
         ) from error
-    return frame, record
+    whole = frame["direction"].isin(_WAYS) & (frame["direction"] == frame["phase"])
+    return frame[whole], record
 
 
 def speed_rows(measured: pd.DataFrame, rates: Mapping[str, float]) -> pd.DataFrame:
-    """Return the fastest setting of each codec and device, per direction, as rows."""
+    """Return the fastest configuration of each codec and device, per direction, as rows."""
     parts = []
-    for way in ("encode", "decode"):
-        column = f"{way}_mp_per_s"
-        fastest = measured.sort_values(column).groupby(["codec", "device"]).tail(1)
-        for row in fastest.itertuples():
-            name = f"{row.codec} {row.device}" + (f" x{row.batch}" if row.batch != 1 else "")
-            x, y = (column, [getattr(row, column)]), ("bd_rate_percent", [rates[str(row.codec)]])
-            parts.append(series(way, name, MEASURED, x=x, y=y, codec=[row.codec]))
+    for way in _WAYS:
+        rows = measured[measured["direction"] == way].sort_values("mp_per_s")
+        for row in rows.groupby(["codec", "device"]).tail(1).to_dict("records"):
+            codec, batch = str(row["codec"]), row["batch"]
+            name = f"{codec} {row['device']}" + (f" x{batch}" if batch != 1 else "")
+            x, y = (f"{way}_mp_per_s", [row["mp_per_s"]]), ("bd_rate_percent", [rates[codec]])
+            parts.append(series(way, name, MEASURED, x=x, y=y, codec=[codec]))
     return join(parts)
 
 

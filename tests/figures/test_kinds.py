@@ -306,8 +306,10 @@ def test_speed_needs_its_own_measurement(products, invented):
     assert "bench throughput" in str(products["speed"])
     context = invented(bpg=LADDER, agvae=[(r * 0.9, q) for r, q in LADDER])
     rows = [
-        {"codec": c, "device": "cpu", "batch": b, "encode_mp_per_s": 1.0 * b, "decode_mp_per_s": 2}
+        {"codec": c, "device": "cpu", "batch": b, "direction": way, "phase": phase}
+        | {"mp_per_s": 1.0 * b, "busy": False}
         for c, b in (("bpg", 1), ("agvae", 1), ("agvae", 8), ("jpeg", 1))
+        for way, phase in (("encode", "encode"), ("decode", "decode"), ("decode", "load"))
     ]
     path = context.results.folder / speed.FILE
     path.write_text(json.dumps({"rows": rows, "record": {"date": "2026-02-03"}}))
