@@ -61,11 +61,11 @@ class _Block:
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, M) -> (B, H, W, M)."""
         flat = x.reshape(-1, x.shape[3])
-        inner = fixed.leak(self.enter(flat)).reshape(x.shape)
+        inner = fixed.settle_and_leak(self.enter.sums(flat)).reshape(x.shape)
         inner = self.depthwise(inner).reshape(flat.shape)
-        flat = fixed.settle(flat + self.leave(inner))
-        flat = fixed.settle(flat + self.narrow(fixed.leak(self.widen(flat))))
-        return flat.reshape(x.shape)
+        flat = fixed.settle_and_add(self.leave.sums(inner), flat)
+        wide = fixed.settle_and_leak(self.widen.sums(flat))
+        return fixed.settle_and_add(self.narrow.sums(wide), flat).reshape(x.shape)
 
 
 class ExactEntropyNetworks:

@@ -19,6 +19,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from bench.codecs.agvae import grid
 from bench.codecs.agvae.layers import SLOPE
 
 ACTIVATION_BITS = 8
@@ -46,7 +47,32 @@ def to_grid(weight: Tensor) -> Tensor:
 
 def settle(accumulator: Tensor) -> Tensor:
     """Round (half to even) and saturate a sum, in place: back to an integer number of steps."""
+    if _on_cpu(accumulator):
+        grid.settle(accumulator.numpy().reshape(-1), float(LIMIT))
+        return accumulator
     return accumulator.round_().clamp_(-LIMIT, LIMIT)
+
+
+def settle_and_leak(accumulator: Tensor) -> Tensor:
+    """Return ``leak(settle(accumulator))``, in place."""
+    if _on_cpu(accumulator):
+        grid.settle_and_leak(accumulator.numpy().reshape(-1), float(LIMIT), SLOPE)
+        return accumulator
+    return leak(settle(accumulator))
+
+
+def settle_and_add(accumulator: Tensor, residual: Tensor) -> Tensor:
+    """Return ``settle(residual + settle(accumulator))``, in the accumulator's place."""
+    if _on_cpu(accumulator) and _on_cpu(residual):
+        flat = accumulator.numpy().reshape(-1)
+        grid.settle_and_add(flat, residual.numpy().reshape(-1), float(LIMIT))
+        return accumulator
+    return settle(settle(accumulator).add_(residual))
+
+
+def _on_cpu(x: Tensor) -> bool:
+    """Return whether the kernels of ``grid`` may work on a tensor's memory."""
+    return x.device.type == "cpu" and x.is_contiguous() and x.dtype == torch.float64
 
 
 def leak(x: Tensor) -> Tensor:
@@ -80,7 +106,11 @@ class Affine:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return a settled tensor: (N, inputs) -> (N, outputs)."""
-        return settle(torch.addmm(self.bias, x, self.weight))
+        return settle(self.sums(x))
+
+    def sums(self, x: Tensor) -> Tensor:
+        """Return what is still to be settled: (N, inputs) -> (N, outputs)."""
+        return torch.addmm(self.bias, x, self.weight)
 
     def split(self, x: Tensor, first: Tensor) -> Tensor:
         """Return the settled result for the concatenation of ``first`` and ``x``, not built."""
@@ -112,6 +142,11 @@ class Depthwise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return a settled tensor: (B, H, W, C) -> (B, H, W, C)."""
+        if _on_cpu(x):
+            out = torch.empty_like(x)
+            weight, bias = self.weight.numpy(), self.bias.numpy()
+            grid.depthwise(x.numpy(), weight, bias, float(LIMIT), out.numpy())
+            return out
         height, width = x.shape[1:3]
         padded = pad(x)
         shifted = [

@@ -97,6 +97,28 @@ def test_convolutions_equal_torch(size):
         )
 
 
+def test_one_pass_kernels_equal_separate_operations():
+    """Rounding, saturation, leak and residual in one pass give the bits of PyTorch's passes."""
+    torch.manual_seed(3)
+    sums = torch.cat(
+        (integers(999, top=2 * LIMIT) + torch.randint(0, 8, (999,)) / 8, -0.5 * ones())
+    )
+    residual = integers(*sums.shape, top=LIMIT)
+    settled = sums.round().clamp(-LIMIT, LIMIT)
+
+    assert torch.equal(settled, fixed.settle(sums.clone()))
+    assert torch.equal(fixed.leak(settled.clone()), fixed.settle_and_leak(sums.clone()))
+    total = (settled + residual).clamp(-LIMIT, LIMIT)
+    assert torch.equal(total, fixed.settle_and_add(sums.clone(), residual))
+    every_other = torch.stack((sums, sums), 1)[:, 0]  # strided: PyTorch's passes
+    assert torch.equal(total, fixed.settle_and_add(every_other, residual))
+
+
+def ones() -> torch.Tensor:
+    """Return odd numbers: halved, they are ties."""
+    return torch.arange(-99, 100, 2).double()
+
+
 def test_split_affine_equals_the_concatenation():
     """Two inputs that are not concatenated give what the concatenation gives."""
     layer = Affine(torch.randn(12, 4), torch.randn(4))

@@ -1,0 +1,80 @@
+"""The element-wise half of the fixed-point networks on the CPU: one pass over memory each.
+
+The sums of ``fixed.py`` are matrix products, which libraries do well; what comes between them
+(rounding, saturation, leaky slope, residual, depthwise taps) PyTorch does in a pass per operation,
+and a depthwise convolution in more than ten. Every operation here is the exact one of ``fixed.py``,
+so results are the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.codecs.agvae.kernels import compiled
+
+Doubles = npt.NDArray[np.float64]
+
+
+@compiled
+def settle(x: Doubles, limit: float) -> None:
+    """Round (half to even) and saturate a flat array in place."""
+    for i in range(x.size):
+        v = np.rint(x[i])
+        v = min(v, limit)
+        x[i] = max(v, -limit)
+
+
+@compiled
+def settle_and_leak(x: Doubles, limit: float, slope: float) -> None:
+    """Settle a flat array in place, then scale what is negative."""
+    for i in range(x.size):
+        v = np.rint(x[i])
+        v = min(v, limit)
+        v = max(v, -limit)
+        x[i] = v if v >= 0 else v * slope
+
+
+@compiled
+def settle_and_add(x: Doubles, residual: Doubles, limit: float) -> None:
+    """Settle a flat array in place, add another and settle the sum."""
+    for i in range(x.size):
+        v = np.rint(x[i])
+        v = min(v, limit)
+        v = max(v, -limit) + residual[i]  # integers: nothing to round
+        v = min(v, limit)
+        x[i] = max(v, -limit)
+
+
+@compiled
+def depthwise(x: Doubles, weight: Doubles, bias: Doubles, limit: float, out: Doubles) -> None:
+    """Fill ``out`` with the settled 3x3 depthwise convolution of ``x``, zeros around it.
+
+    Parameters
+    ----------
+    x, out
+        (B, H, W, C).
+    weight
+        (9, C), row by row.
+    bias
+        (C,).
+    limit
+        Of saturation.
+    """
+    batch, height, width, channels = x.shape
+    for b in range(batch):
+        for row in range(height):
+            for column in range(width):
+                total = out[b, row, column]
+                for c in range(channels):
+                    total[c] = bias[c]
+                for tap in range(9):
+                    above, beside = row + tap // 3 - 1, column + tap % 3 - 1
+                    if 0 <= above < height and 0 <= beside < width:
+                        source, w = x[b, above, beside], weight[tap]
+                        for c in range(channels):
+                            total[c] += source[c] * w[c]
+                for c in range(channels):
+                    v = np.rint(total[c])
+                    v = min(v, limit)
+                    total[c] = max(v, -limit)
