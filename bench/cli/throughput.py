@@ -50,8 +50,9 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option(help="1,4,...: images a call, for codecs that can; 1, on a GPU 1,4,8,24."),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="float32 or bfloat16: of AG-VAE's transforms.")
-    ] = "float32",
+        str | None,
+        typer.Option(help="float32, or bfloat16 (default on a GPU): of AG-VAE's transforms."),
+    ] = None,
     threads: Annotated[
         str, typer.Option(help="1,all: cores; of classical codecs a process each.")
     ] = "1,all",
@@ -84,7 +85,7 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         device=device,
         batches=options.batches(batch or default_batches),
         threads=options.threads(threads),
-        precision=precision,
+        precision=precision or "",
         repeats=repeats,
     )
     rungs = 1 if points is None and quality is None else points

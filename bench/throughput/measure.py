@@ -14,7 +14,7 @@ from bench.dataset import Dataset
 from bench.errors import BenchError
 from bench.tables import count_text
 from bench.throughput import machine, sampling
-from bench.throughput.options import PRECISIONS, Options, is_learned
+from bench.throughput.options import Options, is_learned, precision_of
 from bench.throughput.rows import Config, Cost, Row, Size, of_phase, of_start
 from bench.throughput.runner import DIRECTIONS, Batched, Pass
 from bench.throughput.sampling import Policy
@@ -143,17 +143,16 @@ class _Point:
         self._codec = codec
         rate = registry.rate_name(codec)
         self._point = f"{rate} {setting[rate]}" if rate else ""
-        has_choice = hasattr(codec, "precision")
+        precision = precision_of(codec, request.options.precision)
         self._job = Job(
             codec=registry.spec_name(codec, setting),
             setting=setting.json,
             device=codec.device,
-            precision=request.options.precision if has_choice else "",
+            precision=precision if hasattr(codec, "precision") else "",
             images=tuple(str(item.path.resolve()) for item in dataset.items),
             cores=(),
             folder=str(request.folder.resolve()),
         )
-        native = PRECISIONS[0] if is_learned(codec) else ""
         self._config = Config(
             dataset=dataset.display_name,
             codec=self._job.codec,
@@ -163,7 +162,7 @@ class _Point:
             processes=1,
             threads=1,
             batch=1,
-            precision=request.options.precision if has_choice else native,
+            precision=precision,
         )
 
     def measure(self, tell: Callable[[str], object]) -> None:

@@ -194,7 +194,8 @@ def _log_axis(axes: Axes, which: str, values: pd.Series, *, room: float) -> None
     axes.set(**{f"{which}scale": "log"})
     axes.set(**{f"{which}lim": (10 ** (middle - half), 10 ** (middle + half))})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator([d * 10.0**e for e in range(-4, 6) for d in (1, 2, 5)]))
+    digits = (1, 2, 5) if half < 1.2 else (1,)
+    axis.set_major_locator(FixedLocator([d * 10.0**e for e in range(-4, 6) for d in digits]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
@@ -206,7 +207,7 @@ def _draw_quality(data: pd.DataFrame, heading: str, stamp: str) -> Figure:
     cores = list(dict.fromkeys(data["cores"]))
     x_name = "decoding, megapixels a second" + (f" ({', '.join(cores)})" if len(cores) > 1 else "")
     axes = sheet.panel(DECODE, heading, x=x_name, y=y_name)
-    _log_axis(axes, "x", data["x"], room=0.2)
+    _log_axis(axes, "x", data["x"], room=0.15)
     axes.margins(y=0.2)
     if y_name.startswith("BD-rate"):
         axes.invert_yaxis()

@@ -44,13 +44,36 @@ def test_precision_only_where_it_can_be_chosen():
         precision = "float32"
 
     jpeg = registry.create("jpeg")
-    options.check_precision("float32", [Fixed(), jpeg])
+    for harmless in ("", "float32"):
+        options.check_precision(harmless, [Fixed(), jpeg])
     options.check_precision("bfloat16", [Chosen(), jpeg])
     for codecs in ([Fixed(), Chosen()], [jpeg]):
         with pytest.raises(UsageError, match=f"{codecs[0].name} cannot choose the precision"):
             options.check_precision("bfloat16", codecs)
     with pytest.raises(UsageError, match="float32 or bfloat16"):
         options.check_precision("float16", [Chosen()])
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "found"),
+    [
+        ("cpu", "", "float32"),
+        ("cuda", "", "bfloat16"),
+        ("cuda", "float32", "float32"),
+        ("cpu", "bfloat16", "bfloat16"),
+    ],
+)
+def test_precision_is_recorded_as_it_runs(device: str, wanted: str, found: str):
+    """The codec's usual one on that device, unless another is asked for."""
+
+    class Chosen:
+        name, devices, precision = "chosen", ("cpu", "cuda"), ""
+
+    codec = Chosen()
+    codec.device = device
+
+    assert found == options.precision_of(codec, wanted)
+    assert "" == options.precision_of(registry.create("jpeg"), wanted)
 
 
 def test_settings_are_those_of_bench_all():
