@@ -30,6 +30,9 @@ class AgvaeCodec(Codec):
     ----------
     variant, preset, metric
         Which weights: see ``checkpoints.find``.
+    precision
+        Of the transforms, ``float32`` or ``bfloat16``; empty: bfloat16 on CUDA, else float32. It
+        moves pixels by a rounding, never the latent that a file decodes to.
     """
 
     suffix = ".agv"
@@ -43,6 +46,7 @@ class AgvaeCodec(Codec):
     variant: ClassVar[str]
     preset: ClassVar[str] = "base"
     metric: ClassVar[str] = "mse"
+    precision: str = ""
 
     def __init__(self) -> None:
         self._networks = checkpoints.find(self.variant, preset=self.preset, metric=self.metric)
@@ -226,7 +230,7 @@ class AgvaeCodec(Codec):
 
         for network in self._networks:
             if network.level is None or round(network.level * LEVEL_STEPS) == steps:
-                return engine(network, self.device)
+                return engine(network, self.device, self.precision)
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
     def _engine_of(self, header: Header) -> Engine:
@@ -235,7 +239,8 @@ class AgvaeCodec(Codec):
         wanted = header.model_id.hex()
         own: list[Manifest] = [n for n in self._networks if n.model_id == wanted]
         try:
-            return engine(own[0] if own else checkpoints.by_model_id(wanted), self.device)
+            network = own[0] if own else checkpoints.by_model_id(wanted)
+            return engine(network, self.device, self.precision)
         except Unavailable as error:
             raise DecodeError(error.what, error.next_step) from error
 

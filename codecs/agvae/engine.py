@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -19,9 +19,9 @@ from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.latent import LatentCoder, Stream
 from bench.codecs.agvae.phases import Phases
-from bench.codecs.agvae.tables import standard_bank
+from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
-from bench.errors import DecodeError
+from bench.errors import DecodeError, SettingError, Unavailable
 from bench.image import Image
 
 
@@ -69,8 +69,7 @@ class Engine:
         """
         clock = phases or Phases()
         with clock("analysis"):
-            pairs = [self._gained(i, s) for i, s in zip(images, level_steps, strict=True)]
-            y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
+            y, z = self._gained_batch(images, level_steps)
         streams = self._coder.encode(y, z, level_steps, clock)
         height, width = images[0].shape[:2]
         model_id = bytes.fromhex(self.manifest.model_id)
@@ -111,18 +110,37 @@ class Engine:
         DecodeError
             If a payload is damaged or a level is none of this network's.
         """
+        y_hat, check = self._decode_later(files, phases or Phases(), sizes_bytes)
+        check()
+        return y_hat
+
+    def _decode_later(
+        self,
+        files: Sequence[tuple[Header, bytes]],
+        phases: Phases,
+        sizes_bytes: list[list[int]] | None = None,
+    ) -> tuple[Tensor, Callable[[], None]]:
+        """Return y_hat, and a function that raises ``DecodeError`` if a payload is damaged."""
         top = (self.config.levels - 1) * LEVEL_STEPS
         for header, _ in files:
             if header.level_steps > top:
                 raise DecodeError(f"level {header.level:g} is above this network's {top / 256:g}")
         first = files[0][0]
-        return self._coder.decode(
+        return self._coder.decode_later(
             [Stream(payload, header.lanes) for header, payload in files],
             [header.level_steps for header, _ in files],
             latent_size(first.height, first.width),
-            phases or Phases(),
+            phases,
             sizes_bytes,
         )
+
+    def _gained_batch(
+        self, images: Sequence[Image], level_steps: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return gained y and gained z of images of one size, before rounding."""
+        pairs = [self._gained(i, s) for i, s in zip(images, level_steps, strict=True)]
+        y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return y, z
 
     def _gained(self, image: Image, level_steps: int) -> tuple[Tensor, Tensor]:
         """Return gained y and gained z of an image, before rounding."""
@@ -154,39 +172,84 @@ class Engine:
         net.load_state_dict(state)
         return net
 
-    @cached_property
-    def _analysis(self) -> Transforms:
+    def _analysis_nets(self) -> dict[str, nn.Module]:
+        """Return g_a and h_a, with their weights."""
         with torch.device("meta"):
             g_a, h_a = model.analysis(self.config), model.hyper_analysis(self.config)
         g_a, h_a = g_a.to_empty(device="cpu"), h_a.to_empty(device="cpu")
-        return Transforms(
-            self.config,
-            g_a=self._net("g_a", g_a),
-            h_a=self._net("h_a", h_a),
-            device=self._device,
-            precision=self._precision,
-        )
+        return {"g_a": self._net("g_a", g_a), "h_a": self._net("h_a", h_a)}
+
+    def _synthesis_nets(self) -> dict[str, nn.Module]:
+        """Return g_s, with its weights."""
+        with torch.device("meta"):
+            g_s = model.synthesis(self.config)
+        return {"g_s": self._net("g_s", g_s.to_empty(device="cpu"))}
+
+    def _entropy_tensors(self) -> dict[str, Tensor]:
+        """Return the weights of the exact networks."""
+        prefixes = ("h_s.", "context.", "gain_z.")
+        return {k: v for k, v in self._tensors.items() if k.startswith(prefixes)}
+
+    def _bank(self) -> Bank:
+        """Return the coder's tables."""
+        return standard_bank().with_z(self._tensors[checkpoints.Z_TABLES].numpy())
+
+    @cached_property
+    def _analysis(self) -> Transforms:
+        nets = self._analysis_nets()
+        return Transforms(self.config, **nets, device=self._device, precision=self._precision)
 
     @cached_property
     def _synthesis(self) -> Transforms:
-        with torch.device("meta"):
-            g_s = model.synthesis(self.config)
-        return Transforms(
-            self.config,
-            g_s=self._net("g_s", g_s.to_empty(device="cpu")),
-            device=self._device,
-            precision=self._precision,
-        )
+        nets = self._synthesis_nets()
+        return Transforms(self.config, **nets, device=self._device, precision=self._precision)
 
     @cached_property
     def _coder(self) -> LatentCoder:
-        bank = standard_bank().with_z(self._tensors[checkpoints.Z_TABLES].numpy())
-        prefixes = ("h_s.", "context.", "gain_z.")
-        tensors = {k: v for k, v in self._tensors.items() if k.startswith(prefixes)}
-        return LatentCoder(ExactEntropyNetworks(tensors, self.config, self._device), bank)
+        nets = ExactEntropyNetworks(self._entropy_tensors(), self.config, self._device)
+        return LatentCoder(nets, self._bank())
+
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def engine(manifest: Manifest, device: str, precision: str = "") -> Engine:
+    """Return the engine of a set of weights, made once per process, device and precision.
+
+    Parameters
+    ----------
+    manifest
+        Which weights.
+    device
+        ``cpu``, ``cuda`` or ``cuda:1``.
+    precision
+        Of g_a and g_s, ``float32`` or ``bfloat16``; empty: bfloat16 on CUDA, else float32.
+
+    Raises
+    ------
+    SettingError
+        If there is no such precision.
+    Unavailable
+        If the device needs Triton, and it is not installed.
+    """
+    named = precision or ("bfloat16" if device.startswith("cuda") else "float32")
+    if named not in PRECISIONS:
+        raise SettingError(
+            f"precision must be one of {', '.join(PRECISIONS)}, found {precision!r}",
+            "Leave it empty for the device's default.",
+        )
+    return _engine(manifest, device, named)
 
 
 @lru_cache(maxsize=16)
-def engine(manifest: Manifest, device: str) -> Engine:
-    """Return the engine of a set of weights, made once per process and device."""
-    return Engine(manifest, device)
+def _engine(manifest: Manifest, device: str, precision: str) -> Engine:
+    if not device.startswith("cuda"):
+        return Engine(manifest, device, PRECISIONS[precision])
+    try:
+        from bench.codecs.agvae.gpu.engine import DeviceEngine
+    except ImportError as error:
+        raise Unavailable(
+            f"AG-VAE on {device} needs Triton: {error}",
+            "Install it (python -m pip install triton), or use the CPU.",
+        ) from error
+    return DeviceEngine(manifest, device, PRECISIONS[precision])

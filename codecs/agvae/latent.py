@@ -6,7 +6,7 @@ the bytes, everything in between from ``exact.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,11 +89,39 @@ class LatentCoder:
         symbols, contexts = [], []
         for q in self._networks.quarters(k, psi, y_hat):
             residual = y[:, q.rows, q.columns, q.channels] - q.mu / 256
-            rounded = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            rounded = self.rounded(residual, q.left, q.right)
             y_hat[:, q.rows, q.columns, q.channels] = reconstruct(rounded, q.mu)
             symbols.append(rounded.to(torch.int32).flatten(1))
             contexts.append(self._contexts(q))
         return torch.cat(symbols, 1).cpu().numpy(), np.concatenate(contexts, 1)
+
+    def rounded(self, residual: Tensor, left: Tensor, right: Tensor) -> Tensor:  # noqa: ARG002
+        """Return what is coded for residuals: integers of magnitude up to ``SYMBOL_LIMIT``.
+
+        The one place where an encoder decides. Only enqueues work, element by element.
+
+        Parameters
+        ----------
+        residual
+            y - mu, float32 of any shape; may be overwritten.
+        left, right
+            Log-scales in steps, int16 of that shape.
+        """
+        return residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+
+    def decode_later(
+        self,
+        streams: Sequence[Stream],
+        level_steps: Sequence[int],
+        size: tuple[int, int],
+        phases: Phases,
+        sizes_bytes: list[list[int]] | None = None,
+    ) -> tuple[Tensor, Callable[[], None]]:
+        """Return what ``decode`` returns, and a function that raises if it must not be used.
+
+        A device may still be at work when this returns; the function waits for it.
+        """
+        return self.decode(streams, level_steps, size, phases, sizes_bytes), lambda: None
 
     def decode(
         self,

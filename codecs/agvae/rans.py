@@ -193,6 +193,27 @@ def _escape_parts(bank: Bank, symbols: Ints, contexts: Ints) -> list[Ints]:
     return parts
 
 
+def checked_states(data: bytes, lanes: int) -> npt.NDArray[np.uint32]:
+    """Return the states that a stream begins with, (lanes,).
+
+    Raises
+    ------
+    DecodeError
+        If the data cannot be a stream of so many lanes.
+    """
+    if lanes not in LANES:
+        raise DecodeError(f"the stream says {lanes} lanes, wanted one of {LANES}")
+    if len(data) < 4 * lanes or len(data) % 2:
+        raise DecodeError(
+            f"the stream of {lanes} lanes has {len(data)} bytes, wanted at least {4 * lanes}"
+            " and an even number"
+        )
+    states = np.frombuffer(data, "<u4", lanes)
+    if states.min() < STATE_LOW:
+        raise DecodeError("the stream begins with an impossible coder state")
+    return states.astype(np.uint32, copy=False)
+
+
 class Decoder:
     """Reads the parts of one stream, in order.
 
@@ -218,17 +239,8 @@ class Decoder:
     """
 
     def __init__(self, bank: Bank, data: bytes, lanes: int) -> None:
-        if lanes not in LANES:
-            raise DecodeError(f"the stream says {lanes} lanes, wanted one of {LANES}")
-        if len(data) < 4 * lanes or len(data) % 2:
-            raise DecodeError(
-                f"the stream of {lanes} lanes has {len(data)} bytes, wanted at least {4 * lanes}"
-                " and an even number"
-            )
         self._bank = bank
-        self._states = np.frombuffer(data, "<u4", lanes).astype(np.uint64)
-        if self._states.min() < STATE_LOW:
-            raise DecodeError("the stream begins with an impossible coder state")
+        self._states = checked_states(data, lanes).astype(np.uint64)
         words = np.frombuffer(data, "<u2", offset=4 * lanes)
         self._words = np.concatenate((words, np.zeros(BLOCK, np.uint16))).astype(np.uint16)
         self._num_words = words.size
