@@ -96,6 +96,11 @@ def _console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def _say(console: Console, style: str, text: str) -> None:
+    """Print words that may have brackets of their own: names of files, texts of errors."""
+    console.print(text, style=style, markup=False)
+
+
 def _numbers(text: str | None) -> list[float] | None:
     """Read ``5,15,25``."""
     from bench.errors import UsageError
@@ -103,11 +108,14 @@ def _numbers(text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
-        return [float(word) for word in text.split(",") if word.strip()]
+        found = [float(word) for word in text.split(",") if word.strip()]
     except ValueError:
+        found = []
+    if not found:
         raise UsageError(
             f"--quality wants numbers, found {text!r}", "Write them like --quality 5,15,25."
-        ) from None
+        )
+    return found
 
 
 def _device(device: str) -> str:
@@ -148,10 +156,10 @@ def _open_datasets(
                 data_dir, download=download, images=images, progress=status.update
             )
     for message in messages:
-        console.print(f"[bold yellow]{message}[/]")
+        _say(console, "bold yellow", message)
     for dataset in opened:
         if dataset.note:
-            console.print(f"[yellow]{dataset.name}: {dataset.note}[/]")
+            _say(console, "yellow", f"{dataset.name}: {dataset.note}")
     return opened
 
 
@@ -172,7 +180,8 @@ def _measure(
 
     made = plan.make(request, store, retry_failed=retry_failed)
     for name, reason in made.unavailable:
-        console.print(f"[yellow]left out: {name}: {reason}[/]")
+        _say(console, "yellow", f"left out: {name}: {reason}")
+    _tell_unreadable(console, made)
     jobs = jobs or provenance.cpu_count()
     store.start_run(
         provenance.record(
@@ -199,12 +208,23 @@ def _measure(
         def advance(row: Encoding) -> None:
             bar.update(task, advance=1, description=row.codec)
             if row.error:
-                bar.console.print(f"[red]{row.label} {row.setting}: {row.error}[/]")
+                _say(bar.console, "red", f"{row.label} {row.setting}: {row.error}")
 
         outcome = harness.measure(
             made.tasks, store, jobs=jobs, progress=advance, make_executor=make_executor
         )
     return made, outcome
+
+
+def _tell_unreadable(console: Console, plan: Plan) -> None:
+    """Name the images that cannot be read; refuse a run that has no others."""
+    from bench.errors import UsageError
+
+    broken = {(c.dataset, c.image): c.error for c in plan.cells if not c.key}
+    if broken and all(not cell.key for cell in plan.cells):
+        raise UsageError(f"no image can be measured: {next(iter(broken.values()))}")
+    for (_, image), error in broken.items():
+        _say(console, "red", f"left out: {image}: {error}")
 
 
 def _done(plan: Plan) -> int:
@@ -242,13 +262,29 @@ def _write(console: Console, store: Store, anchor: str | None) -> None:
 
 def _report(console: Console, plan: Plan, outcome: Outcome, out: Path) -> None:
     """Say what was done in two lines; print the headline table."""
+    from bench.errors import CodecError
+
     failed = outcome.failed + plan.failed_before
     console.print(
         f"{len(plan.cells)} cells: {outcome.measured} measured now, "
         f"{len(plan.cells) - outcome.measured - plan.failed_before} stored before"
         + (f", [red]{failed} failed (column error of rows.csv)[/]" if failed else "")
     )
-    headline = out / "tables" / "bd_rate.md"
-    if headline.is_file():
-        typer.echo(headline.read_text())
-    console.print(f"results: {out}/summary.csv, {out}/tables/, {out}/plots/")
+    if failed == len(plan.cells):
+        raise CodecError(
+            f"nothing was measured: all {failed} cells failed",
+            f"{out / 'rows.csv'} says why; --retry-failed measures them again.",
+        )
+    for line in _headline(plan, out):
+        typer.echo(line)
+    _say(console, "", f"results: {out}/summary.csv, {out}/tables/, {out}/plots/")
+
+
+def _headline(plan: Plan, out: Path) -> list[str]:
+    """Return the Bjontegaard rates of this run's datasets, as ``bd_rate.csv`` has them."""
+    from bench import headline
+    from bench.frames import read_csv
+
+    deltas = read_csv(out / "bd_rate.csv")
+    names = dict.fromkeys(cell.dataset for cell in plan.cells)
+    return [line for name in names for line in headline.lines(deltas, name)]
