@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae.config import HYPER_STRIDE, STRIDE, Config
+from bench.codecs.agvae.fused import fused
 from bench.image import Image
 
 TILE = 72
@@ -113,7 +114,7 @@ class Transforms:
         ready = nn.Identity() if net is None else net
         ready = ready.eval().requires_grad_(requires_grad=False).to(self.device, precision)
         moved: nn.Module = ready.to(memory_format=torch.channels_last)
-        return moved
+        return fused(moved) if self.device.type == "cpu" else moved
 
     @torch.no_grad()
     def analyse(self, image: Image) -> Tensor:
