@@ -172,18 +172,18 @@ class Engine:
         net.load_state_dict(state)
         return net
 
-    def _analysis_nets(self) -> dict[str, nn.Module]:
+    def _analysis_nets(self) -> tuple[nn.Module, nn.Module]:
         """Return g_a and h_a, with their weights."""
         with torch.device("meta"):
             g_a, h_a = model.analysis(self.config), model.hyper_analysis(self.config)
         g_a, h_a = g_a.to_empty(device="cpu"), h_a.to_empty(device="cpu")
-        return {"g_a": self._net("g_a", g_a), "h_a": self._net("h_a", h_a)}
+        return self._net("g_a", g_a), self._net("h_a", h_a)
 
-    def _synthesis_nets(self) -> dict[str, nn.Module]:
+    def _synthesis_net(self) -> nn.Module:
         """Return g_s, with its weights."""
         with torch.device("meta"):
             g_s = model.synthesis(self.config)
-        return {"g_s": self._net("g_s", g_s.to_empty(device="cpu"))}
+        return self._net("g_s", g_s.to_empty(device="cpu"))
 
     def _entropy_tensors(self) -> dict[str, Tensor]:
         """Return the weights of the exact networks."""
@@ -196,13 +196,19 @@ class Engine:
 
     @cached_property
     def _analysis(self) -> Transforms:
-        nets = self._analysis_nets()
-        return Transforms(self.config, **nets, device=self._device, precision=self._precision)
+        g_a, h_a = self._analysis_nets()
+        return Transforms(
+            self.config,
+            g_a=g_a,
+            h_a=h_a,
+            device=self._device,
+            precision=self._precision,
+        )
 
     @cached_property
     def _synthesis(self) -> Transforms:
-        nets = self._synthesis_nets()
-        return Transforms(self.config, **nets, device=self._device, precision=self._precision)
+        g_s = self._synthesis_net()
+        return Transforms(self.config, g_s=g_s, device=self._device, precision=self._precision)
 
     @cached_property
     def _coder(self) -> LatentCoder:

@@ -39,6 +39,12 @@ LEVEL = 4 * 256
 LEVELS = (0, 896, 1792)
 
 
+def say(text: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def synchronise() -> None:
     """Wait for the device, if it is one that works by itself."""
     if torch.cuda.is_available():
@@ -83,14 +89,14 @@ class Check:
             traceback.print_exc()
             verdict = "FAILED: " + traceback.format_exc().strip().splitlines()[-1][:150]
         took = time.perf_counter() - begin
-        print(f"-- {name}: {verdict} ({took:.1f} s)", flush=True)
+        say(f"-- {name}: {verdict} ({took:.1f} s)")
         self.rows.append((name, verdict))
 
     def note(self, name: str, value: object, text: str) -> None:
         """Keep a number for the file and a line for the table."""
         self.found[name] = value
         self.rows.append((name, text))
-        print(f"   {name}: {text}", flush=True)
+        say(f"   {name}: {text}")
 
     # -- what is needed -------------------------------------------------------------------------
 
@@ -140,7 +146,7 @@ class Check:
             got = writer.finish(None if lanes is None else [lanes] * len(parts))
             left = sum(item is None for item in got)
             if left:
-                print(f"   {name}, lanes {lanes}: {left} streams left to the CPU")
+                say(f"   {name}, lanes {lanes}: {left} streams left to the CPU")
             for i, item in enumerate(got):
                 assert item is None or item == (wanted[i], counts[i]), (name, lanes, i)
             self.decodes(table, list(zip(wanted, counts, strict=True)), parts)
@@ -239,7 +245,7 @@ class Check:
         bits = [8 * sum(map(len, side)) / sum(i.size / 3 for i in batch) for side in (ours, theirs)]
         text = (
             f"latents and bytes equal; {bits[0]:.4f} bpp {psnr[0]:.3f} dB all on the device, "
-            f"{psnr[1]:.3f} dB with g_s on the CPU, {bits[1]:.4f} bpp {psnr[2]:.3f} dB all on the CPU"
+            f"{psnr[1]:.3f} dB with g_s on the CPU; on the CPU {bits[1]:.4f} bpp {psnr[2]:.3f} dB"
         )
         self.note(f"files, level {level / 256:g}", {"psnr": psnr, "bpp": bits}, text)
 
@@ -300,9 +306,9 @@ class Check:
         out = self.options.out
         out.mkdir(parents=True, exist_ok=True)
         (out / "gpu_check.json").write_text(json.dumps(self.found, indent=1, default=str))
-        print(f"\n{'=' * 30} {time.perf_counter() - self.started:.0f} s")
+        say(f"\n{'=' * 30} {time.perf_counter() - self.started:.0f} s")
         for name, text in self.rows:
-            print(f"{name:32} {text}")
+            say(f"{name:32} {text}")
 
 
 def _plain_timed(call: Callable[[], object], least: int) -> list[float]:

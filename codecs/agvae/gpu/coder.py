@@ -15,15 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.gpu.decoding import decode_part
-from bench.codecs.agvae.gpu.encoding import collect, encode_stream, locate
+from bench.codecs.agvae.gpu.kernels.decoding import decode_part
+from bench.codecs.agvae.gpu.kernels.encoding import collect, encode_stream, locate
+from bench.codecs.agvae.gpu.kernels.steps import MAX_LANES
 from bench.codecs.agvae.gpu.lookup import Lookup
-from bench.codecs.agvae.gpu.steps import MAX_LANES
-from bench.codecs.agvae.kernels import Ints
+from bench.codecs.agvae.kernels import STATE_LOW, Ints
 from bench.codecs.agvae.rans import (
     LANES,
     MAX_AUTO_LANES,
-    STATE_LOW,
     checked_states,
     suggested_lanes,
 )
@@ -81,10 +80,8 @@ class Reader:
         if device.type == "cuda":
             self._staged = self._staged.pin_memory()
         integers = self._bytes[:head].view(torch.int32)
-        self._begins, self._counts, self._lanes, states = integers.split(
-            [batch, batch, batch, MAX_LANES * batch]
-        )
-        self._states = states.view(batch, MAX_LANES)
+        self._begins, self._counts, self._lanes = integers[: 3 * batch].view(3, batch)
+        self._states = integers[3 * batch :].view(batch, MAX_LANES)
         self._words = self._bytes[head:].view(torch.int16)
         self._columns = torch.arange(MAX_LANES, device=device)
         self._raw_finder = lookup.raw_finder
@@ -151,7 +148,8 @@ class Reader:
         left = (self.positions < self._counts) * LEFT_OVER
         used = self._columns < self._lanes[:, None]
         unsettled = ((self._states != STATE_LOW) & used).any(1) * UNSETTLED
-        return self.damage | left.int() | unsettled.int()
+        found: Tensor = self.damage | left.int() | unsettled.int()
+        return found
 
 
 def complain(verdicts: Sequence[int]) -> None:
@@ -268,10 +266,10 @@ class Writer:
             capacity, TRIALS=TRIALS, BLOCK=1024,
         )  # fmt: skip
         facts = torch.stack([wanted.long(), ends, fits.long()]).cpu().tolist()
-        data = memoryview(out[: facts[1][-1]].cpu().numpy()).cast("B")
+        data = out[: facts[1][-1]].cpu().numpy().tobytes()
         begins = [0, *facts[1][:-1]]
         return [
-            (bytes(data[2 * begin : 2 * end]), count) if fine else None
+            (data[2 * begin : 2 * end], count) if fine else None
             for begin, end, count, fine in zip(begins, facts[1], facts[0], facts[2], strict=True)
         ]
 

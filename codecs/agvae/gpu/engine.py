@@ -98,9 +98,11 @@ class DeviceEngine(Engine):
 
     @cached_property
     def _analysis(self) -> DeviceTransforms:
+        g_a, h_a = self._analysis_nets()
         return DeviceTransforms(
             self.config,
-            **self._analysis_nets(),
+            g_a=g_a,
+            h_a=h_a,
             device=self._device,
             precision=self._precision,
             graphs=self._graphs,
@@ -110,7 +112,7 @@ class DeviceEngine(Engine):
     def _synthesis(self) -> DeviceTransforms:
         return DeviceTransforms(
             self.config,
-            **self._synthesis_nets(),
+            g_s=self._synthesis_net(),
             device=self._device,
             precision=self._precision,
             graphs=self._graphs,

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.kernels import ESCAPE_FLAG, PRECISION_BITS, TOTAL, compiled
+from bench.codecs.agvae.kernels import ESCAPE_FLAG, PRECISION_BITS, TOTAL, Ints, compiled
 from bench.codecs.agvae.tables import ESCAPE_LENGTH, RAW_BITS, Bank
 
 Longs = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ def _cover(start: Longs, freq: Longs, bits: int, pair: Longs) -> int:
             if covered > best[b]:
                 best[b] = covered
                 pair[b] = s
-    return TOTAL - best.sum()
+    return int(TOTAL - best.sum())
 
 
 def _buckets(start: Longs, freq: Longs) -> tuple[int, Longs]:
@@ -120,7 +121,7 @@ def lookup(bank: Bank, device: torch.device) -> Lookup:
         raise ValueError(f"table symbols must lie under {SYMBOL_MAX}, found {np.abs(value).max()}")
     firsts = np.append(np.flatnonzero(start == 0), start.size)
     finder, pairs, count = [], [], 0
-    for first, last in zip(firsts[:-1], firsts[1:], strict=True):
+    for first, last in pairwise(firsts.tolist()):
         bits, pair = _buckets(start[first:last], freq[first:last])
         finder.append(count << 4 | PRECISION_BITS - bits)
         pairs.append(first + pair)
@@ -129,18 +130,19 @@ def lookup(bank: Bank, device: torch.device) -> Lookup:
     second = near + ~np.isin(near + 1, firsts)  # a table's last symbol is its own neighbour
     high = freq[second] * (second > near) | escape[near] << 15 | escape[second] << 16
     packed = start[near] | freq[near] << PRECISION_BITS | (high | value[near] << 17) << 32
-    arrays = (
-        (np.array(finder), torch.int32),
-        (packed, torch.int64),
-        (near, torch.int32),
-        (start | freq << PRECISION_BITS | escape << ESCAPE_BIT, torch.int32),
-        (value, torch.int32),
-        (bank.origin.copy(), torch.int32),
-        (bank.low.copy(), torch.int32),
-        (bank.high.copy(), torch.int32),
-    )
+
+    def held(array: Longs | Ints, dtype: torch.dtype = torch.int32) -> Tensor:
+        return torch.from_numpy(array.copy()).to(device, dtype)
+
     return Lookup(
-        *(torch.from_numpy(array).to(device, dtype) for array, dtype in arrays),
+        finder=held(np.array(finder)),
+        buckets=held(packed, torch.int64),
+        near=held(near),
+        spans=held(start | freq << PRECISION_BITS | escape << ESCAPE_BIT),
+        values=held(value),
+        origin=held(bank.origin),
+        low=held(bank.low),
+        high=held(bank.high),
         length_finder=finder[ESCAPE_LENGTH],
         length_entry=int(bank.origin[ESCAPE_LENGTH]),
     )

@@ -15,7 +15,7 @@ from bench.codecs.agvae import fixed
 from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.exact import ExactEntropyNetworks
 from bench.codecs.agvae.fixed import Affine
-from bench.codecs.agvae.gpu import layers
+from bench.codecs.agvae.gpu.kernels import layers
 from bench.codecs.agvae.partition import CLASSES, group
 from bench.codecs.agvae.tables import SCALE_THRESHOLDS
 
@@ -176,7 +176,7 @@ class FusedNetworks(ExactEntropyNetworks):
         """
         layers.reconstruct[_grid(mu)](
             symbols, mu, self._groups[k], latent,
-            mu.numel(), shape.batch, shape.height, shape.width, symbols.stride(0), first,
+            mu.numel(), shape.height, shape.width, symbols.stride(0), first,
             QUARTER=self.config.quarter, BLOCK=layers.BLOCK,
         )  # fmt: skip
 
@@ -213,10 +213,12 @@ class FusedNetworks(ExactEntropyNetworks):
     def _heads(self, k: int, x: Tensor, shape: Shape) -> Tensor:
         """Return the heads' products, (positions, 3 M / 4), ordered by class."""
         out = torch.empty(len(x), 3 * self.config.quarter, dtype=x.dtype, device=x.device)
-        pairs = zip(x.split(shape.class_positions), out.split(shape.class_positions), strict=True)
-        for head, (inputs, outputs) in zip(self._head[k], pairs, strict=True):
-            if len(inputs):
-                torch.mm(inputs, head.weight, out=outputs)
+        first = 0
+        for head, count in zip(self._head[k], shape.class_positions, strict=True):
+            rows = slice(first, first + count)
+            if count:
+                torch.mm(x[rows], head.weight, out=out[rows])
+            first += count
         return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ class Recorder:
         self.enabled = enabled
         self._seen: set[Hashable] = set()
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
-        self._pool: object | None = None
+        self._pool: Any = None  # torch's type of it has no public name
 
     def __call__(self, key: Hashable, function: Callable[[], object]) -> None:
         """Enqueue ``function``, which always does the same under the same key."""

@@ -135,20 +135,23 @@ class DeviceTransforms(Transforms):
     def _image_of(self, y: Tensor, size: tuple[int, int]) -> Tensor:
         """Enqueue g_s: (B, H, W, M) -> uint8 (B, rows, columns, 3)."""
         out = self._g_s(y.permute(0, 3, 1, 2))[:, :, : size[0], : size[1]]
-        rgb = out.float().add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+        rgb: Tensor = out.float().add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
         return rgb.permute(0, 2, 3, 1)
 
     def _mark(self) -> Callable[[], object]:
         """Return a function that waits for what is enqueued by now."""
         if self.device.type != "cuda":
             return lambda: None
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return event.synchronize
 
     def _pinned(self, pixels: Tensor) -> Tensor:
         """Return a copy that the device can fetch by itself."""
-        return pixels.pin_memory() if self.device.type == "cuda" else pixels
+        if self.device.type != "cuda":
+            return pixels
+        pinned: Tensor = pixels.pin_memory()
+        return pinned
 
     def _plan(self, kind: str, batch: int, rows: int, columns: int) -> _Plan:
         """Return the tensors of a shape; let those go that were not used for longest."""

@@ -190,36 +190,35 @@ def parameters(
     source = product + row * (3 * QUARTER) + channel
     added = bias + c * (3 * QUARTER) + channel
     mode = _settled(tl.load(source, mask=inside, other=0.0) + tl.load(added))
-    l = tl.load(source + QUARTER, mask=inside, other=0.0) + tl.load(added + QUARTER)
-    r = tl.load(source + 2 * QUARTER, mask=inside, other=0.0) + tl.load(added + 2 * QUARTER)
-    l = _settled(l).to(tl.int32)
-    r = _settled(r).to(tl.int32)
+    lower = tl.load(source + QUARTER, mask=inside, other=0.0) + tl.load(added + QUARTER)
+    upper = tl.load(source + 2 * QUARTER, mask=inside, other=0.0) + tl.load(added + 2 * QUARTER)
+    lower = _settled(lower).to(tl.int32)
+    upper = _settled(upper).to(tl.int32)
     if TIED:
-        l = (l + r) >> 1
-        r = l
+        lower = (lower + upper) >> 1
+        upper = lower
     total = height * width * QUARTER
     tl.store(mu + image * total + place, mode.to(tl.float32), mask=inside)
     if not FIND:
-        low = tl.minimum(tl.maximum(l, -32768), 32767).to(tl.int16)
-        tl.store(left + image * total + place, low, mask=inside)
-        low = tl.minimum(tl.maximum(r, -32768), 32767).to(tl.int16)
-        tl.store(right + image * total + place, low, mask=inside)
-    l = tl.load(indices + tl.minimum(tl.maximum(l, LOG_LEAST), LOG_MOST) - LOG_LEAST)
-    r = tl.load(indices + tl.minimum(tl.maximum(r, LOG_LEAST), LOG_MOST) - LOG_LEAST)
-    context = l.to(tl.int32) * 40 + r.to(tl.int32)
+        held = tl.minimum(tl.maximum(lower, -32768), 32767).to(tl.int16)
+        tl.store(left + image * total + place, held, mask=inside)
+        held = tl.minimum(tl.maximum(upper, -32768), 32767).to(tl.int16)
+        tl.store(right + image * total + place, held, mask=inside)
+    lower = tl.minimum(tl.maximum(lower, LOG_LEAST), LOG_MOST) - LOG_LEAST
+    upper = tl.minimum(tl.maximum(upper, LOG_LEAST), LOG_MOST) - LOG_LEAST
+    context = tl.load(indices + lower).to(tl.int32) * 40 + tl.load(indices + upper).to(tl.int32)
     if FIND:
         context = tl.load(finder + context)
     tl.store(contexts + image.to(tl.int64) * stride + first + place, context, mask=inside)
 
 
-@triton.jit(do_not_specialize=["size", "batch", "height", "width", "stride", "first"])
+@triton.jit(do_not_specialize=["size", "height", "width", "stride", "first"])
 def reconstruct(
     symbols,
     mu,
     groups,
     latent,
     size,
-    batch,
     height,
     width,
     stride,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from bench.codecs.agvae.gpu.steps import LENGTH_STAGES, SCAN, put_symbols
+from bench.codecs.agvae.gpu.kernels.steps import LENGTH_STAGES, SCAN, put_symbols
 
 
 @triton.jit(do_not_specialize=["size", "stride", "first"])
@@ -68,20 +68,21 @@ def _measure_escapes(spans, symbols, contexts, low, high, places, size):
     for first in range(0, size, SCAN):
         at = first + tl.arange(0, SCAN)
         escape = (tl.load(spans + at, mask=at < size, other=0) >> 30) & 1
-        mine = escape > 0
-        context = tl.load(contexts + at, mask=mine, other=0)
-        symbol = tl.load(symbols + at, mask=mine, other=0).to(tl.int64)
-        below = tl.load(low + context, mask=mine, other=0).to(tl.int64)
-        above = tl.load(high + context, mask=mine, other=0).to(tl.int64)
-        u = tl.where(symbol < 0, below - symbol, symbol - above) + 1
-        length = tl.zeros([SCAN], tl.int64)
-        for shift in tl.static_range(30, 0, -1):
-            length += (u >> shift > 0).to(tl.int64)
-        slot = count + tl.cumsum(escape, 0) - escape
-        rest = u - (tl.full([SCAN], 1, tl.int64) << length)
-        tl.store(places + size + slot, length.to(tl.int32), mask=mine)
-        tl.store(places + 2 * size + slot, rest.to(tl.int32), mask=mine)
-        count += tl.sum(escape, 0)
+        if tl.max(escape, 0) > 0:
+            mine = escape > 0
+            context = tl.load(contexts + at, mask=mine, other=0)
+            symbol = tl.load(symbols + at, mask=mine, other=0).to(tl.int64)
+            below = tl.load(low + context, mask=mine, other=0).to(tl.int64)
+            above = tl.load(high + context, mask=mine, other=0).to(tl.int64)
+            u = tl.where(symbol < 0, below - symbol, symbol - above) + 1
+            length = tl.zeros([SCAN], tl.int64)
+            for shift in range(1, 31):
+                length += (u >> shift > 0).to(tl.int64)
+            slot = count + tl.cumsum(escape, 0) - escape
+            rest = u - (tl.full([SCAN], 1, tl.int64) << length)
+            tl.store(places + size + slot, length.to(tl.int32), mask=mine)
+            tl.store(places + 2 * size + slot, rest.to(tl.int32), mask=mine)
+            count += tl.sum(escape, 0)
     return count
 
 
