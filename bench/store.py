@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from bench.database import connect_to_read
 from bench.errors import OutputError
 
 if TYPE_CHECKING:
@@ -117,14 +118,18 @@ class Store:
         self.path = folder / "bench.sqlite"
         self._lock: IO[str] | None = None
         self._db: sqlite3.Connection = None  # type: ignore[assignment] # set below
+        self._writing = writing
         self.run_id = 0
         if not writing and not self.path.is_file():
             raise OutputError(f"{folder} holds no results", "Run `bench all` first.")
         try:
             if writing:
                 self._take_lock()
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self._open()
+                self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+                self._make()
+            else:
+                self._db = connect_to_read(self.path)
+                self._check_version()
         except BaseException as error:
             self.close()
             if isinstance(error, OSError | sqlite3.Error):
@@ -143,23 +148,28 @@ class Store:
                 "Wait for it, or choose another --out.",
             ) from error
 
-    def _open(self) -> None:
+    def _make(self) -> None:
         """Check whose file this is, then make the tables that are missing."""
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._check_version()
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _check_version(self) -> None:
+        """Refuse a file of another version of bench."""
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, SCHEMA_VERSION):
             raise OutputError(
                 f"{self.path} has schema {found}, wanted {SCHEMA_VERSION}",
                 "It was written by another version of bench; choose another --out.",
             )
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        if found == 0 and not self._writing:  # killed before its tables were made
+            raise OutputError(f"{self.folder} holds no results", "Run `bench all` first.")
 
     def _failed(self, error: Exception) -> OutputError:
+        if not self._writing:
+            return OutputError(f"cannot read {self.path}: {error}", "Run `bench all` again.")
         return OutputError(
             f"cannot write results to {self.folder}: {error}; what was stored before is intact",
             "Make room or choose another --out; the next run continues from there.",

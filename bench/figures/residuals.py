@@ -12,6 +12,7 @@ side is on the right.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -69,7 +70,7 @@ class SplitNormal:
     @property
     def entropy_bits(self) -> float:
         """Differential entropy, which is minus the mean log2-likelihood at the fitted maximum."""
-        return float(np.log2(np.sqrt(np.pi / 2) * (self.left + self.right)) + 0.5 * np.log2(np.e))
+        return float(np.log2(np.sqrt(np.pi / 2) * (self.left + self.right)) + 0.5 * np.log2(math.e))
 
 
 def split_density(x: Floats, left: Floats | float, right: Floats | float) -> Floats:
@@ -171,7 +172,7 @@ def _densities(
         fitted: (COMPUTED, split.density(middle)),
         _PREDICTED: (COMPUTED, predicted),
     }
-    gained = 0.5 * np.log2(2 * np.pi * np.e * sd**2) - split.entropy_bits
+    gained = 0.5 * np.log2(2 * np.pi * math.e * sd**2) - split.entropy_bits
     return [
         series(
             panel,

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from bench.database import connect_to_read
 from bench.errors import OutputError, UsageError
 from bench.gate.rows import COLUMNS, Locked, Row, by_key
 from bench.image import write_atomically
@@ -190,7 +191,7 @@ def read_stored(path: Path) -> tuple[Locked, dict[tuple[str, str, str, str], str
     if not path.is_file():
         raise UsageError(f"{path.parent} holds no results", "Run `bench all` first.")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(connect_to_read(path)) as db:
             found = db.execute("PRAGMA user_version").fetchone()[0]
             if found != SCHEMA_VERSION:
                 raise UsageError(f"{path} has schema {found}, wanted {SCHEMA_VERSION}")

@@ -21,6 +21,7 @@ import pandas as pd
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
+from bench.database import connect_to_read
 from bench.errors import BenchError, OutputError
 from bench.frames import read_csv
 from bench.image import Image
@@ -226,7 +227,7 @@ class Bitstreams:
         if self.results.database is None:
             return None
         try:
-            with contextlib.closing(sqlite3.connect(self.results.database, timeout=30)) as db:
+            with contextlib.closing(connect_to_read(self.results.database)) as db:
                 row = db.execute(
                     "SELECT data FROM bitstreams WHERE sha256 = ?", (sha256,)
                 ).fetchone()
