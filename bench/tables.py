@@ -175,19 +175,22 @@ def bd_table(data: Dataset) -> Table:
     """Return Bjontegaard rates by metric, best first, the anchor among them."""
     labels = dict(zip(data.summary["codec"], data.summary["label"], strict=True))
     anchor = str(data.bd["anchor"].iloc[0]) if len(data.bd) else ""
+    against = f" against {labels.get(anchor, anchor)}" if anchor else ""
     rows = []
     for metric, block in data.bd.groupby("metric", sort=False):
         by_method = {method: block[block["method"] == method] for method in METHODS}
         lines = [_bd_line(codec, by_method) for codec in dict.fromkeys(block["codec"])]
         lines.append((0.0, [anchor, "0.0", "", "", "0.0", "0.0", "", "anchor"]))
         lines.sort(key=lambda line: (math.isnan(line[0]), line[0]))
+        comparable = sum(not math.isnan(rate) for rate, _ in lines) > 1  # more than the anchor
         for place, (_, texts) in enumerate(lines):
             codec, rate, *others = texts
-            shown = [Cell(str(labels.get(codec, codec))), Cell(rate, best=place == 0)]
+            best = comparable and place == 0
+            shown = [Cell(str(labels.get(codec, codec))), Cell(rate, best=best)]
             rows.append([Cell(title(str(metric))), *shown, *map(Cell, others)])
     return Table(
         name=f"{data.stem}-bd-rate",
-        caption=f"{data.title}: BD-rate against {labels.get(anchor, anchor)}, {data.images}",
+        caption=f"{data.title}: BD-rate{against}, {data.images}",
         head=[
             *("Metric", "Codec", f"BD-rate (%) {DOWN}", "95 % interval", "BD-quality"),
             *("akima (%)", "cubic (%)", "overlap (%)", "Note"),

@@ -284,12 +284,25 @@ def test_one_codec_and_one_point_are_tabled(rows: pd.DataFrame, tmp_path: Path):
     assert "|" not in (tmp_path / "tables" / "sample_bd_rate.md").read_text()
 
 
+def test_nobody_is_best_where_nothing_is_computable(rows: pd.DataFrame, tmp_path: Path):
+    """One point a curve has no BD-rate: the anchor is not bold for being alone with a number."""
+    first = rows[rows["setting"].isin(rows.groupby("codec")["setting"].first())]
+    tables.write_all(first, tmp_path, provenance={})
+    text = (tmp_path / "tables" / "sample_bd_rate.md").read_text()
+
+    assert "not computable: pchip needs at least 4 points" in text
+    assert re.search(r"anchor +\|", text)
+    assert "| **" not in text
+
+
 def test_only_failures_are_tabled(rows: pd.DataFrame, tmp_path: Path):
     """A run in which nothing succeeded still says what happened."""
     tables.write_all(rows[rows["error"] != ""], tmp_path, provenance={})
 
     assert "5 of 5" in (tmp_path / "tables" / "sample_failures.md").read_text()
     assert "0 of 1 image that every codec has" in (tmp_path / "tables" / "sample_rd.md").read_text()
+    head = (tmp_path / "tables" / "sample_bd_rate.md").read_text().splitlines()[0]
+    assert "**sample: BD-rate, the 0 of 1 image that every codec has**" == head
 
 
 def test_parquet_holds_the_same(rows: pd.DataFrame, tmp_path: Path):

@@ -90,14 +90,18 @@ def build(
     Raises
     ------
     UsageError
-        If the set or an id is unknown, or an option illegal; and for a figure named in ``only``
-        that cannot be made.
+        If the set or an id is unknown, an option illegal, or the folder of results missing; and
+        for a figure named in ``only`` that cannot be made.
     OutputError
         If a file cannot be written.
     """
     figure_set = load(word)
     kinds.check(figure_set)
     chosen = _choose(figure_set, only)
+    if not results.is_dir():  # a mistyped path would cost minutes of measuring, and a new folder
+        raise UsageError(
+            f"there is no folder of results {results}", f"Run `bench all --out {results}` first."
+        )
     context = Context(
         figure_set,
         Results.load(results),

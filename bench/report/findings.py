@@ -250,7 +250,8 @@ def _spread(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
         f"It depends on the picture: at equal {words(verdict.metric)}, {names[verdict.winner]} "
         f"needs {change(low)} than {names[verdict.second]} on {best}"
     )
-    return [f"{text}, but {change(high)} on {worst}."]
+    only = "only " if low < 0 and high < 0 else ""
+    return [f"{text}, but {only}{change(high)} on {worst}."]
 
 
 def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.plots import short_labels
-from bench.report import data, tables
+from bench.report import again, data, tables
 from bench.report.context import Context
 from bench.report.findings import listed
 from bench.report.html import Table, Td, definition_list, esc, term
@@ -30,7 +30,7 @@ def _shown(dataset: str) -> str:
 def masthead(contexts: Sequence[Context], record: Mapping[str, Any], given: str) -> str:
     """Return title, one line of what this is, and the choice of dataset."""
     files = sum(len(context.rows) for context in contexts)
-    date = f", {esc(record['date'])}" if record.get("date") else ""
+    date = f', <span class="nb">{esc(record["date"])}</span>' if record.get("date") else ""
     told = [
         f"{count_text(c.images, 'photograph')} of {_shown(c.name).split(' (')[0]}" for c in contexts
     ]
@@ -109,7 +109,6 @@ def provenance(results: data.Results, contexts: Sequence[Context]) -> str:
     versions = record.get("versions") or {}
     lines = [[Td.text(name), Td.text(version)] for name, version in versions.items()]
     listed_versions = Table("versions", "Versions", ["Package", "Version"], lines).markup()
-    names = " ".join(f"--dataset {c.name.split(' (')[0]}" for c in contexts)
     sources = "".join(
         f"<h3>Dataset {esc(name)}</h3>{definition_list(_dataset(about))}"
         for name, about in (record.get("datasets") or {}).items()
@@ -117,7 +116,7 @@ def provenance(results: data.Results, contexts: Sequence[Context]) -> str:
     metrics = {title(name): esc(text) for name, text in data.definitions(record).items()}
     return (
         f"<div class=columns><div><h3>The run</h3>{definition_list(run)}"
-        f"<h3>To get these numbers again</h3><pre>bench all {esc(names)}\nbench report</pre>"
+        f"<h3>To get these numbers again</h3><pre>{esc(again.commands(contexts))}</pre>"
         f"<h3>Metrics</h3>{definition_list(metrics)}</div>"
         f"<div>{sources}<details><summary>Package versions</summary>{listed_versions}</details>"
         "</div></div>"

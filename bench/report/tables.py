@@ -62,7 +62,7 @@ def bd_rates(context: Context) -> str:
                 Td(_signed(float(each["worst"])) + image, _sortable(float(each["worst"])), "n"),
                 *(Td.num(rate, 1, sign=True) for rate in rates[1:]),
                 Td.num(float(head["overlap_percent"]), 0),
-                Td.text(note),
+                Td(esc(note), note, "note" if note else ""),
             ]
         )
         classes.append("")

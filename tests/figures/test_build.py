@@ -112,6 +112,14 @@ def test_asking_for_what_cannot_be_made_is_an_error(tiny, tmp_path):
         build.build(str(tiny.toml), tiny.results, only=["speed"], out=tmp_path)
 
 
+def test_a_mistyped_folder_is_refused(tiny, tmp_path):
+    """A folder that is not there is an error at once: nothing is measured, and it is not made."""
+    with pytest.raises(UsageError, match=r"no folder of results .*nowhere.*bench all --out"):
+        build.build(str(tiny.toml), tmp_path / "nowhere")
+
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_one_figure_alone_keeps_the_others_of_an_earlier_run(tiny, built, index):
     """--only rewrites its own files; the index still lists all."""
     again = build.build(str(tiny.toml), tiny.results, only=["discrete"], out=built.folder)

@@ -118,6 +118,20 @@ def test_the_plot_by_keyboard(page: Any):
     assert not page.is_visible("#drill")
 
 
+def test_a_long_note_leaves_its_row_readable(page: Any):
+    """A note wraps over a few lines in a wide column, not over ten in a narrow one."""
+    page.add_script_tag(
+        content="""const cell = document.querySelector('table[data-name^="bd-rate"] td:last-child');
+        cell.textContent = "the curves' quality ranges overlap by 71 % only; ".repeat(3);
+        cell.className = "note";"""
+    )
+    height = page.evaluate(
+        "document.querySelector('table[data-name^=\"bd-rate\"] tbody tr').offsetHeight"
+    )
+
+    assert height < 110
+
+
 def test_tables_sort_and_filter(page: Any):
     """A head sorts up, then down, by number; a filter leaves one codec; CSV has what is shown."""
     column = """t => [...t.tBodies[0].rows].filter((r) => !r.hidden)

@@ -12,6 +12,7 @@ from bench import summary
 from bench.report import findings
 from bench.report.ledger import Ledger, Point
 
+NO_CEILINGS = pd.DataFrame({"codec": [], "ceiling_psnr_db": []})
 NAMES = {"a": "A", "b": "B", "jpeg": "JPEG"}
 
 
@@ -39,6 +40,19 @@ def rows_of(curves: dict[str, tuple[list[float], list[float]]], images: int = 6)
 
 RATES = [0.1, 0.2, 0.4, 0.8, 1.6]
 WORSE = [26.0, 29.0, 32.0, 35.0, 38.0]
+
+
+def test_a_saving_that_depends_on_the_image_is_only_less_there():
+    """Where even the worst image saves bits, the sentence says `only`; where it does not, `but`."""
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
+    for last, words in ((0.99, "but only 1.0 % fewer bits on i5"), (1.1, "but 10.0 % more bits")):
+        factor = np.where(rows["image"] == "i5", last, 0.8)
+        rate = rows["bpp"].where(rows["codec"] == "a", rows["bpp"] * factor)
+        made = rows.assign(bpp=rate)
+        found = findings.verdicts(made, summary.bd_table(made, "a", quality=True))
+        said = " ".join(findings.reasons(made, NO_CEILINGS, Ledger(), NAMES, found))
+
+        assert f"B needs 20 % fewer bits than A on i0, {words}" in said
 
 
 def test_leads_name_the_crossing():
