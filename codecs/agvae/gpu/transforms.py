@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.codecs.agvae.config import HYPER_STRIDE, STRIDE, Config
 from bench.codecs.agvae.gpu.recorder import Recorder
+from bench.codecs.agvae.gpu.stacks import Analysis, Synthesis
 from bench.codecs.agvae.transforms import Transforms, hyper_size, latent_size
 from bench.image import Image
 
@@ -21,6 +22,8 @@ TILE = 256
 """Side of a tile's core in latent positions (4,096 pixels); larger images are cut into such."""
 MAX_PLANS = 4
 """Shapes whose tensors and graphs are kept, for each direction."""
+TRIED = 5
+"""Algorithms that cuDNN times for a convolution of a new shape; each costs a compilation."""
 
 
 @dataclass(eq=False)
@@ -54,6 +57,10 @@ class DeviceTransforms(Transforms):
         precision: torch.dtype,
         graphs: bool = True,
     ) -> None:
+        target = torch.device(device)
+        # Before the modules are converted, which happens in place.
+        self._fused_g_a = None if g_a is None else Analysis(_stack(g_a), target, precision)
+        self._fused_g_s = None if g_s is None else Synthesis(_stack(g_s), target, precision)
         super().__init__(
             config, g_a=g_a, h_a=h_a, g_s=g_s, device=device, precision=precision, tile=TILE
         )
@@ -73,18 +80,11 @@ class DeviceTransforms(Transforms):
             for target, image in zip(plan.source, images, strict=True):
                 pixels = torch.from_numpy(_writable(image))
                 target.copy_(self._pinned(pixels), non_blocking=True)
-            plan.recorder("analysis", lambda: plan.result.copy_(self._latent_of(plan.source)))
+            padded = (height * STRIDE, width * STRIDE)
+            g_a = self._fused_g_a
+            assert g_a is not None
+            plan.recorder("analysis", lambda: plan.result.copy_(g_a(plan.source, padded)))
             return plan.result.clone()
-
-    def _latent_of(self, rgb: Tensor) -> Tensor:
-        """Enqueue g_a: uint8 (B, rows, columns, 3) -> (B, H, W, M)."""
-        x = rgb.permute(0, 3, 1, 2).float().div_(255).sub_(0.5)
-        below, right = -x.shape[2] % STRIDE, -x.shape[3] % STRIDE
-        if below or right:
-            x = nn.functional.pad(x, (0, right, 0, below), mode="replicate")
-        x = x.to(self.precision).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self._g_a(x)
-        return out.permute(0, 2, 3, 1)
 
     @torch.no_grad()
     def hyper_analyse_batch(self, y: Tensor) -> Tensor:
@@ -119,7 +119,9 @@ class DeviceTransforms(Transforms):
         with self._lock, _tuned():
             plan = self._plan("synthesis", len(y), *size)
             plan.source.copy_(y)
-            plan.recorder("synthesis", lambda: plan.result.copy_(self._image_of(plan.source, size)))
+            g_s = self._fused_g_s
+            assert g_s is not None
+            plan.recorder("synthesis", lambda: g_s(plan.source, plan.result))
             pixels = torch.empty(
                 plan.result.shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda"
             )
@@ -131,12 +133,6 @@ class DeviceTransforms(Transforms):
             return list(pixels.numpy())
 
         return images
-
-    def _image_of(self, y: Tensor, size: tuple[int, int]) -> Tensor:
-        """Enqueue g_s: (B, H, W, M) -> uint8 (B, rows, columns, 3)."""
-        out = self._g_s(y.permute(0, 3, 1, 2))[:, :, : size[0], : size[1]]
-        rgb: Tensor = out.float().add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-        return rgb.permute(0, 2, 3, 1)
 
     def _mark(self) -> Callable[[], object]:
         """Return a function that waits for what is enqueued by now."""
@@ -172,6 +168,11 @@ class DeviceTransforms(Transforms):
         return _Plan(latent, pixels, Recorder(enabled=self._graphs))
 
 
+def _stack(net: nn.Module) -> nn.Sequential:
+    assert isinstance(net, nn.Sequential)
+    return net
+
+
 def _writable(image: Image) -> Image:
     """Return the image or a writable copy: torch warns of memory that must not be written."""
     return image if image.flags.writeable else np.array(image)
@@ -179,10 +180,11 @@ def _writable(image: Image) -> Image:
 
 @contextlib.contextmanager
 def _tuned() -> Iterator[None]:
-    """Let cuDNN try its algorithms on a shape's first run."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
+    """Let cuDNN try a few of its algorithms on a shape's first run."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.benchmark_limit
+    cudnn.benchmark, cudnn.benchmark_limit = True, TRIED
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        cudnn.benchmark, cudnn.benchmark_limit = before

@@ -47,7 +47,7 @@ def _extent(c, height, width):
     return (height + 1 - (c >> 1)) // 2, (width + 1 - (c & 1)) // 2
 
 
-@triton.jit(do_not_specialize=["size"])
+@triton.jit
 def settle(x, bias, size, CHANNELS: tl.constexpr, LEAK: tl.constexpr, BLOCK: tl.constexpr):
     """Add the bias, settle, and leak or not, in place: (P, CHANNELS)."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -59,7 +59,7 @@ def settle(x, bias, size, CHANNELS: tl.constexpr, LEAK: tl.constexpr, BLOCK: tl.
     tl.store(x + at, value, mask=inside)
 
 
-@triton.jit(do_not_specialize=["size", "height", "width"])
+@triton.jit(do_not_specialize=["height", "width"])
 def depthwise(
     x,
     before,
@@ -95,7 +95,7 @@ def depthwise(
     tl.store(out + at, _settled(total), mask=inside)
 
 
-@triton.jit(do_not_specialize=["size", "batch", "height", "width"])
+@triton.jit(do_not_specialize=["batch", "height", "width"])
 def add(
     x,
     product,
@@ -136,7 +136,7 @@ def add(
         tl.store(out + at, value, mask=inside)
 
 
-@triton.jit(do_not_specialize=["size", "batch", "height", "width", "stride", "first"])
+@triton.jit(do_not_specialize=["batch", "height", "width", "stride", "first"])
 def parameters(
     product,
     bias,
@@ -212,7 +212,7 @@ def parameters(
     tl.store(contexts + image.to(tl.int64) * stride + first + place, context, mask=inside)
 
 
-@triton.jit(do_not_specialize=["size", "height", "width", "stride", "first"])
+@triton.jit(do_not_specialize=["height", "width", "stride", "first"])
 def reconstruct(
     symbols,
     mu,
