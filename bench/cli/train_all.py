@@ -58,6 +58,9 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     ablation_steps: Annotated[
         int | None, typer.Option(help="Of every network of the ablation.")
     ] = None,
+    trunk_steps: Annotated[
+        int | None, typer.Option(help="Of a start that the ablation shares; default 0: none.")
+    ] = None,
     levels: Annotated[str | None, typer.Option(help="1,4,7: of the networks without gain.")] = None,
     init: Annotated[
         str | None, typer.Option(help="Where the default codec starts: FILE, or scratch.")
@@ -91,6 +94,7 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         "--base-budget": base_budget,
         "--ms-ssim-budget": ms_ssim_budget,
         "--ablation-steps": ablation_steps,
+        "--trunk-steps": trunk_steps,
         "--levels": levels,
         "--init": init,
         "--batch": batch,
@@ -130,6 +134,7 @@ def _settings(
         "--base-budget": Budget.parse,
         "--ms-ssim-budget": Budget.parse,
         "--ablation-steps": int,
+        "--trunk-steps": int,
         "--levels": _levels,
         "--init": lambda text: None if text == "scratch" else Path(text),
         "--batch": int,

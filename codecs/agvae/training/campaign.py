@@ -2,8 +2,9 @@
 
 1. ``base-gain-asym-mse``: the default codec, continued from the packaged weights.
 2. ``base-gain-asym-ms-ssim``: its twin, fine-tuned from it for MS-SSIM.
-3. ``small-*``: the ablation. Every network from scratch, from the same seed, on the same crops,
-   with the same number of steps and the same schedule.
+3. ``small-*``: the ablation. Every network from the same start, on the same crops, with the same
+   number of steps and the same schedule. The start is random weights of one seed, or, where time
+   is short, ``small-trunk``: a gained, asymmetric network of constant rate, trained for that alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from bench.image import write_atomically
 
 PACKAGED = Path(__file__).parents[1] / "weights" / "base-gain-asym-mse.safetensors"
 MSE, MS_SSIM = "base-gain-asym-mse", "base-gain-asym-ms-ssim"
+TRUNK = "small-trunk"
+_BRANCH_DECAY = 0.8
+"""Branches of a trunk are short, so their rate falls nearly all the way."""
 BASE_BUDGET, MS_SSIM_BUDGET = Budget(time_s=1300.0), Budget(time_s=360.0)
 _MS_SSIM_CROP = 192
 """The smallest that MS-SSIM allows."""
@@ -48,6 +52,8 @@ class Settings:
         Of the first two stages.
     ablation_steps
         Of every network of the ablation.
+    trunk_steps
+        Of the network that all of them start from; 0: each from scratch.
     levels
         Of the networks without gain.
     init
@@ -68,6 +74,7 @@ class Settings:
     base_budget: Budget = BASE_BUDGET
     ms_ssim_budget: Budget = MS_SSIM_BUDGET
     ablation_steps: int = 20_000
+    trunk_steps: int = 0
     levels: tuple[int, ...] = (1, 4, 7)
     init: Path | None = PACKAGED
     only: tuple[str, ...] = field(default=())
@@ -89,10 +96,13 @@ class Stage:
         Of its training.
     after
         Name of the stage whose weights it starts from, or None.
+    ships
+        Whether its weights are for use; those of a trunk are not.
     """
 
     options: Options
     after: str | None = None
+    ships: bool = True
 
     @property
     def name(self) -> str:
@@ -146,8 +156,15 @@ def stages(settings: Settings) -> list[Stage]:
 
 
 def _ablation(settings: Settings, common: Options) -> list[Stage]:
-    """Return the networks that are compared with each other."""
-    base = replace(common, preset="small", budget=Budget(steps=settings.ablation_steps), init=None)
+    """Return the networks that are compared, after the trunk if they share one."""
+    budget = Budget(steps=settings.ablation_steps)
+    base = replace(common, preset="small", budget=budget, init=None)
+    before: list[Stage] = []
+    if settings.trunk_steps:
+        budget = Budget(steps=settings.trunk_steps)
+        trunk = replace(base, budget=budget, decay=0.0).with_out(settings.work / TRUNK)
+        before.append(Stage(trunk, ships=False))
+        base = replace(base, init=trunk.out, decay=_BRANCH_DECAY)
     named = {
         f"small-{variant}-mse": replace(base, variant=variant)
         for variant in ("gain-asym", "gain-gauss")
@@ -156,7 +173,9 @@ def _ablation(settings: Settings, common: Options) -> list[Stage]:
         for level in settings.levels
         for variant in ("nogain-asym", "nogain-gauss")
     }
-    return [Stage(options.with_out(settings.work / name)) for name, options in named.items()]
+    after = before[0].name if before else None
+    branches = [Stage(opts.with_out(settings.work / name), after) for name, opts in named.items()]
+    return before + branches
 
 
 @dataclass(slots=True)
@@ -313,7 +332,7 @@ def install(settings: Settings, folder: Path) -> list[str]:
     A weights file is written before its manifest, so that no codec sees one without the other.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    done = [s for s in stages(settings) if s.finished and s.options.out.is_file()]
+    done = [s for s in stages(settings) if s.ships and s.finished and s.options.out.is_file()]
     for stage in done:
         options = stage.options
         for path in (options.out, options.manifest):

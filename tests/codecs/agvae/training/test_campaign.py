@@ -39,6 +39,28 @@ def test_the_whole_set(photo_dir, tmp_path):
         assert 1 == len({str(getattr(options, name)) for options in ablation})
 
 
+def test_a_trunk_is_shared_and_not_shipped(ablation_settings, tmp_path):
+    """With a trunk all eight start from it, on equal terms still; it is not installed."""
+    settings = ablation_settings(
+        only=("small-trunk", "small-*-level1"), trunk_steps=2, ablation_steps=2
+    )
+    every = stages(replace(settings, only=()))
+    branches = [stage.options for stage in every[3:]]
+
+    result = run(settings)
+
+    assert 8 == len(branches)
+    assert {every[2].options.out} == {options.init for options in branches}
+    for name in ("budget", "seed", "batch", "crop", "rate", "decay"):
+        assert 1 == len({str(getattr(options, name)) for options in branches})
+    trained = ["small-nogain-asym-mse-level1", "small-nogain-gauss-mse-level1"]
+    assert [campaign.TRUNK, *trained] == result.now
+    for name in trained:
+        facts = json.loads((settings.work / f"{name}.json").read_text())
+        assert campaign.TRUNK == facts["training"]["init"]["name"]
+    assert trained == campaign.install(settings, tmp_path / "installed")
+
+
 def test_every_variant_becomes_weights_that_codecs_find(trained, monkeypatch):
     """Gained networks are found alone, those without gain one per level."""
     monkeypatch.setattr(checkpoints, "folders", lambda: [trained.work])
