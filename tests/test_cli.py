@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,21 @@ def test_info_shows_every_byte(picture: Path, tmp_path: Path, run_bench: Bench):
     sizes = [int(line.split()[1]) for line in lines[1:]]
 
     assert target.stat().st_size == sum(sizes)
+
+
+def test_agvae_by_command(picture: Path, tmp_path: Path, run_bench: Bench):
+    """To a rate within 1 %, back by its first bytes, every byte of header, z and passes told."""
+    target = tmp_path / "photo.agv"
+    run_bench("encode", picture, target, "--codec", "agvae", "--bpp", 0.8)
+    run_bench("decode", target, tmp_path / "back.png")
+    told = run_bench("info", target).stdout
+    found = re.findall(r"^  (.+?) +(\d+) bytes +[\d.]+%$", told, re.MULTILINE)
+    sizes = {name: int(size) for name, size in found}
+
+    assert pytest.approx(0.8, rel=0.01) == 8 * target.stat().st_size / (120 * 160)
+    assert image.load(picture).shape == image.load(tmp_path / "back.png").shape
+    assert ["header", "z", *(f"pass {i}" for i in range(4)), "checksum"] == list(sizes)
+    assert target.stat().st_size == sum(sizes.values())
 
 
 def test_list_names_everything(run_bench: Bench):

@@ -1,0 +1,89 @@
+"""What is committed under ``results/kodak`` reaches the figures that the project promises.
+
+The files are those of the last whole run on Kodak, so this costs nothing and needs no image. The
+same is measured afresh by ``tests/benchmarks/test_published_curves.py`` and the codecs' own tests.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import bd
+from bench.figures import reported
+from bench.frames import read_csv
+
+KODAK = Path(__file__).parent.parent / "results" / "kodak"
+# CompressAI's results/image/kodak: quality -> bpp, PSNR-RGB, MS-SSIM
+WEBP = {
+    5: (0.234419, 28.328424, 0.925739),
+    15: (0.352865, 29.820851, 0.948504),
+    35: (0.567407, 31.935957, 0.967603),
+    60: (0.823675, 33.971663, 0.978692),
+    80: (1.216314, 36.369046, 0.986899),
+    90: (2.010354, 39.556952, 0.993274),
+}
+JPEG = {5: (0.221153, 23.779895), 15: (0.423126, 28.042246), 40: (0.786027, 31.307827)}
+
+
+def curve(codec: str) -> pd.DataFrame:
+    """Means of one codec, with its rate parameter as index."""
+    frame = read_csv(KODAK / "summary.csv")
+    frame = frame[frame["codec"] == codec]
+    rate = {"jpeg": "quality", "webp": "quality", "bpg": "qp", "agvae": "level"}[codec]
+    values = [json.loads(text)[rate] for text in frame["setting"]]
+    return frame.assign(value=values).set_index("value")
+
+
+def points(frame: pd.DataFrame) -> bd.Curve:
+    """Rates and PSNR of a curve."""
+    return bd.Curve(tuple(frame["bpp"]), tuple(frame["psnr_db"]))
+
+
+def test_all_of_kodak_and_no_failure():
+    """24 images of each of eight settings of five codecs, and none failed."""
+    rows = read_csv(KODAK / "rows.csv")
+
+    assert {24} == set(rows.groupby(["codec", "setting"]).size())
+    assert {8} == set(rows.groupby("codec")["setting"].nunique())
+    assert {"agvae", "avif", "bpg", "jpeg", "webp"} == set(rows["codec"])
+    assert {""} == set(rows["error"])
+
+
+@pytest.mark.parametrize("quality", WEBP)
+def test_webp_equals_the_published_curve(quality: int):
+    """To 0.001 bpp, 0.01 dB and 0.0002 MS-SSIM."""
+    row, (bpp, psnr_db, ms_ssim) = curve("webp").loc[quality], WEBP[quality]
+
+    assert bpp == pytest.approx(row["bpp"], abs=0.001)
+    assert psnr_db == pytest.approx(row["psnr_db"], abs=0.01)
+    assert ms_ssim == pytest.approx(row["ms_ssim"], abs=0.0002)
+
+
+@pytest.mark.parametrize("quality", JPEG)
+def test_jpeg_equals_the_published_rates(quality: int):
+    """To 0.3 %; PSNR is at most 0.2 dB higher, by the newer libjpeg."""
+    row, (bpp, psnr_db) = curve("jpeg").loc[quality], JPEG[quality]
+
+    assert bpp == pytest.approx(row["bpp"], rel=0.003)
+    assert -0.001 <= row["psnr_db"] - psnr_db <= 0.2
+
+
+def test_bpg_equals_the_published_curve():
+    """Within 2 % BD-rate of CompressAI's bpgenc 0.9.8 at 4:4:4, 8 bit, x265."""
+    found = reported.curve("bpg444").points["psnr_db"]
+    delta = bd.compare(bd.Curve(*map(tuple, found.T)), points(curve("bpg")))
+
+    assert delta.bd_rate_percent is not None
+    assert abs(delta.bd_rate_percent) < 2
+
+
+def test_agvae_needs_fewer_bits_than_bpg():
+    """-5 % or better at equal PSNR, measured in the same run."""
+    delta = bd.compare(points(curve("bpg")), points(curve("agvae")))
+
+    assert delta.bd_rate_percent is not None
+    assert delta.bd_rate_percent <= -5
