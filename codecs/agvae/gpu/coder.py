@@ -45,6 +45,8 @@ TRIALS = 3
 DOUBT = 0.02
 DOUBT_BYTES = 64
 """How far the size of a stream of 8 lanes may lie from its information content."""
+SPARE_WORDS = 1024
+"""Words that a stream may have beyond one a symbol, which only escapes can bring about."""
 _LOCATE_BLOCK = 1024
 
 
@@ -299,7 +301,7 @@ class Writer:
         total = self.symbols.shape[1]
         device = self.symbols.device
         shape = (self._batch, TRIALS)
-        capacity = total + 64
+        capacity = total + SPARE_WORDS
         words = torch.empty(*shape, capacity, dtype=torch.int16, device=device)
         states = torch.zeros(*shape, MAX_LANES, dtype=torch.int32, device=device)
         positions = torch.full(shape, capacity, dtype=torch.int32, device=device)

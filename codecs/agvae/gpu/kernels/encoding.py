@@ -31,8 +31,8 @@ def locate(
     symbols, contexts, out
         int32, element i of stream s at ``s * stride + first + i``; context -1 is not coded.
     bits, escaped
-        float32 and int32 (streams, blocks): bits of each block of symbols without those of
-        escapes, and how many of them are escapes.
+        float32 and int32 (streams, blocks): information content in bits of each block of symbols,
+        and how many of them are escapes.
     size
         Symbols of the part in each stream.
     origin, low, high, spans
@@ -53,9 +53,14 @@ def locate(
     span = tl.load(spans + entry, mask=coded, other=0)
     tl.store(out + stream * stride + at, span, mask=inside)
     freq = tl.where(coded, (span >> 15) & 32767, 32768).to(tl.float32)
+    cost = 15.0 - tl.log2(freq)
+    escape = (span >> 30) & 1
+    beyond = tl.abs(symbol.to(tl.float32) - held.to(tl.float32)) + 1
+    length = tl.floor(tl.log2(beyond))
+    cost += tl.where(escape > 0, length + tl.minimum(length + 1, 15.0), 0.0)
     cell = stream * tl.num_programs(0) + block
-    tl.store(bits + cell, tl.sum(15.0 - tl.log2(freq), 0))
-    tl.store(escaped + cell, tl.sum((span >> 30) & 1, 0))
+    tl.store(bits + cell, tl.sum(cost, 0))
+    tl.store(escaped + cell, tl.sum(escape, 0))
 
 
 @triton.jit
