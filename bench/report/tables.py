@@ -125,8 +125,14 @@ def ledger(context: Context) -> str:
     )
     keys = "".join(f'<li class="g-{key}">{term(key, text)}</li>' for key, text in GROUPS.items())
     over = f"mean of {', '.join(found.images)}" if found.images else ""
+    part = (  # or its rates seem to contradict those of the tables
+        f'<p class="small">Files of {esc(findings.listed(found.images))}, whose rates are not the '
+        f"means over all {context.images} images.</p>"
+        if 0 < len(found.images) < context.images
+        else ""
+    )
     return (
-        f'<ul class="key">{keys}</ul><div class="ledgers">{blocks}</div>'
+        f'<ul class="key">{keys}</ul>{part}<div class="ledgers">{blocks}</div>'
         + (f'<ul class="small">{missing}</ul>' if missing else "")
         + f"<details><summary>Every part in bytes</summary>{_ledger_table(context, over)}</details>"
     )

@@ -122,6 +122,16 @@ def test_hostile_names_stay_text(html: str):
     assert "\\u003cimg src=x" in html
 
 
+def test_ledger_of_some_images_says_so(results_dir: Path, tmp_path: Path, html: str):
+    """Where bytes are itemised for some images only, their names stand beside the bars."""
+    options = Options(images=["face.png"], rates=(0.5,))
+    part = write(results_dir, tmp_path / "part.html", options).path.read_text(encoding="utf-8")
+    words = "Files of face.png, whose rates are not the means over all 2 images."
+
+    assert words in part
+    assert "whose rates are not the means" not in html
+
+
 def test_ledger_adds_up(results_dir: Path):
     """The groups of the ledger sum to the mean file size."""
     results = data.load(results_dir)
