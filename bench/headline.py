@@ -30,7 +30,11 @@ def lines(deltas: pd.DataFrame, dataset: str) -> list[str]:
         return []
     anchor = str(head["anchor"].iloc[0])
     if head["bd_rate_percent"].isna().all():
-        return [f"{dataset}: BD-rate against {anchor} is {head['note'].iloc[0]}"]
+        note = str(head["note"].iloc[0])
+        more = (
+            "; measure more of them: --points 4, or without --quick" if " points " in note else ""
+        )
+        return [f"{dataset}: BD-rate against {anchor} is {note}{more}"]
     rates = {
         (str(line["codec"]), str(line["metric"])): float(line["bd_rate_percent"])
         for line in head.to_dict("records")
