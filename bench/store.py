@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from bench.database import connect_to_read
+from bench.database import connect_to_read, guarded
 from bench.errors import OutputError
 
 if TYPE_CHECKING:
@@ -168,6 +168,12 @@ class Store:
             raise OutputError(f"{self.folder} holds no results", "Run `bench all` first.")
 
     def _failed(self, error: Exception) -> OutputError:
+        doing = "write results to" if self._writing else "read"
+        if not isinstance(error, OSError | sqlite3.OperationalError):
+            return OutputError(
+                f"cannot {doing} {self.path}: {error}",
+                "It is damaged or not ours: move it away, or choose another --out.",
+            )
         if not self._writing:
             return OutputError(f"cannot read {self.path}: {error}", "Run `bench all` again.")
         return OutputError(
@@ -176,11 +182,13 @@ class Store:
         )
 
     @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
+    def guard(self) -> Iterator[None]:
+        """Turn errors of file and database into one line for the reader."""
         try:
             yield
         except (OSError, sqlite3.Error) as error:
-            raise self._failed(error) from error
+            told = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
+            raise self._failed(told) from error  # pandas wraps SQLite's error in its own
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +210,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard():
+        with self.guard():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -221,6 +229,7 @@ class Store:
             )
             self.run_id = int(cursor.lastrowid or 0)
 
+    @guarded
     def latest_run(self) -> dict[str, Any]:
         """Return the record of the last run, with its start; empty where there is none."""
         row = self._db.execute(
@@ -295,19 +304,23 @@ class Store:
                 ],
             )
 
+    @guarded
     def encoded(self) -> dict[str, str]:
         """Return key -> error (empty where it succeeded) of every stored encoding."""
         query = "SELECT key, COALESCE(error, '') FROM encodings"
         return dict(self._db.execute(query).fetchall())
 
+    @guarded
     def scored(self) -> set[tuple[str, str, str]]:
         """Return (key, metric, version) of every stored score."""
         return set(self._db.execute("SELECT key, metric, version FROM scores").fetchall())
 
+    @guarded
     def with_ceiling(self) -> set[tuple[str, str]]:
         """Return (pixels, label) of every stored ceiling."""
         return set(self._db.execute("SELECT pixels, label FROM ceilings").fetchall())
 
+    @guarded
     def bitstream(self, key: str) -> bytes:
         """Return the bytes of a stored encoding.
 
@@ -327,6 +340,7 @@ class Store:
             )
         return bytes(row[1])
 
+    @guarded
     def rows(self, metrics: dict[str, tuple[str, str]] | None = None) -> pd.DataFrame:
         """Return one row per cell, as ``rows.csv`` has them, plus width and height.
 
@@ -369,6 +383,7 @@ class Store:
         ordered = sorted(found, key=lambda pair: (order.get(pair[0], 9), pair[0]))
         return {name: (columns.get(name, name), version) for name, version in ordered}
 
+    @guarded
     def ceilings(self) -> pd.DataFrame:
         """Return codec, label and mean no-codec ceiling in dB over the images of each curve."""
         import pandas as pd

@@ -155,6 +155,26 @@ def test_other_schema_is_refused(tmp_path: Path):
         Store(tmp_path)
 
 
+@pytest.mark.parametrize("writing", [True, False])
+def test_damaged_pages_are_one_clear_error(tmp_path: Path, writing: bool):
+    """A database that opens but cannot be read says so, whoever reads, SQLite or pandas."""
+    with Store(tmp_path) as store:
+        store.put_cells([CELL])
+        store.put(ROW)
+    path = tmp_path / "bench.sqlite"
+    data = bytearray(path.read_bytes())
+    page = int.from_bytes(data[16:18])
+    data[page:] = bytes([0xA5]) * (len(data) - page)  # all but the first, which has the schema
+    path.write_bytes(data)
+    with Store(tmp_path, writing=False) as store:
+        for read in (store.rows, store.ceilings, store.encoded, store.latest_run):
+            with pytest.raises(OutputError, match=r"cannot read .*malformed.*move it away"):
+                read()
+    if writing:
+        with Store(tmp_path) as store, pytest.raises(OutputError, match="cannot write results"):
+            store.put(ROW)
+
+
 def test_not_a_database(tmp_path: Path):
     """A foreign file under the database's name is a clear error."""
     (tmp_path / "bench.sqlite").write_bytes(b"not a database at all" * 100)
