@@ -44,12 +44,12 @@ def points(frame: pd.DataFrame) -> bd.Curve:
 
 
 def test_all_of_kodak_and_no_failure():
-    """24 images of each of eight settings of five codecs, and none failed."""
+    """24 images of each setting, eight settings of each codec and more, and none failed."""
     rows = read_csv(KODAK / "rows.csv")
 
     assert {24} == set(rows.groupby(["codec", "setting"]).size())
-    assert {8} == set(rows.groupby("codec")["setting"].nunique())
-    assert {"agvae", "avif", "bpg", "jpeg", "webp"} == set(rows["codec"])
+    assert 8 <= rows.groupby("codec")["setting"].nunique().min()
+    assert {"agvae", "avif", "bpg", "jpeg", "webp"} <= set(rows["codec"])
     assert {""} == set(rows["error"])
 
 
