@@ -51,20 +51,23 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def timed(function: Callable[[], object], budget_s: float = 2.0, least: int = 10) -> list[float]:
-    """Return seconds of repeated calls after a warm-up, sorted; fewer than ``least`` if slow."""
-    for _ in range(3):  # runs, records a graph, replays it
+def timed(
+    function: Callable[[], object], warm_up: int = 4, least: int = 12, budget_s: float = 3.0
+) -> list[float]:
+    """Return seconds of repeated calls after a warm-up, sorted; fewer than ``least`` if slow.
+
+    Four calls warm up: one runs, one records a graph, two replay it.
+    """
+    for _ in range(warm_up):
         function()
     synchronise()
     seconds: list[float] = []
     begin = time.perf_counter()
-    while len(seconds) < least or time.perf_counter() - begin < budget_s / 4:
+    while len(seconds) < least and (not seconds or time.perf_counter() - begin < budget_s):
         start = time.perf_counter()
         function()
         synchronise()
         seconds.append(time.perf_counter() - start)
-        if time.perf_counter() - begin > budget_s:
-            break
     return sorted(seconds)
 
 
@@ -229,9 +232,9 @@ class Check:
         ours, theirs = self.engine.encode(batch, steps), self.cpu.encode(batch, steps)
         for files in (ours, theirs):
             read = [container.read(data) for data in files]
+            expected = self.cpu.decode_latents(read)
             for _ in range(1 if self.options.device == "cpu" else 3):  # run, record, replay
-                a, b = self.engine.decode_latents(read), self.cpu.decode_latents(read)
-                assert torch.equal(a.cpu(), b), "latents differ"
+                assert torch.equal(self.engine.decode_latents(read).cpu(), expected), "latents"
         read = [container.read(data) for data in ours]
         pixels, reference = self.engine.decode(read), self.cpu.decode(read)
         mse = [
@@ -251,31 +254,53 @@ class Check:
 
     # -- (c) speed ------------------------------------------------------------------------------
 
-    def speed(self, batch: int) -> None:
+    def products(self) -> None:
+        """Time the products that the exact networks are made of: float64, 36,864 x 256 x 256."""
+        rows = 24 * 1536
+        x, w = (torch.randn(n, 256, dtype=torch.float64, device=self.device) for n in (rows, 256))
+        out = torch.empty_like(x)
+        median = statistics.median(timed(lambda: [torch.mm(x, w, out=out) for _ in range(20)])) / 20
+        tera = 2 * rows * 256 * 256 / median / 1e12
+        self.note("float64 product", median, f"{1e6 * median:.0f} us, {tera:.1f} TFLOP/s")
+
+    def speed(self, batch: int, *, graphs: bool = True) -> None:
         """Time encode and decode from and to bytes in memory, and by phase."""
+        engine = self.engine
+        if not graphs:
+            engine = DeviceEngine(self.manifest, self.options.device, graphs=False)
         images = self.images[:batch]
         pixels = sum(image.shape[0] * image.shape[1] for image in images) / 1e6
         steps = [LEVEL] * len(images)
-        files = self.engine.encode(images, steps)
+        start = time.perf_counter()
+        files = engine.encode(images, steps)
+        say(f"   first encode at this size: {time.perf_counter() - start:.1f} s")
+        lanes = min(container.read(data)[0].lanes for data in files)
+        symbols = images[0].shape[0] * images[0].shape[1] * (256 / 16**2 + 128 / 64**2)
         calls = {
-            "encode": lambda phases: self.engine.encode(images, steps, phases),
-            "decode": lambda phases: self.engine.decode([container.read(f) for f in files], phases),
+            "encode": lambda phases: engine.encode(images, steps, phases),
+            "decode": lambda phases: engine.decode([container.read(f) for f in files], phases),
         }
         for name, call in calls.items():
             seconds = timed(lambda call=call: call(None))
             median = statistics.median(seconds)
-            clocks = []
-            for _ in range(5):
-                clocks.append(Phases(synchronise))
-                call(clocks[-1])
-            phases = {
-                phase: 1e3 * statistics.median(c.time_s.get(phase, 0.0) for c in clocks)
-                for phase in clocks[0].time_s
-            }
+            phases = self.phases(call)
             detail = ", ".join(f"{phase} {ms:.2f}" for phase, ms in phases.items())
+            step_us = 1e3 * phases["entropy coding"] * lanes / symbols
             facts = {"seconds": seconds, "mp_s": pixels / median, "phases_ms": phases}
-            text = f"{1e3 * median:8.2f} ms {pixels / median:7.1f} MP/s  ({detail})"
-            self.note(f"{name}, batch {len(images)}", facts, text)
+            text = (
+                f"{1e3 * median:8.2f} ms {pixels / median:7.1f} MP/s"
+                f"  ({detail}; {lanes} lanes: {step_us:.2f} us a step)"
+            )
+            kind = name if graphs else f"{name} without graphs"
+            self.note(f"{kind}, batch {len(images)}", facts, text)
+
+    def phases(self, call: Callable[[Phases], object]) -> dict[str, float]:
+        """Return the median milliseconds of each phase over five calls."""
+        clocks = [Phases(synchronise) for _ in range(5)]
+        for clock in clocks:
+            call(clock)
+        names = clocks[0].time_s
+        return {n: 1e3 * statistics.median(c.time_s.get(n, 0.0) for c in clocks) for n in names}
 
     def rival(self, batch: int) -> None:
         """Time CompressAI's mbt2018-mean, untrained, by its own compress and decompress."""
@@ -294,8 +319,7 @@ class Check:
                 "decompress": lambda: net.decompress(coded["strings"], coded["shape"]),
             }
             for name, call in calls.items():
-                least = 10 if batch == 1 else 3
-                seconds = _plain_timed(call, least)
+                seconds = timed(call, warm_up=3 if batch == 1 else 0, budget_s=5.0)
                 median = statistics.median(seconds)
                 text = f"{1e3 * median:8.1f} ms {pixels / median:7.2f} MP/s"
                 facts = {"seconds": seconds, "mp_s": pixels / median}
@@ -303,25 +327,15 @@ class Check:
 
     def report(self) -> None:
         """Print the table and write the file."""
+        if torch.cuda.is_available():
+            peak = torch.cuda.max_memory_allocated() / 2**30
+            self.note("peak device memory", peak, f"{peak:.1f} GiB")
         out = self.options.out
         out.mkdir(parents=True, exist_ok=True)
         (out / "gpu_check.json").write_text(json.dumps(self.found, indent=1, default=str))
         say(f"\n{'=' * 30} {time.perf_counter() - self.started:.0f} s")
         for name, text in self.rows:
             say(f"{name:32} {text}")
-
-
-def _plain_timed(call: Callable[[], object], least: int) -> list[float]:
-    """Return sorted seconds of ``least`` calls after one."""
-    call()
-    seconds = []
-    for _ in range(least):
-        synchronise()
-        start = time.perf_counter()
-        call()
-        synchronise()
-        seconds.append(time.perf_counter() - start)
-    return sorted(seconds)
 
 
 def main() -> None:
@@ -343,8 +357,10 @@ def main() -> None:
     check.run("coder, Kodak", check.real_coder)
     for level in LEVELS:
         check.run(f"files at level {level / 256:g}", lambda level=level: check.files(level))
+    check.run("float64 products", check.products)
     for batch in options.batches:
         check.run(f"speed at batch {batch}", lambda batch=batch: check.speed(batch))
+    check.run("speed without graphs", lambda: check.speed(1, graphs=False))
     for batch in (1, 24):
         if batch in options.batches:
             check.run(f"CompressAI at batch {batch}", lambda batch=batch: check.rival(batch))

@@ -1,9 +1,8 @@
 """g_a and g_s with everything element-wise fused: 1x1 convolutions are matrix products.
 
 Activations are (B, h, w, C), contiguous. A bottleneck is a product with bias and ReLU inside, a
-3x3 convolution, a pass for its bias and ReLU, and a product that adds to its input in place; its
-last bias is added before the stage begins and taken out of the first products' biases again, so
-that it needs no pass.
+3x3 convolution, a pass for its bias and ReLU, and a product that adds to its input in place. The
+pass also writes a channel of ones, so that the last product brings its bias along.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from bench.codecs.agvae.layers import Bottleneck
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Block:
-    """A bottleneck: products (C, C/2) and (C/2, C), the 3x3 convolution between them."""
+    """A bottleneck: products (C, C/2) and (C/2 + 8, C), the 3x3 convolution between them."""
 
     enter: Tensor
     enter_bias: Tensor
@@ -32,8 +31,12 @@ class _Block:
         flat = x.view(-1, x.shape[3])
         inner = torch._addmm_activation(self.enter_bias, flat, self.enter)  # noqa: SLF001
         inner = convolved(inner.view(*x.shape[:3], -1), self.middle, padding=1)
-        _add_bias(inner, self.middle_bias, relu=True)
-        flat.addmm_(inner.view(-1, inner.shape[3]), self.leave)
+        wide = inner.new_empty(len(flat), inner.shape[3] + 8)
+        kernels.rectify[_grid(wide)](
+            inner, self.middle_bias, wide, wide.numel(),
+            CHANNELS=inner.shape[3], BLOCK=kernels.BLOCK,
+        )  # fmt: skip
+        flat.addmm_(wide, self.leave)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +86,9 @@ class Analysis:
         for i, stage in enumerate(self._stages):
             stride, padding = (1, 1) if i == 0 else (2, 2)  # the first sees cells
             x = convolved(x, stage.weight, stride, padding)
-            _add_bias(x, stage.bias, relu=False)
+            kernels.add_bias[_grid(x)](
+                x, stage.bias, x.numel(), CHANNELS=x.shape[3], BLOCK=kernels.BLOCK
+            )
             for block in stage.blocks:
                 block(x)
         return x
@@ -166,26 +171,17 @@ def _stage(
     def layout(tensor: Tensor) -> Tensor:
         return tensor.to(device, precision).contiguous(memory_format=torch.channels_last)
 
-    # Biases of all blocks are in x from the start; a block's input must not know of its own and
-    # of later ones.
-    ahead = sum((_bias(block.body[4]) for block in bottlenecks), torch.zeros(()))
-    repeats = 4 if shuffled else 1
-    total = bias + (ahead.repeat(repeats) if bottlenecks else 0)
-    blocks = []
-    for block in bottlenecks:
-        enter = _matrix(block.body[0])
-        corrected = _bias(block.body[0]) - ahead @ enter
-        blocks.append(
-            _Block(
-                enter.to(device, precision),
-                corrected.to(device, precision),
-                layout(_kernel(block.body[2])),
-                _bias(block.body[2]).to(device),
-                _matrix(block.body[4]).to(device, precision),
-            )
+    blocks = [
+        _Block(
+            _matrix(block.body[0]).to(device, precision),
+            _bias(block.body[0]).to(device, precision),
+            layout(_kernel(block.body[2])),
+            _bias(block.body[2]).to(device),
+            _with_bias(block.body[4]).to(device, precision),
         )
-        ahead = ahead - _bias(block.body[4])
-    return _Stage(layout(weight), total.to(device), tuple(blocks))
+        for block in bottlenecks
+    ]
+    return _Stage(layout(weight), bias.to(device), tuple(blocks))
 
 
 def _on_cells(weight: Tensor) -> Tensor:
@@ -206,6 +202,12 @@ def _bias(conv: nn.Module) -> Tensor:
     return conv.bias.float()
 
 
+def _with_bias(conv: nn.Module) -> Tensor:
+    """Return a 1x1 convolution as a matrix (inputs + 8, outputs) for inputs that end in ones."""
+    matrix, bias = _matrix(conv), _bias(conv)
+    return torch.cat((matrix, bias[None], matrix.new_zeros(7, len(bias))))
+
+
 def _kernel(conv: nn.Module) -> Tensor:
     assert isinstance(conv, nn.Conv2d)
     return conv.weight.float()
@@ -214,12 +216,6 @@ def _kernel(conv: nn.Module) -> Tensor:
 def _matrix(conv: nn.Module) -> Tensor:
     """Return a 1x1 convolution as a matrix (inputs, outputs)."""
     return _kernel(conv)[:, :, 0, 0].T.contiguous()
-
-
-def _add_bias(x: Tensor, bias: Tensor, *, relu: bool) -> None:
-    kernels.add_bias[_grid(x)](
-        x, bias, x.numel(), CHANNELS=x.shape[3], RELU=relu, BLOCK=kernels.BLOCK
-    )
 
 
 def _grid(x: Tensor) -> tuple[int]:

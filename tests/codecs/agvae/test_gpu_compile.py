@@ -57,7 +57,8 @@ CASES = [
     (layers.parameters, DOUBLES, {"QUARTER": 64, "TIED": False, "FIND": True, **LINE}, 4),
     (layers.reconstruct, {}, {"QUARTER": 64, **LINE}, 4),
     (pixels.cells, HALVES, LINE, 4),
-    (pixels.add_bias, HALVES, {"CHANNELS": 48, "RELU": True, **LINE}, 4),
+    (pixels.add_bias, HALVES, {"CHANNELS": 96, **LINE}, 4),
+    (pixels.rectify, HALVES, {"CHANNELS": 48, **LINE}, 4),
     (pixels.shuffle, HALVES, {"CHANNELS": 96, **LINE}, 4),
     (pixels.paint, HALVES, LINE, 4),
 ]

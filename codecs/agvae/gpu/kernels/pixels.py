@@ -40,15 +40,30 @@ def cells(pixels, out, size, rows, columns, height, width, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def add_bias(x, bias, size, CHANNELS: tl.constexpr, RELU: tl.constexpr, BLOCK: tl.constexpr):
-    """Add a float32 bias to (P, CHANNELS) in place, and maybe hold it at 0 or above."""
+def add_bias(x, bias, size, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    """Add a float32 bias to (P, CHANNELS) in place."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
     value += tl.load(bias + at % CHANNELS)
-    if RELU:
-        value = tl.maximum(value, 0.0)
     tl.store(x + at, value.to(x.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def rectify(x, bias, out, size, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    """Write ReLU(x + bias), (P, CHANNELS), as (P, CHANNELS + 8): then a one and seven zeros.
+
+    With the one, the next product's matrix can hold that product's bias.
+    """
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    channel = at % (CHANNELS + 8)
+    own = channel < CHANNELS
+    source = at // (CHANNELS + 8) * CHANNELS + channel
+    value = tl.load(x + source, mask=inside & own, other=0.0).to(tl.float32)
+    value = tl.maximum(value + tl.load(bias + channel, mask=own, other=0.0), 0.0)
+    value = tl.where(own, value, (channel == CHANNELS).to(tl.float32))
+    tl.store(out + at, value.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=["width"])
