@@ -6,8 +6,10 @@ the bytes, everything in between from ``exact.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from bench.codecs.agvae.tables import SCALE_THRESHOLDS, Bank
 from bench.codecs.agvae.transforms import hyper_size
 
 Ints = NDArray[np.int32]
+T = TypeVar("T")
 
 SYMBOL_LIMIT = 1 << 14
 """Residuals and hyper-latents are held to this magnitude by the encoder."""
@@ -70,19 +73,22 @@ class LatentCoder:
         z_hat = z.round().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).to(torch.int32)
         encoders = [Encoder(self._bank) for _ in level_steps]
         with phases("entropy coding"):
-            for encoder, symbols in zip(encoders, z_hat.cpu().numpy(), strict=True):
-                encoder.put(symbols, self._z_contexts(symbols.shape[:2]))
+            symbols = z_hat.cpu().numpy()
+            size = (symbols.shape[1], symbols.shape[2])
+            contexts = [self._z_contexts(size)] * len(encoders)
+            _at_once(Encoder.put, encoders, symbols, contexts)
         with phases("entropy model"):
             psi = self._networks.hyper_features(z_hat, level_steps, (y.shape[1], y.shape[2]))
             y_hat = torch.zeros_like(psi)
         for k in range(PASSES):
             with phases("entropy model"):
-                symbols, contexts = self._encode_pass(k, psi, y, y_hat)
+                symbols, of_symbols = self._encode_pass(k, psi, y, y_hat)
             with phases("entropy coding"):
-                for i, encoder in enumerate(encoders):
-                    encoder.put(symbols[i], contexts[i])
+                _at_once(Encoder.put, encoders, symbols, of_symbols)
         with phases("entropy coding"):
-            return [Stream(encoder.finish(), encoder.lanes) for encoder in encoders]
+            payloads = _at_once(Encoder.finish, encoders)
+        pairs = zip(payloads, encoders, strict=True)
+        return [Stream(payload, encoder.lanes) for payload, encoder in pairs]
 
     def _encode_pass(self, k: int, psi: Tensor, y: Tensor, y_hat: Tensor) -> tuple[Ints, Ints]:
         """Return symbols and contexts of a pass, (B, N); adds what it codes to ``y_hat``."""
@@ -155,7 +161,8 @@ class LatentCoder:
         with phases("entropy coding"):
             decoders = [Decoder(self._bank, stream.data, stream.lanes) for stream in streams]
             contexts = self._z_contexts(hyper_size(*size))
-            z_hat = torch.from_numpy(np.stack([decoder.get(contexts) for decoder in decoders]))
+            decoded = _at_once(Decoder.get, decoders, [contexts] * len(decoders))
+            z_hat = torch.from_numpy(np.stack(decoded))
             positions.append([decoder.position_bytes for decoder in decoders])
         with phases("entropy model"):
             psi = self._networks.hyper_features(z_hat, level_steps, size)
@@ -177,7 +184,7 @@ class LatentCoder:
             quarters = list(self._networks.quarters(k, psi, y_hat))
             contexts = np.concatenate([self._contexts(q) for q in quarters], 1)
         with phases("entropy coding"):
-            decoded = [decoder.get(row) for decoder, row in zip(decoders, contexts, strict=True)]
+            decoded = _at_once(Decoder.get, decoders, contexts)
         with phases("entropy model"):
             symbols = torch.from_numpy(np.stack(decoded)).to(self._device)
             parts = torch.split(symbols, [q.mu[0].numel() for q in quarters], 1)
@@ -197,3 +204,16 @@ class LatentCoder:
         """Return the tables of z, (h, w, hyper)."""
         channels = self._bank.z_context(np.arange(self._networks.config.hyper))
         return np.ascontiguousarray(np.broadcast_to(channels, (*size, channels.size)))
+
+
+def _at_once(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+    """Return what ``map`` gives; several images go to as many threads as PyTorch has here.
+
+    The coder's loops run without Python's lock, and every image has a coder of its own.
+    """
+    calls = list(zip(*arguments, strict=True))
+    threads = min(len(calls), torch.get_num_threads())
+    if threads < 2:
+        return [function(*call) for call in calls]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda call: function(*call), calls))
