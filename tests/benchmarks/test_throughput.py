@@ -116,17 +116,19 @@ def test_codec(benchmark, name: str, direction: str, photo: Image):
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.benchmark(group="throughput beside CompressAI")
 @pytest.mark.parametrize(
-    ("device", "batch", "archs"),
+    ("device", "precision", "batch", "archs"),
     [
-        pytest.param("cpu", 1, ["mbt2018-mean", "mbt2018"], id="cpu"),
-        pytest.param("cuda", 1, ["mbt2018-mean"], marks=NEEDS_GPU, id="cuda"),
-        pytest.param("cuda", 24, ["mbt2018-mean"], marks=NEEDS_GPU, id="cuda-24"),
+        pytest.param("cpu", "float32", 1, ["mbt2018-mean", "mbt2018"], id="cpu"),
+        pytest.param("cpu", "bfloat16", 1, ["mbt2018-mean"], id="cpu-bfloat16"),
+        pytest.param("cuda", "bfloat16", 1, ["mbt2018-mean"], marks=NEEDS_GPU, id="cuda"),
+        pytest.param("cuda", "bfloat16", 24, ["mbt2018-mean"], marks=NEEDS_GPU, id="cuda-24"),
     ],
 )
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_agvae_beside_compressai(
     benchmark,
     device: str,
+    precision: str,
     batch: int,
     archs: list[str],
     direction: str,
@@ -134,7 +136,9 @@ def test_agvae_beside_compressai(
 ):
     """Kodak, from memory to memory: ``extra_info`` says how many times as fast AG-VAE is."""
     images = [kodim(number) for number in (range(1, 25) if device == "cuda" else [5])]
-    codecs: list[Any] = [registry.create("agvae", device), *(Untrained(a, device) for a in archs)]
+    ours: Any = registry.create("agvae", device)
+    ours.precision = precision
+    codecs: list[Any] = [ours, *(Untrained(arch, device) for arch in archs)]
     runners = {codec.name: runner_of(codec, images) for codec in codecs}
     found = benchmark.pedantic(by_turns, (runners, direction, batch), rounds=1)
     number, megapixels = runners["agvae"].size(batch)
