@@ -75,19 +75,31 @@ def write(
             rows, folder, provenance=record, display_names=names, references=references
         )
     listed = [path.relative_to(folder).as_posix() for path in written]
+    if not (tables and plots):  # the other half is still there
+        listed += [name for name in _present(folder) if name not in listed]
     record |= {"rows": len(rows), "files": listed, "outputs_digest": digest}
     write_atomically(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
     return [*written, folder / RECORD]
 
 
 def _up_to_date(folder: Path, digest: str) -> bool:
+    record = _record(folder)
+    named = record.get("files", [])
+    return record.get("outputs_digest") == digest and named == _present(folder)
+
+
+def _present(folder: Path) -> list[str]:
+    """Return those files of the last ``run.json`` that are there."""
+    return [name for name in _record(folder).get("files", []) if (folder / name).is_file()]
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Return the last ``run.json``, empty where it cannot be read."""
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text())
     except (OSError, ValueError):
-        return False
-    return record.get("outputs_digest") == digest and all(
-        (folder / name).is_file() for name in record.get("files", [])
-    )
+        return {}
+    return record
 
 
 def _definitions(names: Sequence[str]) -> dict[str, str]:

@@ -179,7 +179,7 @@ def draw(
         Footer, wrapped here.
     """
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), dpi=DPI, layout="constrained")
-    lines = textwrap.wrap(small_print, 118, break_long_words=False)[:4]
+    lines = textwrap.wrap(small_print, 110, break_long_words=False)[:4]
     room = (len(lines) * 5.6 + 2) / 72 / HEIGHT_IN
     engine = figure.get_layout_engine()
     assert engine is not None

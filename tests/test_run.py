@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -75,3 +76,15 @@ def test_quality_without_numbers(text: str, tmp_path: Path, run_bench: Bench):
     assert 2 == done.returncode
     assert f"bench: --quality wants numbers, found {text!r}" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_plots_alone_keep_the_tables_in_the_record(run_bench, crops, tmp_path):
+    """``run.json`` lists what lies in the folder, also after half of it was written again."""
+    out = tmp_path / "out"
+    words = ("all", "-d", f"folder:{crops}", "-c", "jpeg", "-m", "psnr", "--quick", "--out", out)
+    run_bench(*words)
+    before = set(json.loads((out / "run.json").read_text())["files"])
+
+    run_bench("plots", "--out", out)
+
+    assert before == set(json.loads((out / "run.json").read_text())["files"])
