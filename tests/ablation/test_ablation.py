@@ -108,7 +108,13 @@ def test_the_command(run_bench, weights, photo, tmp_path):
     for number in range(2):
         image.save(photo[:176, 100 * number :][:, :176].copy(), pictures / f"p{number}.png")
     words = ("ablation", "--dataset", f"folder:{pictures}", "--out", tmp_path / "out", "-j", 1)
-    env = {**os.environ, "BENCH_WEIGHTS": str(tmp_path / "w"), "OMP_NUM_THREADS": "1"}
+    only_these = f"""
+from pathlib import Path
+from bench.codecs.agvae import checkpoints
+checkpoints.folders = lambda: [Path({str(tmp_path / "w" / "agvae")!r})]
+"""
+    (tmp_path / "sitecustomize.py").write_text(only_these)  # of every process: no packaged weights
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
 
     done = run_bench(*words, env=env)
 

@@ -188,6 +188,8 @@ def test_ladder_spans_the_rates(codec: Codec, kodim: Callable[[int], Image]):
     """On a Kodak image the ladder begins under 0.35 bpp and ends between 1 and 4 bpp."""
     if codec.name == "null":
         pytest.skip("raw pixels have one rate")
+    if codec.name.startswith("agvae-small"):
+        pytest.skip("the ablation's networks are compared with each other, at whatever rates")
     image = kodim(22)
     pixels = image.shape[0] * image.shape[1]
     lowest, highest = (
@@ -244,8 +246,11 @@ def test_ledger_sums_to_the_file(codec: Codec, images: dict[str, Image], kind: s
 
 
 def test_only_its_own_codec_recognises_a_file(codec: Codec, images: dict[str, Image]):
-    """A file is recognised by the codec that wrote it and by no other."""
+    """A file is recognised by the codec that wrote it and by no other, but for its own kind."""
     data = _encoded(codec, images["13x8"], _middle(codec))
-    found = [name for name, other in CODECS.items() if other.recognises(data)]
+    found = {name: other for name, other in CODECS.items() if other.recognises(data)}
 
-    assert found == ([] if codec.name == "null" else [codec.name])
+    assert (codec.name != "null") == (codec.name in found)
+    # AG-VAE's variants write one format, which says whose weights it needs.
+    assert {other.suffix for other in found.values()} <= {codec.suffix}
+    assert len(found) < 2 or codec.name.startswith("agvae")

@@ -23,7 +23,7 @@ from bench.codecs.agvae import tables  # noqa: E402
 
 def fresh() -> None:
     """Build engines and tables anew, as a new process would."""
-    engines.engine.cache_clear()
+    engines._engine.cache_clear()
     tables.split_normal_frequencies.cache_clear()
     tables.standard_bank.cache_clear()
 
