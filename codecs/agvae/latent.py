@@ -115,20 +115,6 @@ class LatentCoder:
         """
         return residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
 
-    def decode_later(
-        self,
-        streams: Sequence[Stream],
-        level_steps: Sequence[int],
-        size: tuple[int, int],
-        phases: Phases,
-        sizes_bytes: list[list[int]] | None = None,
-    ) -> tuple[Tensor, Callable[[], None]]:
-        """Return what ``decode`` returns, and a function that raises if it must not be used.
-
-        A device may still be at work when this returns; the function waits for it.
-        """
-        return self.decode(streams, level_steps, size, phases, sizes_bytes), lambda: None
-
     def decode(
         self,
         streams: Sequence[Stream],
@@ -157,6 +143,22 @@ class LatentCoder:
         DecodeError
             If a payload is damaged.
         """
+        y_hat, check = self.decode_later(streams, level_steps, size, phases, sizes_bytes)
+        check()
+        return y_hat
+
+    def decode_later(
+        self,
+        streams: Sequence[Stream],
+        level_steps: Sequence[int],
+        size: tuple[int, int],
+        phases: Phases,
+        sizes_bytes: list[list[int]] | None = None,
+    ) -> tuple[Tensor, Callable[[], None]]:
+        """Return what ``decode`` returns, and a function that raises if it must not be used.
+
+        A device may still be at work when this returns; the function waits for it.
+        """
         positions: list[list[int]] = []
         with phases("entropy coding"):
             decoders = [Decoder(self._bank, stream.data, stream.lanes) for stream in streams]
@@ -174,7 +176,7 @@ class LatentCoder:
             decoder.close()
         if sizes_bytes is not None:
             sizes_bytes += np.diff(np.array(positions), axis=0, prepend=0).T.tolist()
-        return y_hat
+        return y_hat, lambda: None
 
     def _decode_pass(
         self, k: int, psi: Tensor, y_hat: Tensor, decoders: list[Decoder], phases: Phases

@@ -139,8 +139,9 @@ class DeviceLatentCoder(LatentCoder):
         """Enqueue the decoding; see ``LatentCoder.decode_later``."""
         shape = Shape(len(streams), *size)
         if shape.positions > MAX_POSITIONS:
-            plain = super().decode(streams, level_steps, size, phases, sizes_bytes)  # in strips
-            return plain, lambda: None
+            return super().decode_later(
+                streams, level_steps, size, phases, sizes_bytes
+            )  # in strips
         with self._lock:
             plan = self._reading(shape, sum(len(stream.data) // 2 for stream in streams))
             positions = self._enqueue(plan, streams, level_steps, phases)
@@ -152,19 +153,6 @@ class DeviceLatentCoder(LatentCoder):
             ends = 2 * torch.stack(positions).cpu() + 4 * lanes
             sizes_bytes += ends.diff(dim=0, prepend=torch.zeros_like(ends[:1])).T.tolist()
         return y_hat, lambda: complain(verdicts.tolist())
-
-    def decode(
-        self,
-        streams: Sequence[Stream],
-        level_steps: Sequence[int],
-        size: tuple[int, int],
-        phases: Phases,
-        sizes_bytes: list[list[int]] | None = None,
-    ) -> Tensor:
-        """Return y_hat in steps of 2^-8, (B, H, W, M) float32; see ``LatentCoder.decode``."""
-        y_hat, check = self.decode_later(streams, level_steps, size, phases, sizes_bytes)
-        check()
-        return y_hat
 
     def _enqueue(
         self,
