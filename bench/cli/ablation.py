@@ -7,20 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import DataDir
+from bench.cli.run import DataDir, DatasetNames, Download, ImageNames
 
 
 def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     preset: Annotated[
         str, typer.Option(help="Whose variants to compare: small or base.")
     ] = "small",
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
-    ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
-    ] = None,
+    dataset: DatasetNames = None,
+    image: ImageNames = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", "-m", help="psnr, ms_ssim; default both.")
     ] = None,
@@ -30,9 +25,7 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    download: Annotated[
-        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
-    ] = True,
+    download: Download = True,
 ) -> None:
     """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
     from bench import provenance

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import DataDir
+from bench.cli.run import DataDir, Download
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +59,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
-    download: Annotated[
-        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
-    ] = True,
+    download: Download = True,
 ) -> None:
     """Compare with a locked baseline; exit 0: nothing is worse, 1: regressed, 2: cannot tell."""
     from bench.gate import report as reports

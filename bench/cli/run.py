@@ -19,16 +19,28 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of datasets, searched first.")
 ]
+DatasetNames = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
+]
+ImageNames = Annotated[
+    list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
+]
+Qualities = Annotated[
+    str | None,
+    typer.Option("--quality", "-q", help="5,15,...: values of the codec's own rate parameter."),
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")]
+Download = Annotated[
+    bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
+]
 Anchor = Annotated[
     str | None, typer.Option(help="Codec that BD-rates refer to; default bpg, else jpeg.")
 ]
 
 
 def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
-    ] = None,
+    dataset: DatasetNames = None,
     codec: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,28 +50,21 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     metric: Annotated[
         list[str] | None, typer.Option("--metric", "-m", help="psnr, ms_ssim, lpips, ...")
     ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
-    ] = None,
+    image: ImageNames = None,
     points: Annotated[
         int | None, typer.Option("--points", help="This many rungs of each ladder.")
     ] = None,
-    quality: Annotated[
-        str | None,
-        typer.Option("--quality", "-q", help="5,15,...: values of the codec's own rate parameter."),
-    ] = None,
+    quality: Qualities = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three rungs a codec.")] = False,
     data_dir: DataDir = None,
     out: Out = Path("results/run"),
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")] = "cpu",
+    device: Device = "cpu",
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler instead of local processes.")
     ] = None,
     anchor: Anchor = None,
-    download: Annotated[
-        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
-    ] = True,
+    download: Download = True,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Measure failed cells again.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import DataDir
+from bench.cli.run import DataDir, DatasetNames, Device, Download, ImageNames, Qualities
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,17 +21,12 @@ _DEFAULTS = {"cpu": ("1", 8), "cuda": ("1,4,8,24", 24)}
 
 
 def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option("--dataset", "-d", help="Name or folder:PATH; repeat for more."),
-    ] = None,
+    dataset: DatasetNames = None,
     codec: Annotated[
         list[str] | None,
         typer.Option("--codec", "-c", help="NAME or NAME:OPTION=VALUE,...; default: all."),
     ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option("--image", help="Only images of this name; repeatable.")
-    ] = None,
+    image: ImageNames = None,
     images: Annotated[
         int | None,
         typer.Option("--images", min=1, help="At most so many of a dataset; 8, on a GPU 24."),
@@ -40,11 +35,8 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         int | None,
         typer.Option("--points", help="This many rungs of each ladder; default: the middle one."),
     ] = None,
-    quality: Annotated[
-        str | None,
-        typer.Option("--quality", "-q", help="5,15,...: values of the codec's own rate parameter."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")] = "cpu",
+    quality: Qualities = None,
+    device: Device = "cpu",
     batch: Annotated[
         str | None,
         typer.Option(help="1,4,...: images a call, for codecs that can; 1, on a GPU 1,4,8,24."),
@@ -68,9 +60,7 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option("--results", "-r", help="Folder of `bench all`: plot speed against BD-rate."),
     ] = None,
     data_dir: DataDir = None,
-    download: Annotated[
-        bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
-    ] = True,
+    download: Download = True,
     allow_busy: Annotated[
         bool, typer.Option("--allow-busy", help="Measure beside others; every number is flagged.")
     ] = False,
