@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from bench.codecs.agvae import container
 from bench.codecs.agvae.codec import AgvaeCodec
 from bench.codecs.agvae.config import Config, preset
+from bench.codecs.agvae.container import Header
 from bench.codecs.agvae.export import export
 from bench.codecs.agvae.model import AGVAE
+from bench.errors import DecodeError
 from bench.image import Image
 
 
@@ -75,3 +78,25 @@ def formula() -> Callable[[int, int], Image]:
         return np.stack(waves, 2).clip(0, 255).astype(np.uint8)
 
     return image
+
+
+@pytest.fixture(scope="session")
+def refused_forgeries() -> Callable[[AgvaeCodec, Header, bytes], int]:
+    """Return a function: of 40 payloads of a 48x48 image with one bit flipped, how many raise.
+
+    The others must decode to that size.
+    """
+
+    def count(codec: AgvaeCodec, header: Header, payload: bytes) -> int:
+        rng = np.random.default_rng(1)
+        caught = 0
+        for _ in range(40):
+            forged = bytearray(payload)
+            forged[rng.integers(len(forged))] ^= 1 << int(rng.integers(8))
+            try:
+                assert (48, 48, 3) == codec.decode(container.write(header, bytes(forged))).shape
+            except DecodeError:
+                caught += 1
+        return caught
+
+    return count

@@ -125,24 +125,15 @@ def test_the_adapter_runs_on_the_device(small, formula):
 
 
 @cuda
-def test_damage_is_an_error_on_the_device(small, formula):
+def test_damage_is_an_error_on_the_device(small, formula, refused_forgeries):
     """A damaged payload raises ``DecodeError``; the next file decodes as if nothing had been."""
     codec = small()
     codec.device = "cuda"
     good = codec.encode(formula(48, 48), Setting(level=4))
     header, payload = container.read(good)
     expected = codec.decode(good)
-    rng = np.random.default_rng(1)
-    caught = 0
-    for _ in range(40):
-        forged = bytearray(payload)
-        forged[rng.integers(len(forged))] ^= 1 << int(rng.integers(8))
-        try:
-            assert (48, 48, 3) == codec.decode(container.write(header, bytes(forged))).shape
-        except DecodeError:
-            caught += 1
 
-    assert caught >= 38
+    assert refused_forgeries(codec, header, payload) >= 38
     for cut in (2, len(payload) // 2 // 2 * 2, len(payload) - 2):
         with pytest.raises(DecodeError):
             codec.decode(container.write(header, payload[:cut]))
