@@ -8,8 +8,9 @@ the strips, because every sum is exact and strips overlap by the reach of the tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,10 +18,17 @@ from torch import Tensor
 from bench.codecs.agvae import fixed
 from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.fixed import LIMIT, STEP, Affine, Conv3, Depthwise
+from bench.codecs.agvae.layers import SLOPE
 from bench.codecs.agvae.partition import CLASSES, group
+from bench.codecs.agvae.threads import at_once, count
+
+T = TypeVar("T")
 
 STRIP_POSITIONS = 8192
 """Latent positions that one strip holds at most (unless one pair of rows is wider)."""
+
+BLOCK_POSITIONS = 256
+"""Positions whose activations and sums, some MB, stay in a core's cache from layer to layer."""
 
 LEVEL_STEPS = 256
 """Steps per level: levels are coded as integers, level * 256."""
@@ -56,16 +64,18 @@ class _Block:
         self.depthwise = Depthwise(*_pair(tensors, f"{prefix}.dc.2"))
         self.leave = _pointwise(tensors, f"{prefix}.dc.3")
         self.widen = _pointwise(tensors, f"{prefix}.ffn.0")
-        self.narrow = _pointwise(tensors, f"{prefix}.ffn.2")
+        self.narrow = _pointwise(tensors, f"{prefix}.ffn.2", leaky=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, H, W, M) -> (B, H, W, M)."""
         flat = x.reshape(-1, x.shape[3])
-        inner = fixed.settle_and_leak(self.enter.sums(flat)).reshape(x.shape)
-        inner = self.depthwise(inner).reshape(flat.shape)
-        flat = fixed.settle_and_add(self.leave.sums(inner), flat)
-        wide = fixed.settle_and_leak(self.widen.sums(flat))
-        return fixed.settle_and_add(self.narrow.sums(wide), flat).reshape(x.shape)
+        inner = self.depthwise(_in_blocks(self.enter.leaky, flat).reshape(x.shape))
+        return _in_blocks(self._leave, inner.reshape(flat.shape), flat).reshape(x.shape)
+
+    def _leave(self, inner: Tensor, flat: Tensor) -> Tensor:
+        """Return what follows the depthwise convolution, position by position: (N, M)."""
+        flat = self.leave.plus(inner, flat)
+        return self.narrow.plus(self.widen.leaky(flat), flat)
 
 
 class ExactEntropyNetworks:
@@ -94,8 +104,8 @@ class ExactEntropyNetworks:
         held = {name: tensor.to(self.device, torch.float64) for name, tensor in tensors.items()}
         self._log_inverse = fixed.log_table(held["gain_z.log_inverse"]) if config.gain else ()
         self._up1 = Conv3(*_pair(held, "h_s.0.0"), shuffle=True)
-        self._up2 = Conv3(*_pair(held, "h_s.2.0"), shuffle=True)
-        self._out = Conv3(*_pair(held, "h_s.4"))
+        self._up2 = Conv3(*_pair(held, "h_s.2.0"), shuffle=True, leaky=True)
+        self._out = Conv3(*_pair(held, "h_s.4"), leaky=True)
         self._mix = [_pointwise(held, f"context.mix.{k}") for k in range(PASSES)]
         self._trunk = [_Block(held, f"context.trunk.{i}") for i in range(config.blocks)]
         self._head = [
@@ -144,19 +154,22 @@ class ExactEntropyNetworks:
         z = z_hat.to(self.device, torch.float64).clamp_(-LIMIT / STEP, LIMIT / STEP)
         scaled = fixed.settle(z * gain * 2.0 ** (fixed.ACTIVATION_BITS - fixed.WEIGHT_BITS))
         height, width = size
-        strips = [
-            self._hyper_strip(scaled, top, min(top + rows, height), width)
-            for rows in [max(4, STRIP_POSITIONS // max(1, width) // 4 * 4)]
-            for top in range(0, height, rows)
-        ]
-        return _joined(strips)
+        rows = _strip_rows(height, width, 4)
+        tops = range(0, height, rows)
+        return _joined(self._each(lambda top: self._hyper_strip(scaled, top, rows, size), tops))
 
-    def _hyper_strip(self, scaled: Tensor, top: int, bottom: int, width: int) -> Tensor:
-        """Return rows ``top`` to ``bottom`` of psi; ``top`` is a multiple of 4."""
+    def _each(self, function: Callable[[int], T], tops: Iterable[int]) -> list[T]:
+        """Return a function of every strip; on a CPU, of several at once."""
+        return at_once(function, tops) if self.device.type == "cpu" else list(map(function, tops))
+
+    @torch.no_grad()
+    def _hyper_strip(self, scaled: Tensor, top: int, rows: int, size: tuple[int, int]) -> Tensor:
+        """Return some rows of psi from ``top`` on, a multiple of 4."""
+        bottom, width = min(top + rows, size[0]), size[1]
         # The three 3x3 layers reach 1 row of z, then 1 of 2 and 1 of 4 rows to a row of z: under 2.
         first, last = max(0, top // 4 - 2), min(scaled.shape[1], -(-bottom // 4) + 2)
-        x = fixed.leak(self._up1(scaled[:, first:last]))
-        x = self._out(fixed.leak(self._up2(x)))
+        x = self._up1(scaled[:, first:last], SLOPE)
+        x = self._out(self._up2(x, SLOPE))
         return x[:, top - 4 * first : bottom - 4 * first, :width].float()
 
     @torch.no_grad()
@@ -173,7 +186,10 @@ class ExactEntropyNetworks:
             Decoded so far, (B, H, W, M) float32 in steps, zero elsewhere. Not read in pass 0, and
             only before the first quarter is yielded, so the caller may fill it while iterating.
         """
-        strips = list(self._strips(pass_index, psi, y_hat))
+        batch, height, width, _ = psi.shape
+        rows = _strip_rows(height, batch * width, 2)
+        tops = range(0, height, rows)
+        strips = self._each(lambda top: self._strip(pass_index, psi, y_hat, top, rows), tops)
         for c, (row, column) in enumerate(CLASSES):
             parts = zip(*[strip[c] for strip in strips], strict=True)
             mu, left, right = (_joined(part) for part in parts)
@@ -187,33 +203,28 @@ class ExactEntropyNetworks:
                 right,
             )
 
-    def _strips(
-        self, pass_index: int, psi: Tensor, y_hat: Tensor
-    ) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-        """Yield (mu, left, right) of each class, strip by strip of an even number of rows."""
-        batch, height, width, _ = psi.shape
-        rows = max(2, STRIP_POSITIONS // (batch * width) // 2 * 2)
+    @torch.no_grad()
+    def _strip(
+        self, pass_index: int, psi: Tensor, y_hat: Tensor, top: int, rows: int
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return (mu, left, right) of each class in some rows from ``top`` on, both even."""
+        bottom = min(top + rows, psi.shape[1])
         reach = self.config.blocks  # each block's depthwise convolution sees one row further
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            first, last = max(0, top - reach), min(height, bottom + reach)
-            x = self._mixed(pass_index, psi[:, first:last], y_hat[:, first:last])
-            for block in self._trunk:
-                x = block(x)
-            inside = x[:, top - first : bottom - first]
-            yield [
-                self._parameters(pass_index, c, inside[:, row::2, column::2])
-                for c, (row, column) in enumerate(CLASSES)
-            ]
+        first, last = max(0, top - reach), min(psi.shape[1], bottom + reach)
+        x = self._mixed(pass_index, psi[:, first:last], y_hat[:, first:last])
+        for block in self._trunk:
+            x = block(x)
+        inside = x[:, top - first : bottom - first]
+        return [
+            self._parameters(pass_index, c, inside[:, row::2, column::2])
+            for c, (row, column) in enumerate(CLASSES)
+        ]
 
     def _mixed(self, pass_index: int, psi: Tensor, y_hat: Tensor) -> Tensor:
         """Return the input of the trunk, (B, h, W, M)."""
-        flat = psi.reshape(-1, psi.shape[3]).double()
-        mix = self._mix[pass_index]
-        if pass_index == 0:
-            return mix(flat).reshape(psi.shape)
-        seen = y_hat.reshape(-1, y_hat.shape[3]).double()
-        return mix.split(seen, first=flat).reshape(psi.shape)
+        known = psi if pass_index == 0 else torch.cat((psi, y_hat), 3)
+        flat = known.reshape(-1, known.shape[3])
+        return _in_blocks(self._mix[pass_index], flat).reshape(psi.shape)
 
     def _parameters(
         self, pass_index: int, position_class: int, x: Tensor
@@ -232,6 +243,21 @@ def reconstruct(symbols: Tensor, mu: Tensor) -> Tensor:
     return (symbols.to(torch.float64) * STEP + mu).clamp_(-LIMIT, LIMIT).float()
 
 
+def _strip_rows(height: int, width: int, multiple: int) -> int:
+    """Return rows of a strip: one for each thread, unless they would be too large."""
+    share = -(-height // count())
+    most = max(multiple, STRIP_POSITIONS // width // multiple * multiple)
+    return min(most, max(multiple, -(-share // multiple) * multiple))
+
+
+def _in_blocks(function: Callable[..., Tensor], *flat: Tensor) -> Tensor:
+    """Return a function of positions, computed for as many at once as stay near a core."""
+    if flat[0].device.type != "cpu":
+        return function(*flat)
+    blocks = zip(*(torch.split(part, BLOCK_POSITIONS) for part in flat), strict=True)
+    return torch.cat([function(*block) for block in blocks])
+
+
 def _joined(strips: Sequence[Tensor]) -> Tensor:
     """Return strips of rows as one tensor."""
     return strips[0] if len(strips) == 1 else torch.cat(tuple(strips), 1)
@@ -246,9 +272,9 @@ def _pair(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, Tensor]:
     return tensors[f"{prefix}.weight"], tensors[f"{prefix}.bias"]
 
 
-def _pointwise(tensors: Mapping[str, Tensor], prefix: str) -> Affine:
+def _pointwise(tensors: Mapping[str, Tensor], prefix: str, *, leaky: bool = False) -> Affine:
     weight, bias = _pair(tensors, prefix)
-    return Affine(weight[:, :, 0, 0].T, bias)
+    return Affine(weight[:, :, 0, 0].T, bias, leaky=leaky)
 
 
 def _head(

@@ -16,10 +16,11 @@ from __future__ import annotations
 import decimal
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae import grid
+from bench.codecs.agvae import grid, limbs
 from bench.codecs.agvae.layers import SLOPE
 
 ACTIVATION_BITS = 8
@@ -32,6 +33,8 @@ STEP = 1 << ACTIVATION_BITS
 
 LIMIT = 1 << 22
 """Saturation of every activation, in steps (2^14 = 16,384 in units of the latent)."""
+
+DOUBLE = (torch.float64,)
 
 UNIT = 2.0**-WEIGHT_BITS * SLOPE
 """What every partial sum is a multiple of: the weight's grid times the leaky slope."""
@@ -53,12 +56,13 @@ def settle(accumulator: Tensor) -> Tensor:
     return accumulator.round_().clamp_(-LIMIT, LIMIT)
 
 
-def settle_and_leak(accumulator: Tensor) -> Tensor:
-    """Return ``leak(settle(accumulator))``, in place."""
+def settle_and_leak(accumulator: Tensor, slope: float = SLOPE) -> Tensor:
+    """Return ``settle(accumulator)``, what is negative times ``slope``, in place."""
     if _on_cpu(accumulator):
-        grid.settle_and_leak(accumulator.numpy().reshape(-1), float(LIMIT), SLOPE)
+        grid.settle_and_leak(accumulator.numpy().reshape(-1), float(LIMIT), slope)
         return accumulator
-    return leak(settle(accumulator))
+    settled = settle(accumulator)
+    return settled if slope == 1 else torch.nn.functional.leaky_relu_(settled, slope)
 
 
 def settle_and_add(accumulator: Tensor, residual: Tensor) -> Tensor:
@@ -70,9 +74,9 @@ def settle_and_add(accumulator: Tensor, residual: Tensor) -> Tensor:
     return settle(settle(accumulator).add_(residual))
 
 
-def _on_cpu(x: Tensor) -> bool:
-    """Return whether the kernels of ``grid`` may work on a tensor's memory."""
-    return x.device.type == "cpu" and x.is_contiguous() and x.dtype == torch.float64
+def _on_cpu(x: Tensor, *dtypes: torch.dtype) -> bool:
+    """Return whether the kernels of ``grid`` may work on a tensor's memory; float64 unless said."""
+    return x.device.type == "cpu" and x.is_contiguous() and x.dtype in (dtypes or DOUBLE)
 
 
 def leak(x: Tensor) -> Tensor:
@@ -89,6 +93,8 @@ class Affine:
         Float weights of shape (inputs, outputs), rounded to the grid here.
     bias
         Float biases of shape (outputs,), likewise.
+    leaky
+        Whether activations come from a leaky ReLU: multiples of 1/8 step, not of a step.
 
     Raises
     ------
@@ -96,27 +102,62 @@ class Affine:
         If a sum of magnitudes could reach 2^53 units.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, *, leaky: bool = False) -> None:
         self.weight = to_grid(weight).contiguous()
         self.bias = to_grid(bias) * STEP
         magnitude = self.weight.abs().sum(0) * LIMIT + self.bias.abs()
         worst = float(magnitude.max()) / UNIT
         if not worst < 2.0**53:
             raise ValueError(f"weights too large for exact sums: {worst:.3g} units, limit 2^53")
+        fraction = SLOPE if leaky else 1.0
+        self._unit = 2.0**-WEIGHT_BITS * fraction
+        integers = self.weight * 2.0**WEIGHT_BITS
+        self._limbs = limbs.Limbs(integers, 1 / fraction) if limbs.fits(integers) else None
+        # Settled values have 22 bits before a leak or 22 after it, so float32 holds them exactly.
+        self._dtype = torch.float64 if self._limbs is None else torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return a settled tensor: (N, inputs) -> (N, outputs)."""
-        return settle(self.sums(x))
+        return self.settled(x, 1.0)
+
+    def leaky(self, x: Tensor) -> Tensor:
+        """Return what ``leak`` makes of the settled tensor: (N, inputs) -> (N, outputs)."""
+        return self.settled(x, SLOPE)
+
+    def plus(self, x: Tensor, residual: Tensor) -> Tensor:
+        """Return the settled sum of ``residual``, (N, outputs), and the settled tensor."""
+        digits = self.digits(x)
+        if digits is None:
+            return settle_and_add(self.sums(x), residual.double()).to(self._dtype)
+        assert self._limbs is not None
+        sums, bias = self._limbs.sums(digits), self.bias.numpy()
+        added = residual.contiguous().numpy()
+        out = np.empty(added.shape, np.float32)
+        limbs.settle_and_add(sums, self._unit, bias, float(LIMIT), added, out)
+        return torch.from_numpy(out)
+
+    def settled(self, x: Tensor, slope: float) -> Tensor:
+        """Return the settled tensor, what is negative times ``slope``."""
+        digits = self.digits(x)
+        if digits is None:
+            return settle_and_leak(self.sums(x), slope).to(self._dtype)
+        return self.settled_digits(digits, slope)
+
+    def digits(self, x: Tensor) -> Tensor | None:
+        """Return ``Limbs.digits`` of activations (N, inputs), None where they cannot be used."""
+        return None if self._limbs is None else self._limbs.digits(x)
+
+    def settled_digits(self, digits: Tensor, slope: float) -> Tensor:
+        """Return the settled tensor of activations in limbs, what is negative times ``slope``."""
+        assert self._limbs is not None
+        sums, bias = self._limbs.sums(digits), self.bias.numpy()
+        out = np.empty((sums.shape[1], bias.size), np.float32)
+        limbs.settle(sums, self._unit, bias, float(LIMIT), slope, out)
+        return torch.from_numpy(out)
 
     def sums(self, x: Tensor) -> Tensor:
         """Return what is still to be settled: (N, inputs) -> (N, outputs)."""
-        return torch.addmm(self.bias, x, self.weight)
-
-    def split(self, x: Tensor, first: Tensor) -> Tensor:
-        """Return the settled result for the concatenation of ``first`` and ``x``, not built."""
-        inputs = first.shape[1]
-        total = torch.addmm(self.bias, first, self.weight[:inputs])
-        return settle(total.addmm_(x, self.weight[inputs:]))
+        return torch.addmm(self.bias, x.double(), self.weight)
 
 
 class Depthwise:
@@ -142,18 +183,12 @@ class Depthwise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return a settled tensor: (B, H, W, C) -> (B, H, W, C)."""
-        if _on_cpu(x):
+        if _on_cpu(x, torch.float32, torch.float64):
             out = torch.empty_like(x)
             weight, bias = self.weight.numpy(), self.bias.numpy()
             grid.depthwise(x.numpy(), weight, bias, float(LIMIT), out.numpy())
             return out
-        height, width = x.shape[1:3]
-        padded = pad(x)
-        shifted = [
-            padded[:, row : row + height, column : column + width]
-            for row in range(3)
-            for column in range(3)
-        ]
+        shifted = _shifted(pad(x))
         total = torch.addcmul(self.bias, shifted[0], self.weight[0])
         for part, weight in zip(shifted[1:], self.weight[1:], strict=True):
             total.addcmul_(part, weight)
@@ -174,9 +209,13 @@ class Conv3:
         (outputs,).
     shuffle
         Whether a pixel shuffle follows: outputs = 4 C, the result has twice the sides.
+    leaky
+        As for ``Affine``.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, *, shuffle: bool = False) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, *, shuffle: bool = False, leaky: bool = False
+    ) -> None:
         self.shuffle = shuffle
         outputs, inputs = weight.shape[:2]
         taps = weight.permute(2, 3, 1, 0).reshape(9 * inputs, outputs)
@@ -185,22 +224,39 @@ class Conv3:
             taps = taps.reshape(9 * inputs, outputs // 4, 4).transpose(1, 2)
             taps = taps.reshape(9 * inputs, outputs)
             bias = bias.reshape(outputs // 4, 4).T.reshape(outputs)
-        self.affine = Affine(taps, bias)
+        self.affine = Affine(taps, bias, leaky=leaky)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return a settled tensor: (B, H, W, inputs) -> (B, H, W, outputs), or shuffled."""
-        batch, height, width, inputs = x.shape
-        padded = pad(x)
-        shifted = [
-            padded[:, row : row + height, column : column + width]
-            for row in range(3)
-            for column in range(3)
-        ]
-        out = self.affine(torch.cat(shifted, 3).reshape(-1, 9 * inputs))
+    def __call__(self, x: Tensor, slope: float = 1.0) -> Tensor:
+        """Return a settled tensor, what is negative times ``slope``.
+
+        (B, H, W, inputs) -> (B, H, W, outputs), or shuffled.
+        """
+        batch, height, width, _ = x.shape
+        out = self._neighbourhoods(pad(x), slope)
         if not self.shuffle:
             return out.reshape(batch, height, width, -1)
         out = out.reshape(batch, height, width, 2, 2, -1).transpose(2, 3)
         return out.reshape(batch, 2 * height, 2 * width, -1)
+
+    def _neighbourhoods(self, padded: Tensor, slope: float) -> Tensor:
+        """Return the settled products of all neighbourhoods, (B H W, outputs)."""
+        digits = self.affine.digits(padded.reshape(-1, padded.shape[3]))
+        if digits is None:
+            flat = torch.cat(_shifted(padded), 3)
+            return settle_and_leak(self.affine.sums(flat.reshape(-1, flat.shape[3])), slope)
+        parts = [torch.cat(_shifted(part.reshape(padded.shape)), 3) for part in digits]
+        around = torch.stack(parts)
+        return self.affine.settled_digits(around.reshape(len(digits), -1, around.shape[4]), slope)
+
+
+def _shifted(padded: Tensor) -> list[Tensor]:
+    """Return the nine neighbours of every position of a padded tensor, each (B, H, W, C)."""
+    height, width = padded.shape[1] - 2, padded.shape[2] - 2
+    return [
+        padded[:, row : row + height, column : column + width]
+        for row in range(3)
+        for column in range(3)
+    ]
 
 
 def pad(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from bench.codecs.agvae.kernels import compiled
 
 Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32] | Doubles
 
 
 @compiled
@@ -47,7 +48,7 @@ def settle_and_add(x: Doubles, residual: Doubles, limit: float) -> None:
 
 
 @compiled
-def depthwise(x: Doubles, weight: Doubles, bias: Doubles, limit: float, out: Doubles) -> None:
+def depthwise(x: Floats, weight: Doubles, bias: Doubles, limit: float, out: Floats) -> None:
     """Fill ``out`` with the settled 3x3 depthwise convolution of ``x``, zeros around it.
 
     Parameters
@@ -62,10 +63,10 @@ def depthwise(x: Doubles, weight: Doubles, bias: Doubles, limit: float, out: Dou
         Of saturation.
     """
     batch, height, width, channels = x.shape
+    total = np.empty(channels)
     for b in range(batch):
         for row in range(height):
             for column in range(width):
-                total = out[b, row, column]
                 for c in range(channels):
                     total[c] = bias[c]
                 for tap in range(9):
@@ -73,8 +74,9 @@ def depthwise(x: Doubles, weight: Doubles, bias: Doubles, limit: float, out: Dou
                     if 0 <= above < height and 0 <= beside < width:
                         source, w = x[b, above, beside], weight[tap]
                         for c in range(channels):
-                            total[c] += source[c] * w[c]
+                            total[c] += np.float64(source[c]) * w[c]
+                settled = out[b, row, column]
                 for c in range(channels):
                     v = np.rint(total[c])
                     v = min(v, limit)
-                    total[c] = max(v, -limit)
+                    settled[c] = max(v, -limit)

@@ -76,6 +76,26 @@ def apportion(weights: npt.NDArray[np.int64], total: int, out: npt.NDArray[np.in
 
 
 @compiled
+def contexts(
+    left: npt.NDArray[np.int16],
+    right: npt.NDArray[np.int16],
+    first: int,
+    indices: npt.NDArray[np.uint8],
+    scales: int,
+    out: Ints,
+) -> None:
+    """Fill flat ``out`` with ``scales * i + j``, i and j the grid indices of two log-scales.
+
+    ``indices`` holds those of the log-scales from ``first`` on; its ends stand for all beyond.
+    """
+    last = indices.size - 1
+    for n in range(out.size):
+        i = indices[min(max(left[n] - first, 0), last)]
+        j = indices[min(max(right[n] - first, 0), last)]
+        out[n] = np.int32(i) * np.int32(scales) + np.int32(j)
+
+
+@compiled
 def locate(
     symbols: Ints, contexts: Ints, origin: Ints, low: Ints, high: Ints, where: Ints, escaped: Ints
 ) -> int:

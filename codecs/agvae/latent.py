@@ -6,10 +6,8 @@ the bytes, everything in between from ``exact.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +18,11 @@ from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.exact import ExactEntropyNetworks, Quarter, reconstruct
 from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.rans import Decoder, Encoder
-from bench.codecs.agvae.tables import SCALE_THRESHOLDS, Bank
+from bench.codecs.agvae.tables import Bank
+from bench.codecs.agvae.threads import at_once
 from bench.codecs.agvae.transforms import hyper_size
 
 Ints = NDArray[np.int32]
-T = TypeVar("T")
 
 SYMBOL_LIMIT = 1 << 14
 """Residuals and hyper-latents are held to this magnitude by the encoder."""
@@ -52,7 +50,6 @@ class LatentCoder:
     def __init__(self, networks: ExactEntropyNetworks, bank: Bank) -> None:
         self._networks, self._bank = networks, bank
         self._device = networks.device
-        self._thresholds = torch.from_numpy(SCALE_THRESHOLDS.copy()).to(self._device, torch.int16)
 
     def encode(
         self, y: Tensor, z: Tensor, level_steps: Sequence[int], phases: Phases
@@ -76,7 +73,7 @@ class LatentCoder:
             symbols = z_hat.cpu().numpy()
             size = (symbols.shape[1], symbols.shape[2])
             contexts = [self._z_contexts(size)] * len(encoders)
-            _at_once(Encoder.put, encoders, symbols, contexts)
+            at_once(Encoder.put, encoders, symbols, contexts)
         with phases("entropy model"):
             psi = self._networks.hyper_features(z_hat, level_steps, (y.shape[1], y.shape[2]))
             y_hat = torch.zeros_like(psi)
@@ -84,9 +81,9 @@ class LatentCoder:
             with phases("entropy model"):
                 symbols, of_symbols = self._encode_pass(k, psi, y, y_hat)
             with phases("entropy coding"):
-                _at_once(Encoder.put, encoders, symbols, of_symbols)
+                at_once(Encoder.put, encoders, symbols, of_symbols)
         with phases("entropy coding"):
-            payloads = _at_once(Encoder.finish, encoders)
+            payloads = at_once(Encoder.finish, encoders)
         pairs = zip(payloads, encoders, strict=True)
         return [Stream(payload, encoder.lanes) for payload, encoder in pairs]
 
@@ -163,7 +160,7 @@ class LatentCoder:
         with phases("entropy coding"):
             decoders = [Decoder(self._bank, stream.data, stream.lanes) for stream in streams]
             contexts = self._z_contexts(hyper_size(*size))
-            decoded = _at_once(Decoder.get, decoders, [contexts] * len(decoders))
+            decoded = at_once(Decoder.get, decoders, [contexts] * len(decoders))
             z_hat = torch.from_numpy(np.stack(decoded))
             positions.append([decoder.position_bytes for decoder in decoders])
         with phases("entropy model"):
@@ -186,7 +183,7 @@ class LatentCoder:
             quarters = list(self._networks.quarters(k, psi, y_hat))
             contexts = np.concatenate([self._contexts(q) for q in quarters], 1)
         with phases("entropy coding"):
-            decoded = _at_once(Decoder.get, decoders, contexts)
+            decoded = at_once(Decoder.get, decoders, contexts)
         with phases("entropy model"):
             symbols = torch.from_numpy(np.stack(decoded)).to(self._device)
             parts = torch.split(symbols, [q.mu[0].numel() for q in quarters], 1)
@@ -196,26 +193,10 @@ class LatentCoder:
 
     def _contexts(self, q: Quarter) -> Ints:
         """Return the coder's table of each symbol of a quarter, (B, N)."""
-        left, right = (
-            torch.bucketize(steps, self._thresholds, out_int32=True, right=True).flatten(1)
-            for steps in (q.left, q.right)
-        )
-        return self._bank.y_context(left.cpu().numpy(), right.cpu().numpy())
+        left, right = (steps.flatten(1).cpu().numpy() for steps in (q.left, q.right))
+        return self._bank.y_context_of_log_scales(left, right)
 
     def _z_contexts(self, size: tuple[int, int]) -> Ints:
         """Return the tables of z, (h, w, hyper)."""
         channels = self._bank.z_context(np.arange(self._networks.config.hyper))
         return np.ascontiguousarray(np.broadcast_to(channels, (*size, channels.size)))
-
-
-def _at_once(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
-    """Return what ``map`` gives; several images go to as many threads as PyTorch has here.
-
-    The coder's loops run without Python's lock, and every image has a coder of its own.
-    """
-    calls = list(zip(*arguments, strict=True))
-    threads = min(len(calls), torch.get_num_threads())
-    if threads < 2:
-        return [function(*call) for call in calls]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda call: function(*call), calls))

@@ -25,8 +25,10 @@ from bench.codecs.agvae.kernels import (
     Ints,
     Longs,
     apportion,
+    contexts,
 )
 
+Shorts = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 
 NUM_SCALES = 40
@@ -91,6 +93,13 @@ def scale_index(log_scale: Floats) -> npt.NDArray[np.uint8]:
     return np.searchsorted(SCALE_THRESHOLDS.astype(np.float64), units, side="right").astype(
         np.uint8
     )
+
+
+@cache
+def _index_table() -> tuple[int, npt.NDArray[np.uint8]]:
+    """Return the first log-scale (in steps) of a table of grid indices, and the table."""
+    steps = np.arange(SCALE_THRESHOLDS[0] - 1, SCALE_THRESHOLDS[-1] + 1)
+    return int(steps[0]), np.searchsorted(SCALE_THRESHOLDS, steps, side="right").astype(np.uint8)
 
 
 def split_normal_pmf(scale_left: float, scale_right: float, k: npt.ArrayLike) -> Floats:
@@ -283,6 +292,21 @@ class Bank:
         """Return the contexts of residuals whose scales have these grid indices, any shape."""
         left, right = np.asarray(left_index, np.int32), np.asarray(right_index, np.int32)
         return left * np.int32(NUM_SCALES) + right
+
+    @staticmethod
+    def y_context_of_log_scales(left: Shorts, right: Shorts) -> Ints:
+        """Return the contexts of residuals with these log-scales, in steps of 2^-8.
+
+        Parameters
+        ----------
+        left, right
+            int16 of one shape, contiguous.
+        """
+        first, indices = _index_table()
+        out = np.empty(left.shape, np.int32)
+        flat = (left.reshape(-1), right.reshape(-1))
+        contexts(*flat, first, indices, NUM_SCALES, out.reshape(-1))
+        return out
 
     @staticmethod
     def z_context(channel: npt.ArrayLike) -> Ints:

@@ -16,6 +16,7 @@ from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.exact import ExactEntropyNetworks
 from bench.codecs.agvae.fixed import Affine
 from bench.codecs.agvae.gpu.kernels import layers
+from bench.codecs.agvae.layers import SLOPE
 from bench.codecs.agvae.partition import CLASSES, group
 from bench.codecs.agvae.tables import SCALE_THRESHOLDS
 
@@ -127,8 +128,7 @@ class FusedNetworks(ExactEntropyNetworks):
         bound = fixed.LIMIT / fixed.STEP
         z = z_hat.double().clamp_(-bound, bound).mul_(gain[:, None, None])
         x = fixed.settle(z.mul_(2.0 ** (fixed.ACTIVATION_BITS - fixed.WEIGHT_BITS)))
-        x = fixed.leak(self._up1(x))
-        x = self._out(fixed.leak(self._up2(x)))
+        x = self._out(self._up2(self._up1(x, SLOPE), SLOPE))
         m = self.config.latent
         grid = latent.view(shape.batch, shape.height, shape.width, 2 * m)
         grid[..., :m].copy_(x[:, : shape.height, : shape.width])

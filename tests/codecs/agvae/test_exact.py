@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from bench.codecs.agvae import exact, fixed
+from bench.codecs.agvae import exact, fixed, limbs
 from bench.codecs.agvae.config import PASSES, preset
 from bench.codecs.agvae.exact import ExactEntropyNetworks, reconstruct
 
@@ -122,6 +122,21 @@ def test_autocast_and_inference_mode(small_net, inputs, reference):
 def test_strips(small_net, inputs, reference, monkeypatch, positions):
     """Strips of two, four or more rows give what the whole gives."""
     monkeypatch.setattr(exact, "STRIP_POSITIONS", positions)
+
+    assert_equal(reference, run(networks(small_net), *inputs))
+
+
+@pytest.mark.parametrize("positions", [1, 7])
+def test_blocks(small_net, inputs, reference, monkeypatch, positions):
+    """However many positions are computed at once, results are the same."""
+    monkeypatch.setattr(exact, "BLOCK_POSITIONS", positions)
+
+    assert_equal(reference, run(networks(small_net), *inputs))
+
+
+def test_byte_products_off(small_net, inputs, reference, monkeypatch):
+    """A CPU without byte products computes the same from float64."""
+    monkeypatch.setattr(limbs, "available", lambda: False)
 
     assert_equal(reference, run(networks(small_net), *inputs))
 

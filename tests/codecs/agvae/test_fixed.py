@@ -119,14 +119,6 @@ def ones() -> torch.Tensor:
     return torch.arange(-99, 100, 2).double()
 
 
-def test_split_affine_equals_the_concatenation():
-    """Two inputs that are not concatenated give what the concatenation gives."""
-    layer = Affine(torch.randn(12, 4), torch.randn(4))
-    a, b = integers(5, 8), integers(5, 4)
-
-    assert torch.equal(layer(torch.cat((a, b), 1)), layer.split(b, first=a))
-
-
 def test_exponential_is_the_nearest_integer():
     """Interpolated gains are round(4096 exp(x)), at both ends and between."""
     table = fixed.log_table(torch.tensor([[0.0, -1.5, 3.25], [0.5, 1.0, -2.0]]))

@@ -1,0 +1,214 @@
+"""Exact products of integers from products of bytes, which CPUs do many times as fast.
+
+An activation is an integer of two or three signed bytes, a weight one of two (multi-precision
+arithmetic calls such digits limbs). The matrix product of every pair of limbs is a sum of 16-bit
+products in 32 bits, exact on any hardware that does not saturate in between; added up with their
+weights of 256^n they are the exact sum, the very number that ``fixed.Affine`` has from float64.
+With the VNNI or AMX instructions four byte products cost less than one of float64.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bench.codecs.agvae.kernels import compiled
+
+Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.int8]
+Sums = npt.NDArray[np.int32]
+
+MAX_INPUTS = 1 << 16
+"""Products of a sum: 2^16 of magnitude 2^14 stay under 2^31."""
+
+_LARGEST = 127 * 256 + 127
+"""What two limbs reach; on the other side they reach one further, which nothing needs."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Limbs:
+    """The weights of a layer in two limbs.
+
+    Parameters
+    ----------
+    weight
+        Integers of magnitude up to 32,639, float64 (inputs, outputs).
+    scale
+        The activations times this are integers.
+    """
+
+    def __init__(self, weight: Tensor, scale: float) -> None:
+        digits = np.empty((2, *weight.shape), np.int8)
+        if two_limbs(weight.contiguous().numpy(), 1.0, digits):
+            raise ValueError(f"weights must be integers of magnitude up to {_LARGEST}")
+        self._weight = torch.from_numpy(np.concatenate(tuple(digits), 1))
+        self._scale = scale
+
+    def digits(self, x: Tensor) -> Tensor | None:
+        """Return the limbs of activations, int8 (2 or 3, N, inputs), most significant first.
+
+        None if there are none, three do not suffice, or ``scale`` does not make them integers.
+
+        Parameters
+        ----------
+        x
+            float32 or float64 (N, inputs).
+        """
+        if not len(x):
+            return None
+        source = x.contiguous().numpy()
+        for count, split in ((2, two_limbs), (3, three_limbs)):
+            out = np.empty((count, *source.shape), np.int8)
+            if not split(source, self._scale, out):
+                return torch.from_numpy(out)
+        return None
+
+    def sums(self, digits: Tensor) -> Sums:
+        """Return the products of each pair of limbs, (limbs, N, 2, outputs).
+
+        Parameters
+        ----------
+        digits
+            From ``digits``, possibly rearranged: (limbs, N, inputs).
+        """
+        count, rows, inputs = digits.shape
+        flat = torch._int_mm(digits.reshape(-1, inputs), self._weight)  # noqa: SLF001 - see available
+        return flat.reshape(count, rows, 2, -1).numpy()
+
+
+def fits(weight: Tensor) -> bool:
+    """Return whether weights may become ``Limbs``, and whether that is worth while here."""
+    small = weight.shape[0] <= MAX_INPUTS and bool((weight.abs() <= _LARGEST).all())
+    return small and weight.device.type == "cpu" and available()
+
+
+@cache
+def available() -> bool:
+    """Return whether this CPU has byte products, and PyTorch's are exact and reach it.
+
+    Older CPUs add pairs of products in 16 bits and saturate; the test below would show it.
+    """
+    if not getattr(torch.cpu, "_is_vnni_supported", lambda: False)():
+        return False
+    x = torch.full((64, 256), 127, dtype=torch.int8)
+    x[1::2] = -128
+    try:
+        got = torch._int_mm(x, x.T.contiguous())  # noqa: SLF001 - no public name; hence the test
+    except (AttributeError, RuntimeError) as error:
+        _LOG.debug("no byte products: %s", error)
+        return False
+    return torch.equal(got.double(), x.double() @ x.T.double())
+
+
+@compiled
+def two_limbs(x: Floats, scale: float, out: Bytes) -> bool:
+    """Split ``x * scale`` into ``256 * out[0] + out[1]``; return whether that failed.
+
+    It fails where a number is not an integer, or too large; rows after it are not split.
+    """
+    rows, columns = x.shape
+    for i in range(rows):
+        odd = 0
+        for j in range(columns):
+            v = np.float64(x[i, j]) * scale
+            n = np.int32(v)
+            out[0, i, j] = np.int8(np.int32(n + 128) >> 8)
+            out[1, i, j] = np.int8(n)
+            odd |= (v != n) | (abs(v) > _LARGEST)
+        if odd:
+            return True
+    return False
+
+
+@compiled
+def three_limbs(x: Floats, scale: float, out: Bytes) -> bool:
+    """Split ``x * scale`` into ``65536 * out[0] + 256 * out[1] + out[2]``; see ``two_limbs``."""
+    rows, columns = x.shape
+    for i in range(rows):
+        odd = 0
+        for j in range(columns):
+            v = np.float64(x[i, j]) * scale
+            n = np.int32(v)
+            low = ((n + 128) & 255) - 128
+            rest = (n - low) >> 8
+            middle = ((rest + 128) & 255) - 128
+            high = (rest - middle) >> 8
+            out[0, i, j] = high
+            out[1, i, j] = middle
+            out[2, i, j] = low
+            odd |= ((high + 128) & ~255) | (v != n)
+        if odd:
+            return True
+    return False
+
+
+@compiled
+def _total(sums: Sums, i: int, out: Doubles) -> None:
+    """Fill ``out`` with the exact sums of position ``i``."""
+    first, second = sums[0, i], sums[1, i]
+    if sums.shape[0] == 2:
+        for j in range(out.size):
+            middle = np.float64(first[1, j]) + np.float64(second[0, j])
+            out[j] = first[0, j] * 65536.0 + middle * 256.0 + second[1, j]
+        return
+    third = sums[2, i]
+    for j in range(out.size):
+        high = first[0, j] * 65536.0 + (np.float64(first[1, j]) + second[0, j]) * 256.0
+        low = (np.float64(second[1, j]) + third[0, j]) * 256.0 + third[1, j]
+        out[j] = high * 256.0 + low
+
+
+@compiled
+def settle(
+    sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, out: Floats
+) -> None:
+    """Fill ``out`` with the rounded, saturated and leaky values of what ``sums`` stands for.
+
+    Parameters
+    ----------
+    sums
+        From ``Limbs.sums``.
+    scale
+        What one unit of the sums is worth, in steps.
+    bias
+        (outputs,), in steps.
+    limit, slope
+        Of saturation, and below zero.
+    out
+        (N, outputs).
+    """
+    rows, columns = out.shape
+    total = np.empty(columns)
+    for i in range(rows):
+        _total(sums, i, total)
+        row = out[i]
+        for j in range(columns):
+            v = np.rint(total[j] * scale + bias[j])
+            v = min(v, limit)
+            v = max(v, -limit)
+            row[j] = v if v >= 0 else v * slope
+
+
+@compiled
+def settle_and_add(
+    sums: Sums, scale: float, bias: Doubles, limit: float, residual: Floats, out: Floats
+) -> None:
+    """Fill ``out`` with the sum of ``residual`` and the settled values, settled; see ``settle``."""
+    rows, columns = out.shape
+    total = np.empty(columns)
+    for i in range(rows):
+        _total(sums, i, total)
+        row = out[i]
+        for j in range(columns):
+            v = np.rint(total[j] * scale + bias[j])
+            v = min(v, limit)
+            v = max(v, -limit) + np.float64(residual[i, j])  # integers: nothing to round
+            v = min(v, limit)
+            row[j] = max(v, -limit)
