@@ -61,6 +61,12 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     trunk_steps: Annotated[
         int | None, typer.Option(help="Of a start that the ablation shares; default 0: none.")
     ] = None,
+    trunk: Annotated[
+        Path | None, typer.Option(help="Weights that the ablation's networks all start from.")
+    ] = None,
+    branch_rate: Annotated[
+        float | None, typer.Option(help="Of networks with such a start: share of the full rate.")
+    ] = None,
     levels: Annotated[str | None, typer.Option(help="1,4,7: of the networks without gain.")] = None,
     init: Annotated[
         str | None, typer.Option(help="Where the default codec starts: FILE, or scratch.")
@@ -95,6 +101,8 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         "--ms-ssim-budget": ms_ssim_budget,
         "--ablation-steps": ablation_steps,
         "--trunk-steps": trunk_steps,
+        "--trunk": trunk,
+        "--branch-rate": branch_rate,
         "--levels": levels,
         "--init": init,
         "--batch": batch,
@@ -135,6 +143,8 @@ def _settings(
         "--ms-ssim-budget": Budget.parse,
         "--ablation-steps": int,
         "--trunk-steps": int,
+        "--trunk": Path,
+        "--branch-rate": float,
         "--levels": _levels,
         "--init": lambda text: None if text == "scratch" else Path(text),
         "--batch": int,

@@ -4,7 +4,8 @@
 2. ``base-gain-asym-ms-ssim``: its twin, fine-tuned from it for MS-SSIM.
 3. ``small-*``: the ablation. Every network from the same start, on the same crops, with the same
    number of steps and the same schedule. The start is random weights of one seed, or, where time
-   is short, ``small-trunk``: a gained, asymmetric network of constant rate, trained for that alone.
+   is short, a trunk: ``small-trunk``, a gained, asymmetric network of constant rate, trained for
+   that alone, or weights that are there already.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class Settings:
         Of every network of the ablation.
     trunk_steps
         Of the network that all of them start from; 0: each from scratch.
+    trunk
+        Weights or a state that all of them start from instead; None: none.
+    branch_rate
+        Share of the full learning rate that the branches of a trunk begin with; the full one
+        undoes much of what a trunk learnt while its own rate fell.
     levels
         Of the networks without gain.
     init
@@ -75,6 +81,8 @@ class Settings:
     ms_ssim_budget: Budget = MS_SSIM_BUDGET
     ablation_steps: int = 20_000
     trunk_steps: int = 0
+    trunk: Path | None = None
+    branch_rate: float = 1.0
     levels: tuple[int, ...] = (1, 4, 7)
     init: Path | None = PACKAGED
     only: tuple[str, ...] = field(default=())
@@ -84,6 +92,21 @@ class Settings:
     batch: int = 32
     crop: int = 256
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what does not go together.
+
+        Raises
+        ------
+        UsageError
+            If the ablation is to have two starts.
+        """
+        if self.trunk is not None and self.trunk_steps:
+            raise UsageError(
+                f"two starts of the ablation: --trunk {self.trunk} and --trunk-steps "
+                f"{self.trunk_steps}",
+                "Give one of them.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +187,11 @@ def _ablation(settings: Settings, common: Options) -> list[Stage]:
         budget = Budget(steps=settings.trunk_steps)
         trunk = replace(base, budget=budget, decay=0.0).with_out(settings.work / TRUNK)
         before.append(Stage(trunk, ships=False))
-        base = replace(base, init=trunk.out, decay=_BRANCH_DECAY)
+        base = replace(base, init=trunk.out)
+    elif settings.trunk is not None:
+        base = replace(base, init=settings.trunk)
+    if base.init is not None:
+        base = replace(base, rate=settings.branch_rate, decay=_BRANCH_DECAY)
     named = {
         f"small-{variant}-mse": replace(base, variant=variant)
         for variant in ("gain-asym", "gain-gauss")
@@ -248,7 +275,9 @@ def _check_start(stage: Stage) -> None:
     if init is not None and not init.exists():
         raise UsageError(
             f"{stage.name} starts from {init.name}, which is not there",
-            f"Train {stage.after} first." if stage.after else "Give --init FILE or scratch.",
+            f"Train {stage.after} first."
+            if stage.after
+            else "Give --init or --trunk another FILE.",
         )
 
 

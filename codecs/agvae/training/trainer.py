@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bench.codecs.agvae import precision
 from bench.codecs.agvae.model import AGVAE, Estimate
 from bench.codecs.agvae.training import many, shards
 from bench.codecs.agvae.training.crops import Crops
@@ -85,6 +86,7 @@ class Trainer:
         self._largest_steps = _largest_steps(self._named, options.bits)
         self._set_levels()
         self._fuse = fuse and device.type == "cuda"
+        self._bfloat16 = precision.has_bfloat16(device.type)
         self._loss: Callable[[Tensor], Loss] = self._loss_of
         self._run: Callable[[], None] | None = None
 
@@ -202,8 +204,8 @@ class Trainer:
             set_state(generator)
 
     def _loss_of(self, x: Tensor) -> Loss:
-        """Return the loss of a batch; the networks run in bfloat16 on a GPU."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        """Return the loss of a batch; the networks run in bfloat16 where that is quick."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             estimate: Estimate = functional_call(self.net, self._shown(), (x, self._levels.float()))
         return rate_distortion(
             estimate,

@@ -61,6 +61,38 @@ def test_a_trunk_is_shared_and_not_shipped(ablation_settings, tmp_path):
     assert trained == campaign.install(settings, tmp_path / "installed")
 
 
+def test_a_trunk_that_is_there(ablation_settings, tmp_path):
+    """Weights that are there are a trunk as well: all eight branch off at a lower rate."""
+    packaged = campaign.PACKAGED.with_name("small-gain-asym-mse.safetensors")
+    settings = ablation_settings(
+        only=("small-gain-gauss-mse",), trunk=packaged, branch_rate=0.3, ablation_steps=2
+    )
+    branches = [stage.options for stage in stages(replace(settings, only=()))[2:]]
+
+    result = run(settings)
+
+    assert 8 == len(branches)
+    assert {(packaged, 0.3, 0.8)} == {(o.init, o.rate, o.decay) for o in branches}
+    assert ["small-gain-gauss-mse"] == result.now
+    facts = json.loads((settings.work / "small-gain-gauss-mse.json").read_text())
+    model_id = checkpoints.read_manifest(packaged.with_suffix(".json")).model_id
+    assert model_id == facts["training"]["init"]["model_id"]
+
+
+def test_two_starts_are_refused(photo_dir, tmp_path):
+    """Either a trunk is trained or it is there."""
+    with pytest.raises(UsageError, match="two starts"):
+        Settings((photo_dir,), tmp_path, trunk=tmp_path / "a.safetensors", trunk_steps=5)
+
+
+def test_a_trunk_that_is_missing(ablation_settings, tmp_path):
+    """A trunk that is not there is asked for by name, before anything is trained."""
+    settings = ablation_settings(only=("small-gain-asym-mse",), trunk=tmp_path / "gone.safetensors")
+
+    with pytest.raises(UsageError, match=r"gone.safetensors.*not there"):
+        run(settings)
+
+
 def test_every_variant_becomes_weights_that_codecs_find(trained, monkeypatch):
     """Gained networks are found alone, those without gain one per level."""
     monkeypatch.setattr(checkpoints, "folders", lambda: [trained.work])
