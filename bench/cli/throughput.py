@@ -43,7 +43,9 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="float32, or bfloat16 (default on a GPU): of AG-VAE's transforms."),
+        typer.Option(
+            help="float32, bfloat16 (default on a GPU) or fastest: of AG-VAE's transforms."
+        ),
     ] = None,
     threads: Annotated[
         str, typer.Option(help="1,all: cores; of classical codecs a process each.")

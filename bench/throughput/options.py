@@ -8,11 +8,14 @@ from typing import Any
 
 from bench import plan, provenance
 from bench.codec import Codec
+from bench.codecs.agvae import precision as precisions
 from bench.dataset import Dataset
 from bench.errors import UsageError
 from bench.throughput.sampling import Policy
 
-PRECISIONS = ("float32", "bfloat16")
+FASTEST = "fastest"
+"""The precision that the device does quickest."""
+
 _MOST_BATCH = 1024
 
 
@@ -29,7 +32,8 @@ class Options:
     threads
         Numbers of cores, rising.
     precision
-        Of AG-VAE's transforms; empty: bfloat16 on a GPU, else float32.
+        Of AG-VAE's transforms; empty: bfloat16 on a GPU, else float32; ``fastest``: bfloat16
+        also on a CPU that has circuits for it.
     repeats
         Passes that count; None: the policy decides.
     """
@@ -121,9 +125,10 @@ def check_precision(precision: str, codecs: Sequence[Codec]) -> None:
     UsageError
         If that is so, or no codec at all can.
     """
-    if precision not in ("", *PRECISIONS):
-        raise UsageError(f"unknown precision {precision!r}", f"Choose {' or '.join(PRECISIONS)}.")
-    if precision in ("", PRECISIONS[0]):
+    known = (*precisions.NAMES, FASTEST)
+    if precision and precision not in known:
+        raise UsageError(f"unknown precision {precision!r}", f"Choose {' or '.join(known)}.")
+    if precision in ("", FASTEST, precisions.NAMES[0]):
         return
     can = [codec for codec in codecs if hasattr(codec, "precision")]
     cannot = [codec.name for codec in codecs if is_learned(codec) and codec not in can]
@@ -141,8 +146,10 @@ def precision_of(codec: Codec, wanted: str) -> str:
     Where a codec can choose, the choice is made here, so that what is recorded is what ran.
     """
     if not hasattr(codec, "precision"):
-        return PRECISIONS[0] if is_learned(codec) else ""
-    return wanted or PRECISIONS[codec.device == "cuda"]
+        return precisions.NAMES[0] if is_learned(codec) else ""
+    if wanted == FASTEST:
+        return precisions.fastest(codec.device)
+    return precisions.named(wanted, codec.device)
 
 
 def few(dataset: Dataset, images: int) -> Dataset:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae import checkpoints, container, model
+from bench.codecs.agvae import precision as precisions
 from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.container import Header
 from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks
@@ -21,7 +22,7 @@ from bench.codecs.agvae.latent import LatentCoder, Stream
 from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
-from bench.errors import DecodeError, SettingError, Unavailable
+from bench.errors import DecodeError, Unavailable
 from bench.image import Image
 
 
@@ -216,9 +217,6 @@ class Engine:
         return LatentCoder(nets, self._bank())
 
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
 def engine(manifest: Manifest, device: str, precision: str = "") -> Engine:
     """Return the engine of a set of weights, made once per process, device and precision.
 
@@ -238,19 +236,13 @@ def engine(manifest: Manifest, device: str, precision: str = "") -> Engine:
     Unavailable
         If the device needs Triton, and it is not installed.
     """
-    named = precision or ("bfloat16" if device.startswith("cuda") else "float32")
-    if named not in PRECISIONS:
-        raise SettingError(
-            f"precision must be one of {', '.join(PRECISIONS)}, found {precision!r}",
-            "Leave it empty for the device's default.",
-        )
-    return _engine(manifest, device, named)
+    return _engine(manifest, device, precisions.named(precision, device))
 
 
 @lru_cache(maxsize=16)
 def _engine(manifest: Manifest, device: str, precision: str) -> Engine:
     if not device.startswith("cuda"):
-        return Engine(manifest, device, PRECISIONS[precision])
+        return Engine(manifest, device, getattr(torch, precision))
     try:
         from bench.codecs.agvae.gpu.engine import DeviceEngine
     except ImportError as error:
@@ -258,4 +250,4 @@ def _engine(manifest: Manifest, device: str, precision: str) -> Engine:
             f"AG-VAE on {device} needs Triton: {error}",
             "Install it (python -m pip install triton), or use the CPU.",
         ) from error
-    return DeviceEngine(manifest, device, PRECISIONS[precision])
+    return DeviceEngine(manifest, device, getattr(torch, precision))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from bench import dataset, provenance, registry
 from bench.errors import SettingError, UsageError
@@ -44,13 +45,13 @@ def test_precision_only_where_it_can_be_chosen():
         precision = "float32"
 
     jpeg = registry.create("jpeg")
-    for harmless in ("", "float32"):
+    for harmless in ("", "float32", "fastest"):
         options.check_precision(harmless, [Fixed(), jpeg])
     options.check_precision("bfloat16", [Chosen(), jpeg])
     for codecs in ([Fixed(), Chosen()], [jpeg]):
         with pytest.raises(UsageError, match=f"{codecs[0].name} cannot choose the precision"):
             options.check_precision("bfloat16", codecs)
-    with pytest.raises(UsageError, match="float32 or bfloat16"):
+    with pytest.raises(UsageError, match="float32 or bfloat16 or fastest"):
         options.check_precision("float16", [Chosen()])
 
 
@@ -74,6 +75,23 @@ def test_precision_is_recorded_as_it_runs(device: str, wanted: str, found: str):
 
     assert found == options.precision_of(codec, wanted)
     assert "" == options.precision_of(registry.create("jpeg"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("circuits", "found"), [(True, "bfloat16"), (False, "float32")], ids=["with", "without"]
+)
+def test_fastest_precision(monkeypatch, circuits: bool, found: str):
+    """What has circuits for bfloat16 uses them if asked for speed."""
+
+    class Chosen:
+        name, device, devices, precision = "chosen", "cpu", ("cpu", "cuda"), ""
+
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: circuits, raising=False)
+
+    assert found == options.precision_of(Chosen(), "fastest")
+    Chosen.device = "cuda"
+    assert "bfloat16" == options.precision_of(Chosen(), "fastest")
 
 
 def test_settings_are_those_of_bench_all():
