@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae import fixed
+from bench.codecs.agvae import fixed, limbs
 from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.fixed import LIMIT, STEP, Affine, Conv3, Depthwise
 from bench.codecs.agvae.layers import SLOPE
@@ -66,11 +66,12 @@ class _Block:
         self.widen = _pointwise(tensors, f"{prefix}.ffn.0")
         self.narrow = _pointwise(tensors, f"{prefix}.ffn.2", leaky=True)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, H, W, M) -> (B, H, W, M)."""
-        flat = x.reshape(-1, x.shape[3])
-        inner = self.depthwise(_in_blocks(self.enter.leaky, flat).reshape(x.shape))
-        return _in_blocks(self._leave, inner.reshape(flat.shape), flat).reshape(x.shape)
+    def __call__(self, x: Tensor, rows: slice) -> Tensor:
+        """Return some rows of the result: (B, H, W, M) -> (B, rows, W, M)."""
+        inner = _in_blocks(self.enter.leaky, x.reshape(-1, x.shape[3]))
+        inner, x = self.depthwise(inner.reshape(x.shape))[:, rows], x[:, rows]
+        flat = (part.reshape(-1, x.shape[3]) for part in (inner, x))
+        return _in_blocks(self._leave, *flat).reshape(x.shape)
 
     def _leave(self, inner: Tensor, flat: Tensor) -> Tensor:
         """Return what follows the depthwise convolution, position by position: (N, M)."""
@@ -209,14 +210,15 @@ class ExactEntropyNetworks:
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Return (mu, left, right) of each class in some rows from ``top`` on, both even."""
         bottom = min(top + rows, psi.shape[1])
-        reach = self.config.blocks  # each block's depthwise convolution sees one row further
+        reach = len(self._trunk)  # each block's depthwise convolution sees one row further
         first, last = max(0, top - reach), min(psi.shape[1], bottom + reach)
         x = self._mixed(pass_index, psi[:, first:last], y_hat[:, first:last])
-        for block in self._trunk:
-            x = block(x)
-        inside = x[:, top - first : bottom - first]
+        for left, block in zip(reversed(range(reach)), self._trunk, strict=True):
+            low, high = max(0, top - left), min(psi.shape[1], bottom + left)
+            x = block(x, slice(low - first, high - first))
+            first = low
         return [
-            self._parameters(pass_index, c, inside[:, row::2, column::2])
+            self._parameters(pass_index, c, x[:, row::2, column::2])
             for c, (row, column) in enumerate(CLASSES)
         ]
 
@@ -244,15 +246,22 @@ def reconstruct(symbols: Tensor, mu: Tensor) -> Tensor:
 
 
 def _strip_rows(height: int, width: int, multiple: int) -> int:
-    """Return rows of a strip: one for each thread, unless they would be too large."""
-    share = -(-height // count())
+    """Return rows of a strip: one for each thread, unless they would be too large.
+
+    Without byte products one for all: float64 products keep all threads busy by themselves, and
+    strips compute the rows between them twice.
+    """
+    share = -(-height // count()) if limbs.available() else height
     most = max(multiple, STRIP_POSITIONS // width // multiple * multiple)
     return min(most, max(multiple, -(-share // multiple) * multiple))
 
 
 def _in_blocks(function: Callable[..., Tensor], *flat: Tensor) -> Tensor:
-    """Return a function of positions, computed for as many at once as stay near a core."""
-    if flat[0].device.type != "cpu":
+    """Return a function of positions, computed for as many at once as stay near a core.
+
+    Without byte products for all at once, which float64 products prefer.
+    """
+    if flat[0].device.type != "cpu" or not limbs.available():
         return function(*flat)
     blocks = zip(*(torch.split(part, BLOCK_POSITIONS) for part in flat), strict=True)
     return torch.cat([function(*block) for block in blocks])
