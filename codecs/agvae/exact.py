@@ -163,7 +163,6 @@ class ExactEntropyNetworks:
         """Return a function of every strip; on a CPU, of several at once."""
         return at_once(function, tops) if self.device.type == "cpu" else list(map(function, tops))
 
-    @torch.no_grad()
     def _hyper_strip(self, scaled: Tensor, top: int, rows: int, size: tuple[int, int]) -> Tensor:
         """Return some rows of psi from ``top`` on, a multiple of 4."""
         bottom, width = min(top + rows, size[0]), size[1]
@@ -204,7 +203,6 @@ class ExactEntropyNetworks:
                 right,
             )
 
-    @torch.no_grad()
     def _strip(
         self, pass_index: int, psi: Tensor, y_hat: Tensor, top: int, rows: int
     ) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -34,8 +34,6 @@ STEP = 1 << ACTIVATION_BITS
 LIMIT = 1 << 22
 """Saturation of every activation, in steps (2^14 = 16,384 in units of the latent)."""
 
-DOUBLE = (torch.float64,)
-
 UNIT = 2.0**-WEIGHT_BITS * SLOPE
 """What every partial sum is a multiple of: the weight's grid times the leaky slope."""
 
@@ -74,9 +72,10 @@ def settle_and_add(accumulator: Tensor, residual: Tensor) -> Tensor:
     return settle(settle(accumulator).add_(residual))
 
 
-def _on_cpu(x: Tensor, *dtypes: torch.dtype) -> bool:
-    """Return whether the kernels of ``grid`` may work on a tensor's memory; float64 unless said."""
-    return x.device.type == "cpu" and x.is_contiguous() and x.dtype in (dtypes or DOUBLE)
+def _on_cpu(x: Tensor) -> bool:
+    """Return whether the kernels of ``grid`` may work on a tensor's memory."""
+    floats = (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.is_contiguous() and x.dtype in floats
 
 
 def leak(x: Tensor) -> Tensor:
@@ -128,7 +127,7 @@ class Affine:
         """Return the settled sum of ``residual``, (N, outputs), and the settled tensor."""
         digits = self.digits(x)
         if digits is None:
-            return settle_and_add(self.sums(x), residual.double()).to(self._dtype)
+            return settle_and_add(self.sums(x), residual).to(self._dtype)
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         added = residual.contiguous().numpy()
@@ -183,7 +182,7 @@ class Depthwise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return a settled tensor: (B, H, W, C) -> (B, H, W, C)."""
-        if _on_cpu(x, torch.float32, torch.float64):
+        if _on_cpu(x):
             out = torch.empty_like(x)
             weight, bias = self.weight.numpy(), self.bias.numpy()
             grid.depthwise(x.numpy(), weight, bias, float(LIMIT), out.numpy())

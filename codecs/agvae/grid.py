@@ -18,33 +18,47 @@ Floats = npt.NDArray[np.float32] | Doubles
 
 
 @compiled
+def settled(v: float, limit: float) -> float:
+    """Return a number rounded (half to even) and saturated."""
+    v = np.rint(v)
+    v = min(v, limit)
+    return max(v, -limit)
+
+
+@compiled
+def settled_and_leaked(v: float, limit: float, slope: float) -> float:
+    """Return a number settled, and scaled if it is negative."""
+    v = settled(v, limit)
+    return v if v >= 0 else v * slope
+
+
+@compiled
+def settled_and_added(v: float, residual: float, limit: float) -> float:
+    """Return a number settled, plus an integer, saturated."""
+    v = settled(v, limit) + residual
+    v = min(v, limit)
+    return max(v, -limit)
+
+
+@compiled
 def settle(x: Doubles, limit: float) -> None:
-    """Round (half to even) and saturate a flat array in place."""
+    """Settle a flat array in place."""
     for i in range(x.size):
-        v = np.rint(x[i])
-        v = min(v, limit)
-        x[i] = max(v, -limit)
+        x[i] = settled(x[i], limit)
 
 
 @compiled
 def settle_and_leak(x: Doubles, limit: float, slope: float) -> None:
     """Settle a flat array in place, then scale what is negative."""
     for i in range(x.size):
-        v = np.rint(x[i])
-        v = min(v, limit)
-        v = max(v, -limit)
-        x[i] = v if v >= 0 else v * slope
+        x[i] = settled_and_leaked(x[i], limit, slope)
 
 
 @compiled
-def settle_and_add(x: Doubles, residual: Doubles, limit: float) -> None:
+def settle_and_add(x: Doubles, residual: Floats, limit: float) -> None:
     """Settle a flat array in place, add another and settle the sum."""
     for i in range(x.size):
-        v = np.rint(x[i])
-        v = min(v, limit)
-        v = max(v, -limit) + residual[i]  # integers: nothing to round
-        v = min(v, limit)
-        x[i] = max(v, -limit)
+        x[i] = settled_and_added(x[i], residual[i], limit)
 
 
 @compiled
@@ -75,8 +89,5 @@ def depthwise(x: Floats, weight: Doubles, bias: Doubles, limit: float, out: Floa
                         source, w = x[b, above, beside], weight[tap]
                         for c in range(channels):
                             total[c] += np.float64(source[c]) * w[c]
-                settled = out[b, row, column]
                 for c in range(channels):
-                    v = np.rint(total[c])
-                    v = min(v, limit)
-                    settled[c] = max(v, -limit)
+                    out[b, row, column, c] = settled(total[c], limit)

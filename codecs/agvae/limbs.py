@@ -17,10 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bench.codecs.agvae import grid
+from bench.codecs.agvae.grid import Doubles, Floats
 from bench.codecs.agvae.kernels import compiled
 
-Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-Doubles = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.int8]
 Sums = npt.NDArray[np.int32]
 
@@ -46,7 +46,8 @@ class Limbs:
 
     def __init__(self, weight: Tensor, scale: float) -> None:
         digits = np.empty((2, *weight.shape), np.int8)
-        if two_limbs(weight.contiguous().numpy(), 1.0, digits):
+        small = bool((weight.abs() <= _LARGEST).all())
+        if not small or split(weight.contiguous().numpy(), 1.0, digits):
             raise ValueError(f"weights must be integers of magnitude up to {_LARGEST}")
         self._weight = torch.from_numpy(np.concatenate(tuple(digits), 1))
         self._scale = scale
@@ -64,7 +65,7 @@ class Limbs:
         if not len(x):
             return None
         source = x.contiguous().numpy()
-        for count, split in ((2, two_limbs), (3, three_limbs)):
+        for count in (2, 3):
             out = np.empty((count, *source.shape), np.int8)
             if not split(source, self._scale, out):
                 return torch.from_numpy(out)
@@ -108,61 +109,54 @@ def available() -> bool:
 
 
 @compiled
-def two_limbs(x: Floats, scale: float, out: Bytes) -> bool:
-    """Split ``x * scale`` into ``256 * out[0] + out[1]``; return whether that failed.
+def split(x: Floats, scale: float, out: Bytes) -> bool:
+    """Write the signed bytes of ``x * scale`` into ``out``; return whether that failed.
 
     It fails where a number is not an integer, or too large; rows after it are not split.
+
+    Parameters
+    ----------
+    x
+        (N, inputs).
+    scale
+        Of every element.
+    out
+        (limbs, N, inputs), most significant first.
     """
-    rows, columns = x.shape
+    limbs, rows, columns = out.shape
+    rest = np.empty(columns, np.int32)
     for i in range(rows):
         odd = 0
         for j in range(columns):
             v = np.float64(x[i, j]) * scale
-            n = np.int32(v)
-            out[0, i, j] = np.int8(np.int32(n + 128) >> 8)
-            out[1, i, j] = np.int8(n)
-            odd |= (v != n) | (abs(v) > _LARGEST)
+            rest[j] = np.int32(v)
+            odd |= v != rest[j]
+        for limb in range(limbs - 1, -1, -1):
+            for j in range(columns):
+                out[limb, i, j] = np.int8(rest[j])
+                rest[j] = (rest[j] + 128) >> 8
+        for j in range(columns):
+            odd |= rest[j] != 0
         if odd:
             return True
     return False
 
 
 @compiled
-def three_limbs(x: Floats, scale: float, out: Bytes) -> bool:
-    """Split ``x * scale`` into ``65536 * out[0] + 256 * out[1] + out[2]``; see ``two_limbs``."""
-    rows, columns = x.shape
-    for i in range(rows):
-        odd = 0
-        for j in range(columns):
-            v = np.float64(x[i, j]) * scale
-            n = np.int32(v)
-            low = ((n + 128) & 255) - 128
-            rest = (n - low) >> 8
-            middle = ((rest + 128) & 255) - 128
-            high = (rest - middle) >> 8
-            out[0, i, j] = high
-            out[1, i, j] = middle
-            out[2, i, j] = low
-            odd |= ((high + 128) & ~255) | (v != n)
-        if odd:
-            return True
-    return False
-
-
-@compiled
-def _total(sums: Sums, i: int, out: Doubles) -> None:
-    """Fill ``out`` with the exact sums of position ``i``."""
+def _total(sums: Sums, i: int, scale: float, bias: Doubles, out: Doubles) -> None:
+    """Fill ``out`` with the exact sums of position ``i``, in steps, bias included."""
     first, second = sums[0, i], sums[1, i]
     if sums.shape[0] == 2:
         for j in range(out.size):
             middle = np.float64(first[1, j]) + np.float64(second[0, j])
-            out[j] = first[0, j] * 65536.0 + middle * 256.0 + second[1, j]
+            total = first[0, j] * 65536.0 + middle * 256.0 + second[1, j]
+            out[j] = total * scale + bias[j]
         return
     third = sums[2, i]
     for j in range(out.size):
         high = first[0, j] * 65536.0 + (np.float64(first[1, j]) + second[0, j]) * 256.0
         low = (np.float64(second[1, j]) + third[0, j]) * 256.0 + third[1, j]
-        out[j] = high * 256.0 + low
+        out[j] = (high * 256.0 + low) * scale + bias[j]
 
 
 @compiled
@@ -184,16 +178,11 @@ def settle(
     out
         (N, outputs).
     """
-    rows, columns = out.shape
-    total = np.empty(columns)
-    for i in range(rows):
-        _total(sums, i, total)
-        row = out[i]
-        for j in range(columns):
-            v = np.rint(total[j] * scale + bias[j])
-            v = min(v, limit)
-            v = max(v, -limit)
-            row[j] = v if v >= 0 else v * slope
+    total = np.empty(out.shape[1])
+    for i in range(len(out)):
+        _total(sums, i, scale, bias, total)
+        for j in range(total.size):
+            out[i, j] = grid.settled_and_leaked(total[j], limit, slope)
 
 
 @compiled
@@ -201,14 +190,8 @@ def settle_and_add(
     sums: Sums, scale: float, bias: Doubles, limit: float, residual: Floats, out: Floats
 ) -> None:
     """Fill ``out`` with the sum of ``residual`` and the settled values, settled; see ``settle``."""
-    rows, columns = out.shape
-    total = np.empty(columns)
-    for i in range(rows):
-        _total(sums, i, total)
-        row = out[i]
-        for j in range(columns):
-            v = np.rint(total[j] * scale + bias[j])
-            v = min(v, limit)
-            v = max(v, -limit) + np.float64(residual[i, j])  # integers: nothing to round
-            v = min(v, limit)
-            row[j] = max(v, -limit)
+    total = np.empty(out.shape[1])
+    for i in range(len(out)):
+        _total(sums, i, scale, bias, total)
+        for j in range(total.size):
+            out[i, j] = grid.settled_and_added(total[j], residual[i, j], limit)

@@ -96,7 +96,7 @@ def scale_index(log_scale: Floats) -> npt.NDArray[np.uint8]:
 
 
 @cache
-def _index_table() -> tuple[int, npt.NDArray[np.uint8]]:
+def index_table() -> tuple[int, npt.NDArray[np.uint8]]:
     """Return the first log-scale (in steps) of a table of grid indices, and the table."""
     steps = np.arange(SCALE_THRESHOLDS[0] - 1, SCALE_THRESHOLDS[-1] + 1)
     return int(steps[0]), np.searchsorted(SCALE_THRESHOLDS, steps, side="right").astype(np.uint8)
@@ -302,7 +302,7 @@ class Bank:
         left, right
             int16 of one shape, contiguous.
         """
-        first, indices = _index_table()
+        first, indices = index_table()
         out = np.empty(left.shape, np.int32)
         flat = (left.reshape(-1), right.reshape(-1))
         contexts(*flat, first, indices, NUM_SCALES, out.reshape(-1))

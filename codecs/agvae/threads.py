@@ -36,10 +36,10 @@ def at_once(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
     if threads < 2:
         return [function(*call) for call in calls]
     pool = _pool(os.getpid(), count())
-    inference = torch.is_inference_mode_enabled()
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def call_one(call: tuple[Any, ...]) -> T:
-        with torch.inference_mode(inference):
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return function(*call)
 
     return list(pool.map(call_one, calls))

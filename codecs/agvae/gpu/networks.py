@@ -18,7 +18,7 @@ from bench.codecs.agvae.fixed import Affine
 from bench.codecs.agvae.gpu.kernels import layers
 from bench.codecs.agvae.layers import SLOPE
 from bench.codecs.agvae.partition import CLASSES, group
-from bench.codecs.agvae.tables import SCALE_THRESHOLDS
+from bench.codecs.agvae.tables import index_table
 
 MAX_POSITIONS = 1 << 17
 """Latent positions of a batch that are computed at once (33 megapixels, 3 GB of activations)."""
@@ -94,9 +94,7 @@ class FusedNetworks(ExactEntropyNetworks):
         self, tensors: Mapping[str, Tensor], config: Config, device: str | torch.device
     ) -> None:
         super().__init__(tensors, config, device)
-        t = torch.arange(int(layers.LOG_LEAST), int(layers.LOG_MOST) + 1)
-        thresholds = torch.from_numpy(SCALE_THRESHOLDS.copy())
-        self._indices = torch.bucketize(t, thresholds, right=True).to(self.device, torch.uint8)
+        self._indices = torch.from_numpy(index_table()[1]).to(self.device)
         self._head_bias = [torch.stack([head.bias for head in heads]) for heads in self._head]
         self._groups = [
             torch.tensor([group(k, c) for c in range(len(CLASSES))], dtype=torch.int32).to(

@@ -10,13 +10,14 @@ import triton
 import triton.language as tl
 
 from bench.codecs.agvae import fixed
+from bench.codecs.agvae.tables import SCALE_THRESHOLDS
 
 LIMIT = tl.constexpr(float(fixed.LIMIT))
 STEP = tl.constexpr(float(fixed.STEP))
 TO_INTEGER = tl.constexpr(1.5 * 2.0**52)
 """Adding and subtracting this rounds a float64 under 2**51 half to even."""
-LOG_LEAST = tl.constexpr(-552)
-LOG_MOST = tl.constexpr(962)
+LOG_LEAST = tl.constexpr(int(SCALE_THRESHOLDS[0]) - 1)
+LOG_MOST = tl.constexpr(int(SCALE_THRESHOLDS[-1]))
 """Beyond the first and the last threshold, log-scales have no further effect."""
 BLOCK = 1024
 
