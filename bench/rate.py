@@ -93,7 +93,7 @@ def encode_to_bpp(
     search = _Search(codec, image, base, bpp)
     own = getattr(codec, "encode_to_rate", None)
     if own is not None:  # AG-VAE analyses the image once and repeats only the entropy coding
-        data, setting = own(image, bpp, tolerance)
+        data, setting = own(image, bpp, tolerance, base)
         return _result(image, data, setting, bpp, tolerance, encodes=0)
     low, high = _oriented(codec, rate, parameter.low, parameter.high)
     _bisect(search, low, high, tolerance, whole=isinstance(parameter.default, int))

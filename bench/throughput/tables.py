@@ -16,7 +16,16 @@ from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, LOAD, OTHER, WRI
 BUSY = "MACHINE WAS BUSY"
 """Stands in every caption and heading of what others may have slowed down."""
 
-PHASES = (LOAD, "analysis", "entropy model", "entropy coding", "synthesis", OTHER, WRITE)
+PHASES = (
+    LOAD,
+    "analysis",
+    "refinement",
+    "entropy model",
+    "entropy coding",
+    "synthesis",
+    OTHER,
+    WRITE,
+)
 _MB = 1e6
 _DEFINITIONS = (
     (

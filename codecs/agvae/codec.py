@@ -40,7 +40,7 @@ class AgvaeCodec(Codec):
     rate = "level"
     devices = ("cpu", "cuda")
     pixel_tolerance = 1
-    parameters = (
+    parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("level", 4.0, "rate level, any real number, in steps of 1/256", low=0, high=7),
     )
     variant: ClassVar[str]
@@ -76,9 +76,10 @@ class AgvaeCodec(Codec):
     def _released(self) -> bool:
         return all(network.status == "released" for network in self._networks)
 
-    def describe(self, setting: Setting) -> str:  # noqa: ARG002
-        """Return colour format and depth: the network sees RGB."""
-        return "RGB 8-bit"
+    def describe(self, setting: Setting) -> str:
+        """Return colour format and depth (the network sees RGB), and how long it was refined."""
+        steps = setting.get("refine", 0)
+        return "RGB 8-bit" + (f", refined in {steps} steps" if steps else "")
 
     def note(self) -> str:
         """Return the manifest's caveats."""
@@ -106,14 +107,14 @@ class AgvaeCodec(Codec):
         phases: Phases | None = None,
     ) -> list[bytes]:
         """Return one file per image; images of one size and network are coded together."""
-        engines = [self._engine(self._steps(setting)) for setting in settings]
-        groups: dict[tuple[Engine, tuple[int, ...]], list[int]] = {}
-        for i, (image, engine) in enumerate(zip(images, engines, strict=True)):
-            groups.setdefault((engine, check(image).shape), []).append(i)
+        groups: dict[tuple[Engine, tuple[int, ...], int], list[int]] = {}
+        for i, (image, setting) in enumerate(zip(images, settings, strict=True)):
+            engine, refine = self._engine(self._steps(setting)), int(setting.get("refine", 0))
+            groups.setdefault((engine, check(image).shape, refine), []).append(i)
         files: dict[int, bytes] = {}
-        for (engine, _), members in groups.items():
+        for (engine, _, refine), members in groups.items():
             steps = [self._steps(settings[i]) for i in members]
-            coded = engine.encode([images[i] for i in members], steps, phases)
+            coded = engine.encode([images[i] for i in members], steps, phases, refine)
             files |= zip(members, coded, strict=True)
         return [files[i] for i in range(len(images))]
 
@@ -141,7 +142,11 @@ class AgvaeCodec(Codec):
         return [images[i] for i in range(len(files))]
 
     def encode_to_rate(
-        self, image: Image, bpp: float, tolerance: float = 0.01
+        self,
+        image: Image,
+        bpp: float,
+        tolerance: float = 0.01,
+        base: Setting = Setting(),  # noqa: B008 - immutable
     ) -> tuple[bytes, Setting]:
         """Return the file whose real size comes nearest to a rate, and its setting.
 
@@ -157,6 +162,8 @@ class AgvaeCodec(Codec):
             the nearest.
         tolerance
             Relative distance at which the search stops.
+        base
+            Options to hold: ``refine``.
         """
         from bench.codecs.agvae.rate import search
 
@@ -164,11 +171,11 @@ class AgvaeCodec(Codec):
         files: dict[int, bytes] = {}
 
         def bits_per_pixel(steps: int) -> float:
-            files[steps] = self.encode(image, Setting(level=steps / LEVEL_STEPS))
+            files[steps] = self.encode(image, base.replace(level=steps / LEVEL_STEPS))
             return 8 * len(files[steps]) / pixels
 
         steps = search(bits_per_pixel, self._searchable, bpp, tolerance)
-        return files[steps], Setting(level=steps / LEVEL_STEPS)
+        return files[steps], base.replace(level=steps / LEVEL_STEPS)
 
     def ledger(self, data: bytes) -> dict[str, int]:
         """Return the bytes of header, hyper-latent, each context pass and checksum.

@@ -22,6 +22,22 @@ PASSES = 4
 """Context passes; each decodes a quarter of the channels at every position of a 2x2 cell."""
 
 
+def lambda_at(level: float, metric: str) -> float:
+    """Return the weight of the distortion at a real level, interpolated exponentially.
+
+    Parameters
+    ----------
+    level
+        In [0, 7].
+    metric
+        ``mse`` or ``ms-ssim``.
+    """
+    table = LAMBDAS_MSE if metric == "mse" else LAMBDAS_MS_SSIM
+    below = min(int(level), len(table) - 2)
+    share = level - below
+    return float(table[below] ** (1 - share) * table[below + 1] ** share)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything that decides the shape of a network and the meaning of its weights.

@@ -19,7 +19,9 @@ from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.latent import LatentCoder, Stream
+from bench.codecs.agvae.objective import Objective
 from bench.codecs.agvae.phases import Phases
+from bench.codecs.agvae.refine import refined
 from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import DecodeError, Unavailable
@@ -55,7 +57,11 @@ class Engine:
         self._last: tuple[bytes, Tensor] | None = None
 
     def encode(
-        self, images: Sequence[Image], level_steps: Sequence[int], phases: Phases | None = None
+        self,
+        images: Sequence[Image],
+        level_steps: Sequence[int],
+        phases: Phases | None = None,
+        refine: int = 0,
     ) -> list[bytes]:
         """Return one file per image; all images have the same size.
 
@@ -67,10 +73,15 @@ class Engine:
             Level of each in steps of 1/256.
         phases
             Stopwatch.
+        refine
+            Steps that the encoder descends on the latents of each image; see ``refine.py``.
         """
         clock = phases or Phases()
         with clock("analysis"):
             y, z = self._gained_batch(images, level_steps)
+        if refine:
+            with clock("refinement"):
+                y, z = self._refined_batch(images, y, z, level_steps, refine)
         streams = self._coder.encode(y, z, level_steps, clock)
         height, width = images[0].shape[:2]
         model_id = bytes.fromhex(self.manifest.model_id)
@@ -143,6 +154,27 @@ class Engine:
         y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
         return y, z
 
+    def _refined_batch(
+        self,
+        images: Sequence[Image],
+        y: Tensor,
+        z: Tensor,
+        level_steps: Sequence[int],
+        steps: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Return better latents than ``_gained_batch`` found, image by image."""
+        pairs = [
+            refined(self._objective, image, one_y, one_z, self._level(at), steps)
+            for image, one_y, one_z, at in zip(images, y, z, level_steps, strict=True)
+        ]
+        y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return y, z
+
+    def _level(self, level_steps: int) -> float:
+        """Return the level that decides how rate and distortion are weighed."""
+        own = self.manifest.level
+        return level_steps / LEVEL_STEPS if own is None else own
+
     def _gained(self, image: Image, level_steps: int) -> tuple[Tensor, Tensor]:
         """Return gained y and gained z of an image, before rounding."""
         y = self._analyse(image) * self._table("gain_y.log_gain", level_steps)
@@ -205,6 +237,10 @@ class Engine:
             device=self._device,
             precision=self._precision,
         )
+
+    @cached_property
+    def _objective(self) -> Objective:
+        return Objective(self.config, self._tensors, self.manifest.metric, self._device)
 
     @cached_property
     def _synthesis(self) -> Transforms:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 class Phases:
     """Adds up wall-clock time by phase.
 
-    Phases are ``analysis``, ``entropy model``, ``entropy coding``, ``synthesis``.
+    Phases are ``analysis``, ``refinement``, ``entropy model``, ``entropy coding``, ``synthesis``.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def reach(config: Config) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class Span:
     """One tile along one axis: its core and the core with overlap, in latent positions."""
 
     start: int
@@ -59,17 +59,18 @@ class _Span:
     outer_stop: int
 
 
-def _spans(length: int, overlap: int, tile: int) -> list[_Span]:
+def _spans(length: int, overlap: int, tile: int) -> list[Span]:
     """Cut an axis into equal cores of at most ``tile``."""
     count = -(-length // tile)
     edges = [length * i // count for i in range(count + 1)]
     return [
-        _Span(start, stop, max(0, start - overlap), min(length, stop + overlap))
+        Span(start, stop, max(0, start - overlap), min(length, stop + overlap))
         for start, stop in pairwise(edges)
     ]
 
 
-def _tiles(height: int, width: int, overlap: int, tile: int) -> Iterator[tuple[_Span, _Span]]:
+def tiles(height: int, width: int, overlap: int, tile: int) -> Iterator[tuple[Span, Span]]:
+    """Yield rows and columns of each tile of a latent."""
     for rows in _spans(height, overlap, tile):
         for columns in _spans(width, overlap, tile):
             yield rows, columns
@@ -123,12 +124,12 @@ class Transforms:
         below, right = height * STRIDE - image.shape[0], width * STRIDE - image.shape[1]
         padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
         y = torch.empty(height, width, self._latent, device=self.device)
-        for rows, columns in _tiles(height, width, self._overlap, self._tile):
-            part = padded[_pixels(rows), _pixels(columns)]
+        for rows, columns in tiles(height, width, self._overlap, self._tile):
+            part = padded[pixels(rows), pixels(columns)]
             rgb = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             x = rgb[None].permute(0, 3, 1, 2).to(self.precision).div_(255).sub_(0.5)
             out = self._g_a(x).float()
-            y[rows.start : rows.stop, columns.start : columns.stop] = _core(out, rows, columns)
+            y[rows.start : rows.stop, columns.start : columns.stop] = core(out, rows, columns)
         return y
 
     @torch.no_grad()
@@ -150,10 +151,10 @@ class Transforms:
         """Return uint8 RGB of ``size`` (rows, columns) from y after its inverse gain, (H, W, M)."""
         height, width = y.shape[:2]
         image = np.empty((height * STRIDE, width * STRIDE, 3), np.uint8)
-        for rows, columns in _tiles(height, width, self._overlap, self._tile):
+        for rows, columns in tiles(height, width, self._overlap, self._tile):
             outer = y[rows.outer_start : rows.outer_stop, columns.outer_start : columns.outer_stop]
             out = self._g_s(outer.permute(2, 0, 1)[None].to(self.precision)).float()
-            rgb = _core(out, rows, columns, STRIDE).add(0.5).mul_(255).round_().clamp_(0, 255)
+            rgb = core(out, rows, columns, STRIDE).add(0.5).mul_(255).round_().clamp_(0, 255)
             image[
                 rows.start * STRIDE : rows.stop * STRIDE,
                 columns.start * STRIDE : columns.stop * STRIDE,
@@ -161,12 +162,12 @@ class Transforms:
         return np.ascontiguousarray(image[: size[0], : size[1]])
 
 
-def _pixels(span: _Span) -> slice:
+def pixels(span: Span) -> slice:
     """Return the pixels of a tile with its overlap."""
     return slice(span.outer_start * STRIDE, span.outer_stop * STRIDE)
 
 
-def _core(out: Tensor, rows: _Span, columns: _Span, scale: int = 1) -> Tensor:
+def core(out: Tensor, rows: Span, columns: Span, scale: int = 1) -> Tensor:
     """Return the core of a tile's output (1, C, H, W) as (h, w, C)."""
     top = (rows.start - rows.outer_start) * scale
     left = (columns.start - columns.outer_start) * scale

@@ -62,8 +62,9 @@ def images(photo: Image) -> dict[str, Image]:
 
 
 def _rungs(codec: Codec) -> list[Setting]:
-    """Return the ladder, complete; three rungs of a codec that takes seconds."""
-    ladder = [registry.complete(codec, rung) for rung in codec.ladder()]
+    """Return the ladder, complete; three rungs, little refined, of a codec that takes seconds."""
+    quick = {"refine": 3} if "refine" in registry.parameters(codec) else {}
+    ladder = [registry.complete(codec, rung.replace(**quick)) for rung in codec.ladder()]
     if codec.name.startswith(SLOW) and len(ladder) > 3:
         return [ladder[0], ladder[len(ladder) // 2], ladder[-1]]
     return ladder

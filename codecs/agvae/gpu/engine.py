@@ -45,14 +45,20 @@ class DeviceEngine(Engine):
         self._graphs = graphs
 
     def encode(
-        self, images: Sequence[Image], level_steps: Sequence[int], phases: Phases | None = None
+        self,
+        images: Sequence[Image],
+        level_steps: Sequence[int],
+        phases: Phases | None = None,
+        refine: int = 0,
     ) -> list[bytes]:
         """Return one file per image; see ``Engine.encode``."""
         size = (images[0].shape[0], images[0].shape[1])
         return [
             data
             for part in _chunks(size, len(images))
-            for data in super(DeviceEngine, self).encode(images[part], level_steps[part], phases)
+            for data in super(DeviceEngine, self).encode(
+                images[part], level_steps[part], phases, refine
+            )
         ]
 
     def decode(

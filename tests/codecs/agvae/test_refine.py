@@ -1,0 +1,185 @@
+"""The refining encoder: the loss it descends on, and what real files gain from it."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from bench import registry
+from bench.codec import Setting
+from bench.codecs.agvae import checkpoints, container, objective, refine
+from bench.codecs.agvae.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
+from bench.codecs.agvae.engine import Engine
+from bench.codecs.agvae.model import straight_through
+from bench.codecs.agvae.objective import Objective
+from bench.codecs.agvae.refine import Coins, refined
+from bench.metrics.ms_ssim import create as create_ms_ssim
+from bench.rate import encode_to_bpp
+
+VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Compute in float32 wherever the machine could do bfloat16."""
+    monkeypatch.setattr(objective.precisions, "has_bfloat16", lambda _: False)
+
+
+@functools.cache
+def engine_of(variant: str = "gain-asym", metric: str = "mse") -> Engine:
+    """Return an engine of packaged weights: small ones, or the base network for MS-SSIM."""
+    preset = "small" if metric == "mse" else "base"
+    return Engine(checkpoints.find(variant, preset=preset, metric=metric)[0])
+
+
+def latents_of(engine, image, level):
+    """Return gained y and z of an image, (H, W, M) and (h, w, hyper)."""
+    return engine._gained(image, level * 256)
+
+
+def loss_of_file(engine, image, level, steps, distance):
+    """Return bits plus weighted distortion of a real file, both in bits."""
+    data = engine.encode([image], [level * 256], refine=steps)[0]
+    decoded = engine.decode([container.read(data)])[0]
+    pixels = image.shape[0] * image.shape[1]
+    weight = lambda_at(engine._level(level * 256), engine.manifest.metric)
+    return 8 * len(data) + weight * pixels * distance(image, decoded), 8 * len(data)
+
+
+def squared_error(one, other):
+    """Return the mean squared error in steps of 8 bits."""
+    return float(np.square(one.astype(float) - other).mean())
+
+
+def test_cost_is_the_training_loss(in_float32, small_net, formula):
+    """Bits plus lambda times 255^2 MSE times pixels, as the network's own forward says."""
+    image, level = formula(64, 128), torch.tensor([2.5])
+    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    out = small_net(x, level, hard=True)
+    mse = (out.x_hat - x).square().mean().item()
+    expected = (out.bits_y + out.bits_z).item() + lambda_at(2.5, "mse") * 255**2 * mse * 64 * 128
+    y = small_net.g_a(x - 0.5) * small_net.gain_y.gain(level)
+    z = small_net.h_a(y) * small_net.gain_z.gain(level)
+
+    tested = Objective(small_net.config, small_net.state_dict(), "mse")
+
+    assert expected == pytest.approx(tested.cost(tested.problem(image, 2.5), y, z), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(200, 331), (16, 16), (1, 1)])
+def test_tiles_have_the_gradient_of_the_whole(in_float32, small_net, formula, size):
+    """Cut into tiles, the loss and its gradient stay what they are."""
+    image = formula(*size)
+    rows, columns = -(-size[0] // 16), -(-size[1] // 16)
+    torch.manual_seed(1)
+    y = 3 * torch.randn(1, 64, rows, columns)
+    z = 3 * torch.randn(1, 32, -(-rows // 4), -(-columns // 4))
+    found = []
+    for tile in (4, 1000):
+        tested = Objective(small_net.config, small_net.state_dict(), "mse", tile=tile)
+        problem = tested.problem(image, 4)
+        leaves = y.clone().requires_grad_(), z.clone().requires_grad_()
+        tested.backward(problem, *leaves, straight_through)
+        found.append((tested.cost(problem, y, z), leaves[0].grad, leaves[1].grad))
+
+    (cost, *gradients), (expected_cost, *expected) = found
+
+    assert cost == pytest.approx(expected_cost, rel=1e-5)
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-3 * wanted.abs().max())
+    assert expected[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_real_files_gain(variant, photo):
+    """Twenty steps take more than 2 % of the rate off the loss, in bytes and decoded pixels."""
+    engine, level = engine_of(variant), 4
+    image = photo[64:224, 64:224].copy()
+    level = level if engine.manifest.level is None else int(engine.manifest.level)
+
+    before, bits = loss_of_file(engine, image, level, 0, squared_error)
+    after, _ = loss_of_file(engine, image, level, 20, squared_error)
+
+    assert after < before - 0.02 * bits
+
+
+def test_ms_ssim_is_refined_for_ms_ssim(photo):
+    """The twin's files gain in its own loss."""
+    similarity = create_ms_ssim("ms_ssim")
+    engine, image = engine_of(metric="ms-ssim"), photo[64:240, 64:240].copy()
+
+    def distance(one, other):
+        return 1 - similarity(one, other)
+
+    before, bits = loss_of_file(engine, image, 3, 0, distance)
+    after, _ = loss_of_file(engine, image, 3, 40, distance)
+
+    assert after < before - 0.02 * bits
+
+
+def test_too_small_for_ms_ssim_stays_as_it_is(photo):
+    """Where MS-SSIM is undefined the file is the unrefined one."""
+    engine, image = engine_of(metric="ms-ssim"), photo[:160, :200].copy()
+
+    assert engine.encode([image], [512]) == engine.encode([image], [512], refine=2)
+
+
+def test_never_worse(monkeypatch, photo):
+    """A search that ends badly changes nothing."""
+    engine, image = engine_of(), photo[:64, :64].copy()
+    y, z = latents_of(engine, image, 4)
+    monkeypatch.setattr(refine, "RATE", 30.0)
+
+    found = refined(engine._objective, image, y, z, 4.0, 3)
+
+    torch.testing.assert_close(found, (y, z), rtol=0, atol=0)
+
+
+def test_same_file_again_and_for_every_decoder(photo):
+    """The search is repeatable, and its files are plain AG-VAE files."""
+    codec, image = registry.create("agvae-refined"), photo[:80, :96].copy()
+    setting = Setting(level=5, refine=30)
+
+    data = codec.encode(image, setting)
+
+    assert data == codec.encode_batch([image[::-1].copy(), image], [setting, setting])[1]
+    assert data != codec.encode(image, setting.replace(refine=0))
+    plain = registry.create("agvae")
+    np.testing.assert_array_equal(codec.decode(data), plain.decode(data))
+    assert plain.encode(image, Setting(level=5)) == codec.encode(image, setting.replace(refine=0))
+    assert codec.describe(setting) == "RGB 8-bit, refined in 30 steps"
+
+
+def test_a_rate_is_met_by_refined_files(photo):
+    """``--bpp`` keeps the options that it was given."""
+    codec, image = registry.create("agvae-refined"), photo[:64, :64].copy()
+
+    found = encode_to_bpp(codec, image, Setting(refine=2), 1.5, tolerance=0.05)
+
+    assert found.setting["refine"] == 2
+    assert found.data == codec.encode(image, found.setting)
+
+
+def test_coins_fall_to_the_nearest_integer_in_the_end():
+    """Odds follow the distance; cold, the nearest wins, and gradients stay finite everywhere."""
+    x = torch.linspace(-3, 3, 6001).requires_grad_()
+
+    warm, cold = (Coins(t, torch.Generator().manual_seed(0))(x) for t in (0.4, 0.01))
+    cold.sum().backward()
+
+    away = (x - x.round()).abs().detach()
+    np.testing.assert_array_equal(cold.round()[away < 0.4].detach(), x.round()[away < 0.4].detach())
+    assert (warm.round() != x.round()).float().mean() > 0.02
+    assert (warm - x).mean().abs() < 0.02
+    assert torch.isfinite(x.grad).all()
+
+
+def test_lambda_between_levels():
+    """Levels have the training's weights; between two lies the geometric mean."""
+    assert [lambda_at(float(level), "mse") for level in range(8)] == pytest.approx(LAMBDAS_MSE)
+    assert lambda_at(7, "ms-ssim") == pytest.approx(LAMBDAS_MS_SSIM[7])
+    middle = (LAMBDAS_MSE[2] * LAMBDAS_MSE[3]) ** 0.5
+    assert lambda_at(2.5, "mse") == pytest.approx(middle)
