@@ -20,7 +20,7 @@ from bench.codecs.agvae.config import PASSES, STRIDE, Config, lambda_at
 from bench.codecs.agvae.entropy import bound_log_scale, split_normal_bits, tie_scales
 from bench.codecs.agvae.model import AGVAE, straight_through
 from bench.codecs.agvae.partition import CLASSES, group
-from bench.codecs.agvae.training.losses import MS_SSIM_MIN_SIDE, ms_ssim
+from bench.codecs.agvae.similarity import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.transforms import TILE, core, reach, tiles
 from bench.image import Image
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.codecs.agvae.config import Config
 from bench.codecs.agvae.model import AGVAE
-from bench.codecs.agvae.training.losses import MS_SSIM_MIN_SIDE, ms_ssim
+from bench.codecs.agvae.similarity import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.training.options import CROP_MULTIPLE
 from bench.codecs.agvae.training.photos import Photo, Photos
 from bench.image import Image
