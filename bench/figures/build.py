@@ -171,7 +171,10 @@ def _remove(entry: Entry, folder: Path) -> None:
 
 
 def _stored_records(folder: Path, figure_set: FigureSet) -> dict[str, Record]:
-    """Return the index lines of an earlier run whose files are all still there."""
+    """Return the index lines of an earlier run whose data are still there.
+
+    Pictures may have been left out, as from a repository; the CSV tells that the figure was made.
+    """
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if content["set"] != figure_set.name:
@@ -179,7 +182,8 @@ def _stored_records(folder: Path, figure_set: FigureSet) -> dict[str, Record]:
         lines = [Record(**{**line, "files": tuple(line["files"])}) for line in content["figures"]]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {r.id: r for r in lines if all((folder / name).is_file() for name in r.files)}
+    data = {r.id: [name for name in r.files if name.endswith(".csv")] for r in lines}
+    return {r.id: r for r in lines if all((folder / name).is_file() for name in data[r.id])}
 
 
 def _write_index(figure_set: FigureSet, records: Sequence[Record], built: Built) -> None:

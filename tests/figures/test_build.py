@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from io import StringIO
 
@@ -127,6 +128,19 @@ def test_one_figure_alone_keeps_the_others_of_an_earlier_run(tiny, built, index)
     assert {"discrete", "figures"} == {path.stem for path in again.written}
     content = json.loads((built.folder / build.INDEX).read_text())
     assert index == {entry["id"]: entry for entry in content["figures"]}
+
+
+def test_pictures_that_were_left_out_do_not_unmake_a_figure(tiny, built, index, tmp_path):
+    """In a folder without PDF and PNG, as in a repository, --only keeps the others; CSV counts."""
+    copy = tmp_path / "copy"
+    shutil.copytree(built.folder, copy, ignore=shutil.ignore_patterns("*.pdf", "*.png"))
+    gone = next(key for key in index if key != "discrete" and (copy / f"{key}.csv").is_file())
+    (copy / f"{gone}.csv").unlink()
+
+    build.build(str(tiny.toml), tiny.results, only=["discrete"], out=copy)
+
+    content = json.loads((copy / build.INDEX).read_text())
+    assert set(index) - {gone} == {entry["id"] for entry in content["figures"]}
 
 
 def test_stale_files_go_when_a_figure_can_no_longer_be_made(tiny, tmp_path, monkeypatch):
