@@ -56,6 +56,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     decay: Annotated[
         float, typer.Option(help="Last share of the budget, in which the rate falls to zero.")
     ] = 0.2,
+    level_power: Annotated[
+        float, typer.Option(help="A level's loss counts lambda^-power; smaller: high rates gain.")
+    ] = 0.4,
     seed: Annotated[int, typer.Option(help="Of weights, crops and noise.")] = 0,
     storage_bits: Annotated[
         int | None, typer.Option(help="Bits per weight in the file, 8 to 12 at most.")
@@ -95,6 +98,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
         crop=crop,
         rate=rate,
         decay=decay,
+        level_power=level_power,
         seed=seed,
         storage_bits=storage_bits,
     )

@@ -83,6 +83,9 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     base_decay: Annotated[
         float | None, typer.Option(help="Of the default codec: last share, in which it falls.")
     ] = None,
+    base_level_power: Annotated[
+        float | None, typer.Option(help="Of the default codec: smaller favours its high rates.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Stage, or a pattern of names; repeatable.")
     ] = None,
@@ -96,23 +99,8 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = True,
 ) -> None:
     """Train every network that the package ships; run again to go on. --plan: on a lent GPU."""
-    given = {
-        "--base-budget": base_budget,
-        "--ms-ssim-budget": ms_ssim_budget,
-        "--ablation-steps": ablation_steps,
-        "--trunk-steps": trunk_steps,
-        "--trunk": trunk,
-        "--branch-rate": branch_rate,
-        "--levels": levels,
-        "--init": init,
-        "--batch": batch,
-        "--crop": crop,
-        "--seed": seed,
-        "--storage-bits": storage_bits,
-        "--base-rate": base_rate,
-        "--base-decay": base_decay,
-    }
-    texts = {name: None if value is None else str(value) for name, value in given.items()}
+    given = locals()
+    texts = {option: _text(given[name_of(option)]) for option in READERS}
     settings = _settings(paths_of(data, more), work, texts, only or [])
     if collect is not None:
         _collect(settings, collect)
@@ -136,30 +124,26 @@ def _settings(
 ) -> Any:  # noqa: ANN401 - torch is lazy
     """Return what to train; options that were not given keep their defaults."""
     from bench.codecs.agvae.training.campaign import Settings
-    from bench.codecs.agvae.training.schedule import Budget
 
-    readers: dict[str, Callable[[str], Any]] = {
-        "--base-budget": Budget.parse,
-        "--ms-ssim-budget": Budget.parse,
-        "--ablation-steps": int,
-        "--trunk-steps": int,
-        "--trunk": Path,
-        "--branch-rate": float,
-        "--levels": _levels,
-        "--init": lambda text: None if text == "scratch" else Path(text),
-        "--batch": int,
-        "--crop": int,
-        "--seed": int,
-        "--storage-bits": int,
-        "--base-rate": float,
-        "--base-decay": float,
-    }
     values = {
-        name.removeprefix("--").replace("-", "_"): readers[name](text)
-        for name, text in texts.items()
-        if text is not None
+        name_of(option): READERS[option](text) for option, text in texts.items() if text is not None
     }
     return Settings(data=data, work=work, only=tuple(only), **values)
+
+
+def name_of(option: str) -> str:
+    """Return the name in Python of an option: ``base_rate`` of ``--base-rate``."""
+    return option.removeprefix("--").replace("-", "_")
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _budget(text: str) -> Any:  # noqa: ANN401 - torch is lazy
+    from bench.codecs.agvae.training.schedule import Budget
+
+    return Budget.parse(text)
 
 
 def _levels(text: str) -> tuple[int, ...]:
@@ -171,6 +155,26 @@ def _levels(text: str) -> tuple[int, ...]:
         raise UsageError(
             f"--levels wants whole numbers, found {text!r}", "Write them like --levels 1,4,7."
         ) from None
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "--base-budget": _budget,
+    "--ms-ssim-budget": _budget,
+    "--ablation-steps": int,
+    "--trunk-steps": int,
+    "--trunk": Path,
+    "--branch-rate": float,
+    "--levels": _levels,
+    "--init": lambda text: None if text == "scratch" else Path(text),
+    "--batch": int,
+    "--crop": int,
+    "--seed": int,
+    "--storage-bits": int,
+    "--base-rate": float,
+    "--base-decay": float,
+    "--base-level-power": float,
+}
+"""Options that say what is trained, and how their text becomes a field of ``Settings``."""
 
 
 def _collect(settings: Any, folder: Path) -> None:  # noqa: ANN401 - torch is lazy

@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.codecs.agvae.training import parcel, shards
 from bench.codecs.agvae.training.finish import Outcome, train
 from bench.codecs.agvae.training.leakage import guard
+from bench.codecs.agvae.training.losses import LEVEL_POWER
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photos import read as read_photos
 from bench.codecs.agvae.training.run import Progress, Sitting
@@ -71,6 +72,8 @@ class Settings:
     base_rate, base_decay
         Share of the full learning rate that the default codec begins with, and the last share of
         its budget over which that falls; lower and longer suit short runs from trained weights.
+    base_level_power
+        Of the default codec: its levels' losses count (lambda_mid / lambda)^power.
     batch, crop, seed
         Of every stage.
     """
@@ -89,6 +92,7 @@ class Settings:
     storage_bits: int | None = None
     base_rate: float = 1.0
     base_decay: float = 0.2
+    base_level_power: float = LEVEL_POWER
     batch: int = 32
     crop: int = 256
     seed: int = 0
@@ -166,7 +170,12 @@ def stages(settings: Settings) -> list[Stage]:
         crop=max(settings.crop, _MS_SSIM_CROP),
         rate=0.5,
     )
-    base = replace(common, rate=settings.base_rate, decay=settings.base_decay)
+    base = replace(
+        common,
+        rate=settings.base_rate,
+        decay=settings.base_decay,
+        level_power=settings.base_level_power,
+    )
     every = [Stage(base), Stage(twin, MSE), *_ablation(settings, common)]
     patterns = settings.only or ("*",)
     chosen = [s for s in every if any(fnmatch.fnmatch(s.name, pattern) for pattern in patterns)]

@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.codecs.agvae.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, PRESETS, Config, preset
 from bench.codecs.agvae.export import storage_bits
-from bench.codecs.agvae.training.losses import MS_SSIM_MIN_SIDE
+from bench.codecs.agvae.similarity import MS_SSIM_MIN_SIDE
+from bench.codecs.agvae.training.losses import LEVEL_POWER
 from bench.codecs.agvae.training.schedule import Budget
 from bench.errors import UsageError
 
@@ -48,6 +49,8 @@ class Options:
         Share of the full learning rates.
     decay
         Last share of the budget, over which the rate falls to zero.
+    level_power
+        Each level's loss counts (lambda_mid / lambda)^level_power; smaller favours high rates.
     warm_up_steps
         Steps over which the rate rises.
     average
@@ -72,6 +75,7 @@ class Options:
     seed: int = 0
     rate: float = 1.0
     decay: float = 0.2
+    level_power: float = LEVEL_POWER
     warm_up_steps: int = 100
     average: float = 0.9995
     storage_bits: int | None = None
@@ -100,6 +104,8 @@ class Options:
                 f"--rate must lie in (0, 4] and --decay in [0, 1], found {self.rate:g}, "
                 f"{self.decay:g}"
             )
+        if not 0 <= self.level_power <= 1:
+            raise UsageError(f"--level-power must lie in [0, 1], found {self.level_power:g}")
 
     def _check_level(self) -> None:
         top = self.config.levels - 1

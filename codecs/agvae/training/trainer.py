@@ -97,7 +97,9 @@ class Trainer:
         self._levels = torch.tensor(levels)[dealt].to(self.device)
         lambdas = torch.tensor(self.options.lambdas)[list(levels)]
         self._lambdas = lambdas[dealt].to(self.device)
-        self._level_weights = level_weights(lambdas)[dealt].to(self.device)
+        self._level_weights = level_weights(lambdas, self.options.level_power)[dealt].to(
+            self.device
+        )
         member = torch.nn.functional.one_hot(dealt, len(levels)).T.float()
         self._mean_of_level = (member / member.sum(1, keepdim=True)).to(self.device)
         self._sums = torch.zeros(len(levels), 3, device=self.device)

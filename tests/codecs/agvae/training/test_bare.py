@@ -67,6 +67,10 @@ def test_train_all_on_a_bare_machine(photo_dir, tmp_path):
         (("train", "absent.tar", "--out", "x", "--budget", "1h"), "--budget wants"),
         (("train-all", "absent.tar", "--plan"), "absent.tar: no such file"),
         (("train-all", "absent.tar", "--levels", "a"), "--levels wants"),
+        (
+            ("train", "absent.tar", "--out", "x", "--budget", "1s", "--level-power", "2"),
+            "--level-power must lie",
+        ),
         (("train-all", "absent.tar", "--pause-after", "3steps"), "--pause-after wants"),
         (("train-all", "absent.tar", "--collect", "nowhere"), "nowhere holds no parcel"),
     ],

@@ -35,8 +35,10 @@ def test_the_whole_set(photo_dir, tmp_path):
     assert 8 == len(ablation)
     assert {"small"} == {options.preset for options in ablation}
     assert {1, 4, 7, None} == {options.level for options in ablation}
-    for name in ("budget", "seed", "batch", "crop", "init", "data", "rate", "decay"):
+    for name in ("budget", "seed", "batch", "crop", "init", "data", "rate", "decay", "level_power"):
         assert 1 == len({str(getattr(options, name)) for options in ablation})
+    base = stages(Settings((photo_dir,), tmp_path, base_level_power=0.1))
+    assert [0.1, 0.4, 0.4] == [stage.options.level_power for stage in base[:3]]
 
 
 def test_a_trunk_is_shared_and_not_shipped(ablation_settings, tmp_path):

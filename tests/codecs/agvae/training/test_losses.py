@@ -8,7 +8,8 @@ import torch
 
 from bench.codecs.agvae.config import LAMBDAS_MSE
 from bench.codecs.agvae.model import Estimate
-from bench.codecs.agvae.training.losses import level_weights, ms_ssim, rate_distortion
+from bench.codecs.agvae.similarity import ms_ssim
+from bench.codecs.agvae.training.losses import level_weights, rate_distortion
 
 
 @pytest.mark.parametrize("size", [(161, 161), (192, 256), (171, 182)])
@@ -63,3 +64,4 @@ def test_level_weights():
     assert 1 == pytest.approx(weights.mean().item())
     assert 100**0.4 == pytest.approx((weights[0] / weights[-1]).item())
     assert [1.0] == level_weights(torch.tensor([0.05])).tolist()
+    assert [1.0] * 8 == level_weights(torch.tensor(LAMBDAS_MSE), 0).tolist()
