@@ -23,6 +23,7 @@ _KNOWN = {
     "agvae-gauss": (_SKY, "v"),
     "agvae-nogain": (_VIOLET, "P"),
     "agvae-nogain-gauss": (_PURPLE, "X"),
+    "agvae-refined": (_SKY, "P"),
     "avif": (_VERMILION, "D"),
     "bpg": (_GREEN, "s"),
     "jpeg": (_BLACK, "v"),

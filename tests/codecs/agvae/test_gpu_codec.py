@@ -157,3 +157,17 @@ def test_images_larger_than_a_tile(small, formula, monkeypatch):
     again = small_steps.encode([image], [900])[0]
     assert abs(len(again) - len(data)) <= 8
     assert (160, 208, 3) == small_steps.decode([container.read(again)])[0].shape
+
+
+@cuda
+def test_refined_on_the_device(small, formula):
+    """The search runs on the device too, and a CPU decodes what it found to the same latent."""
+    codec, image = small(), formula(96, 112)
+    network = codec._networks[0]
+
+    plain, refined = (device_engine(network).encode([image], [896], refine=n)[0] for n in (0, 30))
+
+    assert plain != refined
+    read = [container.read(refined)]
+    on_cpu = codec._engine(896).decode_latents(read)
+    assert torch.equal(on_cpu, device_engine(network).decode_latents(read).cpu())
