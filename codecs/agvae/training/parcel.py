@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.errors import DatasetError, OutputError
 
@@ -87,12 +88,24 @@ def read(folder: Path, destination: Path) -> list[str]:
     destination.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(fileobj=data) as archive:
-            archive.extractall(destination, filter="data")
+            _unpack(archive, destination)
             return archive.getnames()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DatasetError(
             f"the parcel in {folder} is incomplete or damaged ({error})", "Bring it again."
         ) from error
+
+
+def _unpack(archive: tarfile.TarFile, destination: Path) -> None:
+    """Extract plain files and folders below ``destination``; anything else is a ``TarError``."""
+    root = destination.resolve()
+    for member in archive:
+        inside = (root / member.name).resolve().is_relative_to(root)
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} is no plain file below the folder")
+    # Python before 3.11.4, Debian 12's for one, knows no filters.
+    safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    archive.extractall(destination, **safe)  # noqa: S202 - checked above
 
 
 def tree_bytes(root: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import tarfile
 from dataclasses import replace
 
 import pytest
@@ -263,6 +264,22 @@ def test_a_damaged_parcel_is_refused(tmp_path, damage):
 
     with pytest.raises(DatasetError, match="parcel"):
         parcel.read(tmp_path / "out", tmp_path / "in")
+
+
+@pytest.mark.parametrize("filters", ["with", "without"])
+@pytest.mark.parametrize("name", ["../outside", "link"])
+def test_a_parcel_stays_in_its_folder(tmp_path, monkeypatch, name, filters):
+    """Names that lead out of the folder, and links, are refused, on old Pythons too."""
+    (tmp_path / "file").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    parcel.write({name: tmp_path / ("link" if name == "link" else "file")}, tmp_path / "out", 10**6)
+    if filters == "without":
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+
+    with pytest.raises(DatasetError, match="no plain file below"):
+        parcel.read(tmp_path / "out", tmp_path / "in")
+
+    assert not (tmp_path / "outside").exists()
 
 
 def test_manifests_are_json(trained):
