@@ -16,10 +16,13 @@ from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, LOAD, OTHER, WRI
 BUSY = "MACHINE WAS BUSY"
 """Stands in every caption and heading of what others may have slowed down."""
 
+REFINEMENT = "refinement"
+"""Of patient encoders alone: a column only where somebody has it."""
+
 PHASES = (
     LOAD,
     "analysis",
-    "refinement",
+    REFINEMENT,
     "entropy model",
     "entropy coding",
     "synthesis",
@@ -191,22 +194,24 @@ def _speed(dataset: str, rows: Measured, known: Known) -> Table:
 def _phases(dataset: str, rows: Measured, known: Known) -> Table:
     """Return ms an image by phase; one line a direction."""
     names = _names(known)
+    seen = {name for phases in rows.values() for _, name in phases}
+    columns = [name for name in PHASES if name != REFINEMENT or name in seen]
     lines: list[list[Cell]] = []
     for config, phases in rows.items():
         for way in DIRECTIONS:
-            told = [phases.get((way, name)) for name in PHASES]
+            told = [phases.get((way, name)) for name in columns]
             if not any(told):
                 continue
             whole = phases.get((way, way))
             texts = [*(text(config, phases) for _, _, text in names), way]
             texts += [significant(row.ms_per_image) if row else "" for row in (*told, whole)]
             lines.append([Cell(text) for text in texts])
-    head = [*(head for head, _, _ in names), "direction", *PHASES, "whole call"]
+    head = [*(head for head, _, _ in names), "direction", *columns, "whole call"]
     return Table(
         name="phases",
         caption=_caption("Milliseconds an image by phase,", dataset, rows),
         head=head,
-        align="lllrl" + "r" * (len(PHASES) + 1),
+        align="lllrl" + "r" * (len(columns) + 1),
         rows=lines,
         notes=(f"The whole call lies between {LOAD} and {WRITE}; {OTHER} is what is in no phase.",),
         group=True,

@@ -56,8 +56,23 @@ def test_real_codecs(photo: Image, tmp_path: Path, run_bench: Bench):
     assert {"load", "entropy model", "entropy coding", "synthesis", "other", "write"} < phases
     assert {"python", "import", "first encode", "first decode"} < set(table.phase)
     assert (tmp_path / "out" / "throughput.md").read_text() in said
+    assert "refinement" not in said
     assert not list((tmp_path / "out").glob(".files-*"))
     assert 4 == len(list((tmp_path / "out" / "plots").iterdir()))
+
+
+def test_a_patient_encoder(photo: Image, tmp_path: Path, run_bench: Bench):
+    """What refining takes is a phase of its own, nearly all of the call."""
+    (tmp_path / "in").mkdir()
+    image.save(photo[100:164, 100:196], tmp_path / "in" / "eye.png")
+    words = ["-d", f"folder:{tmp_path / 'in'}", "-c", "agvae-refined:refine=8", "--threads", 1]
+    words += ["--repeats", 2, "--allow-busy", "--out", tmp_path / "out"]
+    said = run_bench("throughput", *words).stdout
+    table = pd.read_csv(tmp_path / "out" / "throughput.csv")
+    encode = table[table.direction == "encode"].set_index("phase").ms_per_image
+
+    assert "| refinement |" in said
+    assert 0.5 * encode["encode"] < encode["refinement"] < encode["encode"]
 
 
 def test_failures_are_told(crops: Path, tmp_path: Path, plugin: Path, run_bench: Bench):
