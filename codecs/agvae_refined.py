@@ -6,30 +6,29 @@ of a minute for an image of Kodak on two cores). Ask for it by name, it is in no
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from bench.codec import Parameter
-from bench.codecs.agvae.codec import AgvaeCodec
+from bench.codecs.agvae.codec import Agvae, AgvaeCodec
+from bench.codecs.agvae_ms_ssim import AgvaeMsSsim
 
-_REFINE = Parameter("refine", 50, "steps of descent on the latents of each image", low=0, high=5000)
+_PARAMETERS = (
+    *AgvaeCodec.parameters,
+    Parameter("refine", 50, "steps of descent on the latents of each image", low=0, high=5000),
+)
 
 
-class AgvaeRefined(AgvaeCodec):
+class AgvaeRefined(Agvae):
     """The default network, asymmetric Gaussian, latents refined for PSNR."""
 
     name = "agvae-refined"
     title = "AG-VAE, latents refined per image"
-    variant = "gain-asym"
-    parameters = (*AgvaeCodec.parameters, _REFINE)
+    parameters = _PARAMETERS
     in_default_run = False
 
 
-class AgvaeMsSsimRefined(AgvaeCodec):
+class AgvaeMsSsimRefined(AgvaeMsSsim):
     """The network trained for MS-SSIM, latents refined for MS-SSIM."""
 
     name = "agvae-ms-ssim-refined"
     title = "AG-VAE optimised for MS-SSIM, latents refined per image"
-    variant = "gain-asym"
-    metric: ClassVar[str] = "ms-ssim"
-    parameters = (*AgvaeCodec.parameters, _REFINE)
+    parameters = _PARAMETERS
     in_default_run = False

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.entropy import bound_log_scale, tie_scales
 from bench.codecs.agvae.layers import DepthBlock
-from bench.codecs.agvae.partition import CLASSES, group
+from bench.codecs.agvae.partition import parts
 
 
 class QuadtreeContext(nn.Module):
@@ -32,8 +32,16 @@ class QuadtreeContext(nn.Module):
 
         Only the quarter that ``mask(pass_index)`` selects means anything.
         """
+        return self.split(self.head[pass_index](self.features(pass_index, psi, y_hat)))
+
+    def features(self, pass_index: int, psi: Tensor, y_hat: Tensor) -> Tensor:
+        """Return what the head of a pass reads, (B, M, H, W)."""
         x = psi if pass_index == 0 else torch.cat((psi, y_hat), 1)
-        out = self.head[pass_index](self.trunk(self.mix[pass_index](x)))
+        out: Tensor = self.trunk(self.mix[pass_index](x))
+        return out
+
+    def split(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mu, log s_l and log s_r from a head's output, (B, 3 C, ...)."""
         mu, left, right = out.float().chunk(3, 1)
         if not self.config.asymmetric:
             left, right = tie_scales(left, right)
@@ -41,11 +49,9 @@ class QuadtreeContext(nn.Module):
 
     def mask(self, pass_index: int, y: Tensor) -> Tensor:
         """Return 1 where a pass decodes and 0 elsewhere, (M, H, W), for a latent like ``y``."""
-        quarter = self.config.quarter
         mask = torch.zeros(y.shape[1:], dtype=y.dtype, device=y.device)
-        for position_class, (row, column) in enumerate(CLASSES):
-            first = group(pass_index, position_class) * quarter
-            mask[first : first + quarter, row::2, column::2] = 1
+        for part in parts(pass_index, y.shape[1]):
+            mask[part] = 1
         return mask
 
 

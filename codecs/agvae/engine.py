@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -150,9 +150,7 @@ class Engine:
         self, images: Sequence[Image], level_steps: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Return gained y and gained z of images of one size, before rounding."""
-        pairs = [self._gained(i, s) for i, s in zip(images, level_steps, strict=True)]
-        y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
-        return y, z
+        return _stacked(self._gained(i, s) for i, s in zip(images, level_steps, strict=True))
 
     def _refined_batch(
         self,
@@ -163,12 +161,10 @@ class Engine:
         steps: int,
     ) -> tuple[Tensor, Tensor]:
         """Return better latents than ``_gained_batch`` found, image by image."""
-        pairs = [
+        return _stacked(
             refined(self._objective, image, one_y, one_z, self._level(at), steps)
             for image, one_y, one_z, at in zip(images, y, z, level_steps, strict=True)
-        ]
-        y, z = (torch.stack(part) for part in zip(*pairs, strict=True))
-        return y, z
+        )
 
     def _level(self, level_steps: int) -> float:
         """Return the level that decides how rate and distortion are weighed."""
@@ -251,6 +247,12 @@ class Engine:
     def _coder(self) -> LatentCoder:
         nets = ExactEntropyNetworks(self._entropy_tensors(), self.config, self._device)
         return LatentCoder(nets, self._bank())
+
+
+def _stacked(latents: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return y and z of several images as one batch each."""
+    y, z = (torch.stack(part) for part in zip(*latents, strict=True))
+    return y, z
 
 
 def engine(manifest: Manifest, device: str, precision: str = "") -> Engine:

@@ -19,7 +19,7 @@ from bench.codecs.agvae import fixed, limbs
 from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.fixed import LIMIT, STEP, Affine, Conv3, Depthwise
 from bench.codecs.agvae.layers import SLOPE
-from bench.codecs.agvae.partition import CLASSES, group
+from bench.codecs.agvae.partition import CLASSES, head_rows, parts
 from bench.codecs.agvae.threads import at_once, count
 
 T = TypeVar("T")
@@ -110,8 +110,7 @@ class ExactEntropyNetworks:
         self._mix = [_pointwise(held, f"context.mix.{k}") for k in range(PASSES)]
         self._trunk = [_Block(held, f"context.trunk.{i}") for i in range(config.blocks)]
         self._head = [
-            [_head(held, config, k, group(k, c)) for c in range(len(CLASSES))]
-            for k in range(PASSES)
+            [_head(held, config, k, c) for c in range(len(CLASSES))] for k in range(PASSES)
         ]
         self._check_device(held)
 
@@ -190,18 +189,10 @@ class ExactEntropyNetworks:
         rows = _strip_rows(height, batch * width, 2)
         tops = range(0, height, rows)
         strips = self._each(lambda top: self._strip(pass_index, psi, y_hat, top, rows), tops)
-        for c, (row, column) in enumerate(CLASSES):
-            parts = zip(*[strip[c] for strip in strips], strict=True)
-            mu, left, right = (_joined(part) for part in parts)
-            first = group(pass_index, c) * self.config.quarter
-            yield Quarter(
-                slice(row, None, 2),
-                slice(column, None, 2),
-                slice(first, first + self.config.quarter),
-                mu,
-                left,
-                right,
-            )
+        for c, (channels, of_rows, columns) in enumerate(parts(pass_index, self.config.latent)):
+            pieces = zip(*[strip[c] for strip in strips], strict=True)
+            mu, left, right = (_joined(piece) for piece in pieces)
+            yield Quarter(of_rows, columns, channels, mu, left, right)
 
     def _strip(
         self, pass_index: int, psi: Tensor, y_hat: Tensor, top: int, rows: int
@@ -285,11 +276,9 @@ def _pointwise(tensors: Mapping[str, Tensor], prefix: str, *, leaky: bool = Fals
 
 
 def _head(
-    tensors: Mapping[str, Tensor], config: Config, pass_index: int, channel_group: int
+    tensors: Mapping[str, Tensor], config: Config, pass_index: int, position_class: int
 ) -> Affine:
     """Return the rows of a head that one position class needs: mu, left, right of one group."""
     weight, bias = _pair(tensors, f"context.head.{pass_index}")
-    first = channel_group * config.quarter
-    rows = torch.arange(first, first + config.quarter, device=weight.device)
-    rows = torch.cat([rows + part * config.latent for part in range(3)])
+    rows = head_rows(pass_index, position_class, config.latent)
     return Affine(weight[rows, :, 0, 0].T, bias[rows])

@@ -6,8 +6,7 @@ whole latent at once, distortion tile by tile, so that memory stays bounded.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +16,9 @@ from torch.nn import functional
 
 from bench.codecs.agvae import precision as precisions
 from bench.codecs.agvae.config import PASSES, STRIDE, Config, lambda_at
-from bench.codecs.agvae.entropy import bound_log_scale, split_normal_bits, tie_scales
+from bench.codecs.agvae.entropy import split_normal_bits
 from bench.codecs.agvae.model import AGVAE, straight_through
-from bench.codecs.agvae.partition import CLASSES, group
+from bench.codecs.agvae.partition import CLASSES, head_rows, parts
 from bench.codecs.agvae.similarity import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.transforms import TILE, core, reach, tiles
 from bench.image import Image
@@ -79,7 +78,7 @@ class Objective:
         self._net = _network(config, tensors, self.device)
         self._heads = [_heads(k, self._net) for k in range(PASSES)]
         self._precision = torch.bfloat16 if self._fast else torch.float32
-        self._g_s = copy.deepcopy(self._net.g_s).to(self._precision)
+        self._g_s = self._net.g_s.to(self._precision)
 
     def defined(self, image: Image) -> bool:
         """Return whether the image has a distortion: MS-SSIM needs sides of 161 pixels."""
@@ -139,20 +138,15 @@ class Objective:
 
         The last layer runs for that quarter alone.
         """
-        context = self._net.context
-        x = psi if k == 0 else torch.cat((psi, y_hat.to(psi.dtype)), 1)
         with self._autocast():
-            x = context.trunk(context.mix[k](x))
+            x = self._net.context.features(k, psi, y_hat).permute(0, 2, 3, 1)
         found = [
-            functional.linear(
-                x[..., row::2, column::2].permute(0, 2, 3, 1).flatten(0, 2).float(), *head
+            functional.linear(x[:, rows, columns].flatten(0, 2).float(), *head)
+            for head, (_, rows, columns) in zip(
+                self._heads[k], parts(k, y_hat.shape[1]), strict=True
             )
-            for head, (row, column) in zip(self._heads[k], CLASSES, strict=True)
         ]
-        mu, left, right = torch.cat(found).chunk(3, 1)
-        if not self._net.config.asymmetric:
-            left, right = tie_scales(left, right)
-        return mu, bound_log_scale(left), bound_log_scale(right)
+        return self._net.context.split(torch.cat(found))
 
     def _distortion(self, problem: Problem, y_hat: Tensor) -> float:
         """Return the weighted distortion in bits; adds its gradient to ``y_hat`` if wanted."""
@@ -196,34 +190,24 @@ def _network(config: Config, tensors: Mapping[str, Tensor], device: torch.device
 
 def _heads(k: int, net: AGVAE) -> list[tuple[Tensor, Tensor]]:
     """Return weight, (3 M / 4, M), and bias of a pass's last layer for each position class."""
-    m = net.config.latent
-    weight = net.get_parameter(f"context.head.{k}.weight").view(3, PASSES, m // PASSES, m)
-    bias = net.get_parameter(f"context.head.{k}.bias").view(3, PASSES, m // PASSES)
-    groups = [group(k, c) for c in range(len(CLASSES))]
-    return [(weight[:, g].flatten(0, 1), bias[:, g].flatten()) for g in groups]
-
-
-def _parts(k: int, channels: int) -> Iterator[tuple[slice, slice, slice, slice]]:
-    """Yield where in a latent, (1, M, H, W), pass k codes: an index for each position class."""
-    quarter = channels // PASSES
-    for c, (row, column) in enumerate(CLASSES):
-        first = group(k, c) * quarter
-        here = slice(first, first + quarter)
-        yield slice(None), here, slice(row, None, 2), slice(column, None, 2)
+    weight = net.get_parameter(f"context.head.{k}.weight").flatten(1)
+    bias = net.get_parameter(f"context.head.{k}.bias")
+    rows = [head_rows(k, c, net.config.latent) for c in range(len(CLASSES))]
+    return [(weight[chosen], bias[chosen]) for chosen in rows]
 
 
 def _taken(k: int, latent: Tensor) -> Tensor:
-    """Return what pass k codes, (N, M / 4)."""
-    parts = [latent[part].permute(0, 2, 3, 1) for part in _parts(k, latent.shape[1])]
-    return torch.cat([part.flatten(0, 2) for part in parts])
+    """Return what pass k codes of a latent, (1, M, H, W), as (N, M / 4)."""
+    pieces = [latent[0][part].permute(1, 2, 0) for part in parts(k, latent.shape[1])]
+    return torch.cat([piece.flatten(0, 1) for piece in pieces])
 
 
 def _put(k: int, latent: Tensor, values: Tensor) -> Tensor:
     """Return a copy of a latent in which pass k's part is ``values``, (N, M / 4)."""
     latent, start = latent.clone(), 0
-    for part in _parts(k, latent.shape[1]):
-        _, quarter, height, width = latent[part].shape
-        value = values[start : start + height * width].view(1, height, width, quarter)
-        latent[part] = value.permute(0, 3, 1, 2)
+    for part in parts(k, latent.shape[1]):
+        quarter, height, width = latent[0][part].shape
+        value = values[start : start + height * width].view(height, width, quarter)
+        latent[0][part] = value.permute(2, 0, 1)
         start += height * width
     return latent

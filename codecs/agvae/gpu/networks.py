@@ -17,7 +17,7 @@ from bench.codecs.agvae.exact import ExactEntropyNetworks
 from bench.codecs.agvae.fixed import Affine
 from bench.codecs.agvae.gpu.kernels import layers
 from bench.codecs.agvae.layers import SLOPE
-from bench.codecs.agvae.partition import CLASSES, group
+from bench.codecs.agvae.partition import CLASSES, group, parts
 from bench.codecs.agvae.tables import index_table
 
 MAX_POSITIONS = 1 << 17
@@ -180,12 +180,9 @@ class FusedNetworks(ExactEntropyNetworks):
 
     def in_coding_order(self, k: int, y: Tensor) -> Tensor:
         """Return the elements of (B, H, W, M) that pass k codes, (B, N)."""
-        q = self.config.quarter
-        parts = [
-            y[:, row::2, column::2, group(k, c) * q : (group(k, c) + 1) * q].flatten(1)
-            for c, (row, column) in enumerate(CLASSES)
-        ]
-        return torch.cat(parts, 1)
+        places = parts(k, self.config.latent)
+        pieces = [y[:, rows, columns, channels].flatten(1) for channels, rows, columns in places]
+        return torch.cat(pieces, 1)
 
     def _trunk_output(self, k: int, latent: Tensor, shape: Shape) -> Tensor:
         """Return what the heads of a pass read, (positions, M), ordered by class."""
