@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench import dataset as datasets
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
+from bench.dataset import open as datasets
 from bench.errors import BenchError, CodecError, MetricError, SettingError, UsageError
 from bench.store import Cell, Encoding, Store, encoding_key
 from bench.worker import Task

@@ -19,7 +19,7 @@ from typing import Any
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.dataset import Item, load_item
+from bench.dataset.open import Item, load_item
 from bench.errors import BenchError, DecodeError
 from bench.image import Image
 from bench.store import Encoding

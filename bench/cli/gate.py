@@ -220,7 +220,7 @@ class _Session:
 
     def _speed_jobs(self, locked: Locked) -> dict[str, tuple[str, Image]]:
         """Return codec -> (middle rung, crop of the first image) for the codecs of a baseline."""
-        from bench import dataset as datasets
+        from bench.dataset import open as datasets
         from bench.gate import speed
         from bench.gate.rows import rungs
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.dataset import Dataset
+    from bench.dataset.open import Dataset
     from bench.harness import Outcome
     from bench.plan import Plan, Request
     from bench.store import Store
@@ -145,7 +145,7 @@ def _open_datasets(
     download: bool,
 ) -> list[Dataset]:
     """Open what was asked for, or what is at hand, and say what is incomplete."""
-    from bench import dataset as datasets
+    from bench.dataset import open as datasets
 
     with console.status("datasets") as status:
         if names:

@@ -38,7 +38,7 @@ def list_(
 
 def _photo() -> Image:
     """Return the photograph on which ``bench list --verbose`` measures ceilings."""
-    from bench import dataset
+    from bench.dataset import open as dataset
 
     sample = dataset.open_dataset("sample", download=False)
     return dataset.load_item(next(i for i in sample.items if i.name.startswith("coffee")))
@@ -102,7 +102,7 @@ def _print_codecs(codecs: list[dict[str, Any]], *, verbose: bool) -> None:
 
 
 def _datasets(data_dir: Path | None) -> list[dict[str, str]]:
-    from bench import dataset
+    from bench.dataset import open as dataset
 
     return dataset.overview(data_dir)
 

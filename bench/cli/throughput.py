@@ -12,7 +12,7 @@ from bench.cli.run import DataDir, DatasetNames, Device, Download, ImageNames, Q
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.dataset import Dataset
+    from bench.dataset.open import Dataset
     from bench.plan import Curve
     from bench.throughput.options import Options
 

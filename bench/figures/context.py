@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import dataset as datasets
+from bench.dataset import open as datasets
 from bench.errors import DatasetError, OutputError
 from bench.figures.cache import Cache, Measured
 from bench.figures.product import Skipped

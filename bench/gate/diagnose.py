@@ -10,9 +10,9 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 
-from bench import dataset as datasets
 from bench import registry
 from bench.codec import Codec, Scalar, Setting
+from bench.dataset import open as datasets
 from bench.errors import BenchError
 from bench.gate.cells import Cell, Change
 from bench.gate.check import Report

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import dataset as datasets
 from bench import harness, plan, registry
 from bench import metrics as metrics_of
 from bench.codec import Codec, Setting
+from bench.dataset import open as datasets
 from bench.errors import BenchError, CodecError, UsageError
 from bench.gate import environment
 from bench.gate.baseline import read_stored

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image as PILImage
 
-from bench.dataset import Dataset, load_item, open_dataset
+from bench.dataset.open import Dataset, load_item, open_dataset
 from bench.errors import BenchError, DatasetError, DecodeError
 from bench.image import Image
 from bench.metrics.psnr import create as create_psnr

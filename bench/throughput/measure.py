@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import plan, registry
 from bench.codec import Codec, Setting
-from bench.dataset import Dataset
+from bench.dataset.open import Dataset
 from bench.errors import BenchError
 from bench.tables import count_text
 from bench.throughput import machine, sampling

@@ -9,7 +9,7 @@ from typing import Any
 from bench import plan, provenance
 from bench.codec import Codec
 from bench.codecs.agvae import precision as precisions
-from bench.dataset import Dataset
+from bench.dataset.open import Dataset
 from bench.errors import UsageError
 from bench.throughput.sampling import Policy
 

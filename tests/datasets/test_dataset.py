@@ -1,4 +1,4 @@
-"""bench.dataset: what a name opens, what is said about it, and what is refused."""
+"""bench.dataset.open: what a name opens, what is said about it, and what is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import dataset, image, manifest
+from bench import image, manifest
+from bench.dataset import open as dataset
 from bench.errors import DatasetError, ImageError, UsageError
 
 Site = Any  # the class stands in conftest.py, which tests cannot import

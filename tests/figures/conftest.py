@@ -10,7 +10,8 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from bench import dataset, image, plan, provenance, worker
+from bench import image, plan, provenance, worker
+from bench.dataset import open as dataset
 from bench.figures import kinds, sets
 from bench.figures.cache import Cache
 from bench.figures.canvas import RC

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import harness, plan
-from bench.dataset import open_dataset
+from bench.dataset.open import open_dataset
 from bench.errors import UsageError
 from bench.gate import baseline, check, measure, tolerance
 from bench.gate.curves import Verdict

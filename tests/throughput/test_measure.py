@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import dataset, frames, plan, registry
+from bench import frames, plan, registry
+from bench.dataset import open as dataset
 from bench.errors import CodecError, UsageError
 from bench.throughput import machine, measure, output, plots, rows, tables
 from bench.throughput.options import Options

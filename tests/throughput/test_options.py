@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench import dataset, provenance, registry
+from bench import provenance, registry
+from bench.dataset import open as dataset
 from bench.errors import SettingError, UsageError
 from bench.throughput import options
 from bench.throughput.measure import lanes_of

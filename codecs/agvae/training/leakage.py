@@ -148,7 +148,7 @@ def known() -> list[Fingerprint]:
 def at_hand(data_dir: Path | None = None) -> list[tuple[str, str, Image]]:
     """Return (dataset, image, pixels) of every test image on this machine; none on a bare one."""
     try:
-        from bench import dataset as datasets
+        from bench.dataset import open as datasets
 
         found = [
             (name, item.name, datasets.load_item(item))
