@@ -87,7 +87,7 @@ def codec_compare(
     curve
         Rows of one dataset and one codec, the columns of ``rows.csv``; failures are left out.
     provenance
-        Plain data as of ``bench.provenance.record``.
+        Plain data as of ``bench.measurement.provenance.record``.
     dataset
         What to call the source of the images.
     definitions

@@ -12,7 +12,7 @@ import bench
 from bench import metrics as metrics_of
 from bench.errors import BenchError
 from bench.image import write_atomically
-from bench.store import Store
+from bench.measurement.store import Store
 
 RECORD = "run.json"
 

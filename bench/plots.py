@@ -175,7 +175,7 @@ def write_all(
     out
         Made if missing.
     provenance
-        Plain data as of ``bench.provenance.record``.
+        Plain data as of ``bench.measurement.provenance.record``.
     display_names
         Dataset -> what titles call it.
     references

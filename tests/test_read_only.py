@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import image
-from bench.store import Store
+from bench.measurement.store import Store
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 

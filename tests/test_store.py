@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import OutputError
-from bench.store import Cell, Encoding, Store, encoding_key
+from bench.measurement.store import Cell, Encoding, Store, encoding_key
 
 KEY = encoding_key("aa", 4, 2, "jpeg", "1", '{"quality":5}', 1)
 ROW = Encoding(

@@ -28,13 +28,13 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     download: Download = True,
 ) -> None:
     """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
-    from bench import provenance
     from bench.ablation import terms, write
     from bench.cli.run import _console, _device, _measure, _open_datasets
     from bench.codecs.agvae.config import PRESETS
     from bench.errors import UsageError
-    from bench.plan import Request
-    from bench.store import Store
+    from bench.measurement import provenance
+    from bench.measurement.plan import Request
+    from bench.measurement.store import Store
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}", f"Known: {', '.join(PRESETS)}.")

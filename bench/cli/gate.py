@@ -100,7 +100,7 @@ class _Session:
     def __init__(
         self, baseline: Path, data_dir: Path | None, out: Path | None, jobs: int, *, download: bool
     ) -> None:
-        from bench import provenance
+        from bench.measurement import provenance
 
         self.path = baseline
         self.common: dict[str, Any] = {
@@ -204,8 +204,8 @@ class _Session:
 
     def speed(self, locked: Locked) -> list[Any]:
         """Return today's ratios beside the locked ones."""
-        from bench import provenance
         from bench.gate import speed, tolerance
+        from bench.measurement import provenance
 
         same_cpu = locked.environment.get("cpu") == provenance.cpu_name()
         ratios = self._speed_ratios(locked)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.dataset.open import Dataset
-    from bench.harness import Outcome
-    from bench.plan import Plan, Request
-    from bench.store import Store
+    from bench.measurement.executor import Outcome
+    from bench.measurement.plan import Plan, Request
+    from bench.measurement.store import Store
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
 DataDir = Annotated[
@@ -70,8 +70,8 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = False,
 ) -> None:
     """Measure every codec on every image; write rows, tables and plots. Run again to go on."""
-    from bench.plan import QUICK_POINTS, Request
-    from bench.store import Store
+    from bench.measurement.plan import QUICK_POINTS, Request
+    from bench.measurement.store import Store
 
     console = _console()
     opened = _open_datasets(console, dataset or [], image or [], data_dir, download=download)
@@ -180,8 +180,8 @@ def _measure(
     """Plan, tell, measure with a progress bar."""
     from functools import partial
 
-    from bench import harness, plan, provenance
-    from bench.store import Encoding
+    from bench.measurement import executor, plan, provenance
+    from bench.measurement.store import Encoding
 
     made = plan.make(request, store, retry_failed=retry_failed)
     for name, reason in made.unavailable:
@@ -203,9 +203,9 @@ def _measure(
     )
     store.put_cells(made.cells)
     if not made.tasks:
-        return made, harness.Outcome()
+        return made, executor.Outcome()
     make_executor = (
-        (lambda _: harness.dask_pool(scheduler)) if scheduler else partial(harness.local_pool)
+        (lambda _: executor.dask_pool(scheduler)) if scheduler else partial(executor.local_pool)
     )
     with _progress(console) as bar:
         task = bar.add_task("measuring", total=len(made.cells), completed=_done(made))
@@ -215,7 +215,7 @@ def _measure(
             if row.error:
                 _say(bar.console, "red", f"{row.label} {row.setting}: {row.error}")
 
-        outcome = harness.measure(
+        outcome = executor.measure(
             made.tasks, store, jobs=jobs, progress=advance, make_executor=make_executor
         )
     return made, outcome

@@ -158,7 +158,7 @@ def _again(
     references: list[Path] | None = None,
 ) -> None:
     from bench import outputs
-    from bench.store import Store
+    from bench.measurement.store import Store
 
     with Store(out, writing=False) as store:
         written = outputs.write(

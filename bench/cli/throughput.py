@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.dataset.open import Dataset
-    from bench.plan import Curve
+    from bench.measurement.plan import Curve
     from bench.throughput.options import Options
 
 _DEFAULTS = {"cpu": ("1", 8), "cuda": ("1,4,8,24", 24)}
@@ -106,9 +106,9 @@ def _measure(
     """Measure with a plain line a configuration: a bar that moves would use processor time."""
     import tempfile
 
-    from bench import provenance
     from bench.errors import UsageError
     from bench.frames import make_folder
+    from bench.measurement import provenance
     from bench.throughput import output, tables
     from bench.throughput.measure import Request, measure
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench import provenance
 from bench.frames import make_folder
 from bench.image import write_atomically
+from bench.measurement import provenance
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from bench.figures.sets import FigureSet
 from bench.figures.stamp import Stamp, of_record
 from bench.frames import read_csv
 from bench.image import Image, pixels_sha256
-from bench.store import Store
+from bench.measurement.store import Store
 
 
 @dataclass(frozen=True, slots=True)

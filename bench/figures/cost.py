@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import provenance
 from bench.codecs.agvae.backbones import GainedBackbone
 from bench.codecs.agvae.config import LAMBDAS_MSE, PASSES, Config, preset
 from bench.codecs.agvae.model import AGVAE
@@ -29,6 +28,7 @@ from bench.figures.product import COMPUTED, REPORTED, Product
 from bench.figures.sets import Entry
 from bench.figures.stamp import of_record
 from bench.markup import Cell, Table, number
+from bench.measurement import provenance
 
 _SIDE = 256
 

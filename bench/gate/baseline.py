@@ -16,11 +16,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bench.database import connect_to_read
 from bench.errors import OutputError, UsageError
 from bench.gate.rows import COLUMNS, Locked, Row, by_key
 from bench.image import write_atomically
-from bench.store import SCHEMA_VERSION
+from bench.measurement.sqlite import connect_to_read
+from bench.measurement.store import SCHEMA_VERSION
 
 FORMAT_VERSION = 1
 

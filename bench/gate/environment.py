@@ -18,9 +18,9 @@ import numpy as np
 
 import bench
 from bench import metrics as metrics_of
-from bench import provenance
 from bench.codec import Codec
 from bench.image import Image
+from bench.measurement import provenance
 
 Kind = Literal["codec", "weights", "library", "cpu", "metric", "commit"]
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import harness, plan, registry
 from bench import metrics as metrics_of
+from bench import registry
 from bench.codec import Codec, Setting
 from bench.dataset import open as datasets
 from bench.errors import BenchError, CodecError, UsageError
@@ -21,7 +21,9 @@ from bench.gate import environment
 from bench.gate.baseline import read_stored
 from bench.gate.rows import CellKey, Locked, Row, by_key
 from bench.image import pixels_sha256
-from bench.store import Store
+from bench.measurement import executor as harness
+from bench.measurement import plan
+from bench.measurement.store import Store
 
 METRICS = ("psnr", "ms_ssim")
 

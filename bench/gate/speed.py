@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from bench import harness, registry
+from bench import registry
 from bench.codec import Setting
 from bench.gate.tolerance import Tolerances
 from bench.image import Image
+from bench.measurement import executor as harness
 
 _MIN_REPEATS, _MAX_REPEATS, _BUDGET_S = 7, 41, 3.0
 """A codec is repeated until its budget is spent, within these bounds."""

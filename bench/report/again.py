@@ -11,7 +11,7 @@ import pandas as pd
 from bench import registry, summary
 from bench.codec import Setting
 from bench.errors import BenchError
-from bench.plan import spread
+from bench.measurement.plan import spread
 from bench.report.context import Context
 
 

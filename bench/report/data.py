@@ -21,11 +21,11 @@ import pandas as pd
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.database import connect_to_read
 from bench.errors import BenchError, OutputError
 from bench.frames import read_csv
 from bench.image import Image
-from bench.store import Store
+from bench.measurement.sqlite import connect_to_read
+from bench.measurement.store import Store
 
 DATABASE = "bench.sqlite"
 

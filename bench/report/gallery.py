@@ -23,8 +23,8 @@ from PIL import Image as PILImage
 from bench.dataset.open import Dataset, load_item, open_dataset
 from bench.errors import BenchError, DatasetError, DecodeError
 from bench.image import Image
+from bench.measurement.provenance import cpu_count
 from bench.metrics.psnr import create as create_psnr
-from bench.provenance import cpu_count
 from bench.report.data import Bitstreams
 from bench.report.matching import Exact, matched
 from bench.summary import natural, succeeded

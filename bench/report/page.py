@@ -14,7 +14,7 @@ from typing import Any
 import bench
 from bench import summary
 from bench.image import write_atomically
-from bench.provenance import git_commit
+from bench.measurement.provenance import git_commit
 from bench.references import Reference, load_reference
 from bench.report import answer, context, data, ledger, payload, sections
 from bench.report.gallery import RATES, Builder, Gallery, Originals, choose_images

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench import plan, registry
+from bench import registry
 from bench.codec import Codec, Setting
 from bench.dataset.open import Dataset
 from bench.errors import BenchError
+from bench.measurement import plan
 from bench.tables import count_text
 from bench.throughput import machine, sampling
 from bench.throughput.options import Options, is_learned, precision_of

@@ -30,7 +30,7 @@ def peak_host_bytes() -> int:
         found = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text(encoding="ascii"))
         if found:
             return int(found[1]) * 1024
-    from bench.worker import peak_memory_bytes
+    from bench.measurement.worker import peak_memory_bytes
 
     return peak_memory_bytes()
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench import plan, provenance
 from bench.codec import Codec
 from bench.codecs.agvae import precision as precisions
 from bench.dataset.open import Dataset
 from bench.errors import UsageError
+from bench.measurement import plan, provenance
 from bench.throughput.sampling import Policy
 
 FASTEST = "fastest"

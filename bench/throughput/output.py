@@ -30,7 +30,7 @@ def write(
     out
         Made if missing; what another measurement left there is replaced.
     record
-        As of ``bench.provenance.record``.
+        As of ``bench.measurement.provenance.record``.
     results
         Folder that ``bench all`` wrote, for BD-rates in the plot.
 

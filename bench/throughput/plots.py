@@ -72,7 +72,7 @@ def write(
     out
         Made if missing; the plots lie in ``plots`` below it.
     record
-        As of ``bench.provenance.record``.
+        As of ``bench.measurement.provenance.record``.
     results
         Folder that ``bench all`` wrote: BD-rate instead of PSNR.
 

@@ -10,14 +10,15 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from bench import image, plan, provenance, worker
+from bench import image
 from bench.dataset import open as dataset
 from bench.figures import kinds, sets
 from bench.figures.cache import Cache
 from bench.figures.canvas import RC
 from bench.figures.context import Context, Results
 from bench.figures.product import Product, Skipped
-from bench.store import Store
+from bench.measurement import plan, provenance, worker
+from bench.measurement.store import Store
 
 ENTRIES = {
     "importance": 'image = "tiny.png"\nscales = [0.0, 1.0, 1.5]',

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from bench import image, plan, registry, worker
+from bench import image, registry
 from bench.codec import Setting
 from bench.gate import check, diagnose, measure, tolerance
 from bench.gate.check import Report
 from bench.gate.rows import Locked
 from bench.image import Image
+from bench.measurement import plan, worker
 
 
 class Inline(Executor):

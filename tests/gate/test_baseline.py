@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import harness, plan
 from bench.dataset.open import open_dataset
 from bench.errors import UsageError
 from bench.gate import baseline, check, measure, tolerance
 from bench.gate.curves import Verdict
 from bench.gate.rows import Row, by_key, rungs, short
-from bench.store import Store
+from bench.measurement import executor, plan
+from bench.measurement.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def run_folder(gate, tmp_path_factory) -> Path:
         store.start_run({"versions": {"pillow": "0.1"}})
         made = plan.make(request, store)
         store.put_cells(made.cells)
-        harness.measure(
+        executor.measure(
             made.tasks, store, jobs=1, progress=lambda _: None, make_executor=lambda _: gate.inline
         )
     return out

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench import registry
-from bench.plan import spread
+from bench.measurement.plan import spread
 from bench.report import again
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import cli, image, provenance
+from bench import cli, image
 from bench.errors import CodecError
 from bench.image import Image
+from bench.measurement import provenance
 from bench.throughput import machine
 from bench.throughput.station import Lanes, Station
 from bench.throughput.worker import Job

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import frames, plan, registry
+from bench import frames, registry
 from bench.dataset import open as dataset
 from bench.errors import CodecError, UsageError
+from bench.measurement import plan
 from bench.throughput import machine, measure, output, plots, rows, tables
 from bench.throughput.options import Options
 from bench.throughput.runner import Pass

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench import provenance, registry
+from bench import registry
 from bench.dataset import open as dataset
 from bench.errors import SettingError, UsageError
+from bench.measurement import provenance
 from bench.throughput import options
 from bench.throughput.measure import lanes_of
 from bench.throughput.options import Options

@@ -23,8 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from bench.database import connect_to_read, guarded
 from bench.errors import OutputError
+from bench.measurement.sqlite import connect_to_read, guarded
 
 if TYPE_CHECKING:
     import pandas as pd

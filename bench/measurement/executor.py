@@ -15,10 +15,10 @@ from concurrent.futures.process import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench import worker
 from bench.errors import UsageError
-from bench.store import Encoding, Store
-from bench.worker import Task
+from bench.measurement import worker
+from bench.measurement.store import Encoding, Store
+from bench.measurement.worker import Task
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

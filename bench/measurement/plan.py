@@ -10,8 +10,8 @@ from bench import registry
 from bench.codec import Codec, Setting
 from bench.dataset import open as datasets
 from bench.errors import BenchError, CodecError, MetricError, SettingError, UsageError
-from bench.store import Cell, Encoding, Store, encoding_key
-from bench.worker import Task
+from bench.measurement.store import Cell, Encoding, Store, encoding_key
+from bench.measurement.worker import Task
 
 QUICK_POINTS = 3
 

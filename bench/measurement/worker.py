@@ -22,7 +22,7 @@ from bench.codec import Codec, Setting
 from bench.dataset.open import Item, load_item
 from bench.errors import BenchError, DecodeError
 from bench.image import Image
-from bench.store import Encoding
+from bench.measurement.store import Encoding
 
 _KEPT_IMAGES = 1  # tasks come image by image
 

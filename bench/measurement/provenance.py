@@ -90,7 +90,7 @@ def gpu_name() -> str:
 @cache
 def git_commit() -> str:
     """Return the commit of this checkout, with ``+changes`` where files differ; may be empty."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     tool = shutil.which("git")
     if not tool or not (root / ".git").exists():
         return ""
