@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import summary
+from bench.analysis import summary
 from bench.frames import file_stems, make_folder
 from bench.image import write_atomically
 

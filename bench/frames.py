@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.summary import error_text, lpips_columns
 from bench.errors import OutputError
 from bench.image import write_atomically
-from bench.summary import error_text, lpips_columns
 
 _TEXT = (
     *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),

@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench import summary
+from bench.analysis import summary
+from bench.analysis.published_curves import Reference, load_reference
 from bench.frames import file_stems, make_folder
 from bench.image import write_atomically
 from bench.palette import Style, styles
 from bench.rd_figure import RC, Curve, draw, encode
-from bench.references import Reference, load_reference
 from bench.tables import count_text
 
 SCALES = ("linear", "log")

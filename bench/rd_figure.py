@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench import placement, summary
+from bench import placement
+from bench.analysis import summary
 from bench.palette import Style
 from bench.tables import title
 

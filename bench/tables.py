@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench import summary
-from bench.bd import METHODS
+from bench.analysis import summary
+from bench.analysis.bjontegaard import METHODS
 from bench.frames import file_stems, make_folder, tidy_rows, write_frame
 from bench.image import write_atomically
 from bench.markup import DOWN, UP, Cell, Table, number

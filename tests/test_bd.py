@@ -11,8 +11,8 @@ from pathlib import Path
 import bjontegaard
 import pytest
 
-from bench import bd
-from bench.bd import Curve, compare, compare_over_images
+from bench.analysis import bjontegaard as bd
+from bench.analysis.bjontegaard import Curve, compare, compare_over_images
 from bench.errors import BDError, UsageError
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"

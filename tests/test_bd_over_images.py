@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
-from bench import _bd_batch, bd
-from bench.bd import Curve, compare, compare_over_images
+from bench.analysis import _bjontegaard_batch
+from bench.analysis import bjontegaard as bd
+from bench.analysis.bjontegaard import Curve, compare, compare_over_images
 
 ANCHOR = Curve((0.12, 0.25, 0.5, 0.8, 1.3, 2.0), (27.1, 29.6, 32.7, 34.9, 37.6, 40.3))
 
@@ -80,11 +81,11 @@ def test_bootstrap_equals_the_package():
         curves = list(images(7, seed, factor).values())
         named.append(curves)
         stacks.append(
-            _bd_batch.Stack(
+            _bjontegaard_batch.Stack(
                 np.array([c.rate for c in curves]), np.array([c.quality for c in curves])
             )
         )
-    found = _bd_batch.resampled_rates(*stacks, resamples=50, seed=9)
+    found = _bjontegaard_batch.resampled_rates(*stacks, resamples=50, seed=9)
     draws = np.random.default_rng(9).multinomial(7, np.full(7, 1 / 7), 50)
     for draw, rate in zip(draws, found, strict=True):
         means = [mean_curve(np.repeat(np.array(curves, object), draw)) for curves in named]
@@ -121,7 +122,7 @@ def test_means_of_interpolants(data):
     high = min(max(high, low + 1e-3 * (x[-1] - x[0])), x[-1])
     low = min(low, high - 1e-3 * (x[-1] - x[0]))
     wanted = PchipInterpolator(x, y).integrate(low, high) / (high - low)
-    found = _bd_batch.interval_means(x[None], y[None], np.array([low]), np.array([high]))
+    found = _bjontegaard_batch.interval_means(x[None], y[None], np.array([low]), np.array([high]))
 
     assert wanted == pytest.approx(found[0], abs=1e-9)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import bd
+from bench.analysis import bjontegaard
 from bench.codecs.agvae.config import LAMBDAS_MSE
 from bench.figures import reported
 from bench.frames import read_csv
@@ -48,9 +48,9 @@ def curve(codec: str) -> pd.DataFrame:
     return frame.assign(value=values).set_index("value")
 
 
-def points(frame: pd.DataFrame) -> bd.Curve:
+def points(frame: pd.DataFrame) -> bjontegaard.Curve:
     """Rates and PSNR of a curve."""
-    return bd.Curve(tuple(frame["bpp"]), tuple(frame["psnr_db"]))
+    return bjontegaard.Curve(tuple(frame["bpp"]), tuple(frame["psnr_db"]))
 
 
 def test_all_of_kodak_and_no_failure():
@@ -85,7 +85,7 @@ def test_jpeg_equals_the_published_rates(quality: int):
 def test_bpg_equals_the_published_curve():
     """Within 2 % BD-rate of CompressAI's bpgenc 0.9.8 at 4:4:4, 8 bit, x265."""
     found = reported.curve("bpg444").points["psnr_db"]
-    delta = bd.compare(bd.Curve(*map(tuple, found.T)), points(curve("bpg")))
+    delta = bjontegaard.compare(bjontegaard.Curve(*map(tuple, found.T)), points(curve("bpg")))
 
     assert delta.bd_rate_percent is not None
     assert abs(delta.bd_rate_percent) < 2
@@ -94,7 +94,7 @@ def test_bpg_equals_the_published_curve():
 @pytest.mark.parametrize(("codec", "percent"), [("agvae", -6), ("agvae-refined", -12)])
 def test_agvae_needs_fewer_bits_than_bpg(codec: str, percent: float):
     """At equal PSNR, measured in the same run; refined, by 12 %."""
-    delta = bd.compare(points(curve("bpg")), points(curve(codec)))
+    delta = bjontegaard.compare(points(curve("bpg")), points(curve(codec)))
 
     assert delta.bd_rate_percent is not None
     assert delta.bd_rate_percent <= percent

@@ -16,7 +16,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image as PILImage
 
-from bench import palette, placement, plots, references
+from bench import palette, placement, plots
+from bench.analysis import published_curves
 from bench.errors import UsageError
 from bench.rd_figure import RC, Curve, draw
 
@@ -177,7 +178,7 @@ def test_datasets_have_plots_of_their_own(tmp_path: Path):
 
 def test_references_are_dashed_and_said_to_be_reported(tmp_path: Path):
     """A published curve is drawn for its own dataset, named, and cut to the measured rates."""
-    curve = references.Reference(
+    curve = published_curves.Reference(
         "VTM", "kodak", {"psnr_db": [(0.05, 27.0), (0.5, 35.0), (9.0, 50.0)]}
     )
     rows = frame(("jpeg", "bpg")).drop(columns=["ms_ssim", "lpips_squeeze"])
@@ -201,7 +202,7 @@ def test_references_are_read_from_json(tmp_path: Path):
     results = {"bpp": [1.0, 0.5], "psnr-rgb": [40.0, 36.0], "ms-ssim-rgb": [0.99, 0.9]}
     path.write_text(json.dumps({"name": "VTM", "results": results}))
 
-    reference = references.load_reference(path)
+    reference = published_curves.load_reference(path)
 
     assert ("VTM", "kodak") == (reference.name, reference.dataset)
     assert [(0.5, 36.0), (1.0, 40.0)] == reference.points["psnr_db"]
@@ -227,14 +228,14 @@ def test_a_bad_reference_is_one_clear_error(tmp_path: Path, name: str, content: 
     (folder / name).write_text(content)
 
     with pytest.raises(UsageError, match=r"is not a published curve.*Wanted JSON like"):
-        references.load_reference(folder / name)
+        published_curves.load_reference(folder / name)
 
 
 @pytest.mark.parametrize("scale", plots.SCALES)
 @pytest.mark.parametrize("metric", ["psnr_db", "ms_ssim_db", "lpips_alex"])
 def test_labels_overlap_neither_each_other_nor_the_edge(metric: str, scale: str):
     """Six codecs: every label lies inside the figure and clear of every other."""
-    from bench.summary import summarise
+    from bench.analysis.summary import summarise
 
     curves = plots.measured_curves(summarise(frame()), metric)
     with mpl.rc_context(RC):
@@ -324,7 +325,7 @@ def test_common_words_move_to_the_small_print():
 
 def test_a_curve_has_its_points_by_rising_rate():
     """Whatever the order of the settings."""
-    from bench.summary import summarise
+    from bench.analysis.summary import summarise
 
     curves = plots.measured_curves(summarise(frame(("bpg", "jpeg"))), "psnr_db")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import summary
+from bench.analysis import summary
 from bench.errors import UsageError
 
 IMAGES = [f"kodim{i:02d}.png" for i in range(1, 7)]

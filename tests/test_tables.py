@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import frames, summary, tables
+from bench import frames, tables
+from bench.analysis import summary
 from bench.errors import OutputError
 from bench.markup import Cell, Table, escape_latex, escape_markdown, number
 

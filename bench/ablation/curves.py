@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench import summary
-from bench.bd import MIN_IMAGES, Curve, compare_over_images
+from bench.analysis import summary
+from bench.analysis.bjontegaard import MIN_IMAGES, Curve, compare_over_images
 
 Floats = NDArray[np.float64]
 METRICS = ("psnr_db", "ms_ssim_db")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench import summary
 from bench.ablation.curves import curves_of, mean_curve
+from bench.analysis import summary
 from bench.figures import canvas
 from bench.figures.canvas import Look, Sheet
 from bench.figures.product import COMPUTED, MEASURED, join, series

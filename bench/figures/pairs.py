@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench import summary
+from bench.analysis import summary
 from bench.figures import rd
 from bench.figures import reported as published
 from bench.figures.canvas import GREY, Look, Sheet, look_of

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench import summary
+from bench.analysis import summary
 from bench.figures.canvas import GREY, Look, Sheet, look_of
 from bench.figures.context import Context
 from bench.figures.probe import Probe

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from bench import bd, summary
+from bench.analysis import bjontegaard, summary
 from bench.figures import reported as published
 from bench.figures.canvas import GREY, Look, Sheet, look_of, reported_look
 from bench.figures.context import Context
@@ -256,7 +256,7 @@ def bd_table(entry: Entry, lines: list[Line], anchor: Line, options: Options, wh
     for line in lines:
         if line is anchor:
             continue
-        delta = bd.compare(base, _bd_curve(line.points))
+        delta = bjontegaard.compare(base, _bd_curve(line.points))
         row = (
             line.name,
             line.status,
@@ -275,8 +275,8 @@ def bd_table(entry: Entry, lines: list[Line], anchor: Line, options: Options, wh
     )
 
 
-def _bd_curve(points: Points) -> bd.Curve:
-    return bd.Curve(tuple(points[:, 0].tolist()), tuple(points[:, 1].tolist()))
+def _bd_curve(points: Points) -> bjontegaard.Curve:
+    return bjontegaard.Curve(tuple(points[:, 0].tolist()), tuple(points[:, 1].tolist()))
 
 
 def _percent(value: float | None, *, sign: bool = False) -> str:

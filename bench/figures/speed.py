@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench import summary
+from bench.analysis import summary
 from bench.errors import UsageError
 from bench.figures.canvas import Look, Sheet, look_of
 from bench.figures.context import Context

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import bd
+from bench.analysis import bjontegaard
 from bench.gate.rows import Row
 
 Floats = NDArray[np.float64]
@@ -38,8 +38,11 @@ def bd_rate_percent(before: Sequence[Row], after: Sequence[Row], score: str) -> 
     NaN where it is not computable: fewer than 4 points, or a curve that does not rise.
     """
     old, new = (points(rows, score) for rows in (before, after))
-    curves = [bd.Curve(*zip(*p, strict=True)) if p else bd.Curve((), ()) for p in (old, new)]
-    rate = bd.compare(curves[0], curves[1]).bd_rate_percent
+    curves = [
+        bjontegaard.Curve(*zip(*p, strict=True)) if p else bjontegaard.Curve((), ())
+        for p in (old, new)
+    ]
+    rate = bjontegaard.compare(curves[0], curves[1]).bd_rate_percent
     return math.nan if rate is None else rate
 
 

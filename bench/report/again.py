@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench import registry, summary
+from bench import registry
+from bench.analysis import summary
 from bench.codec import Setting
 from bench.errors import BenchError
 from bench.measurement.plan import spread

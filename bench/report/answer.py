@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from bench import summary
+from bench.analysis import summary
 from bench.markup import number
 from bench.report import findings
 from bench.report.context import Context, defined

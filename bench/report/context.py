@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench import summary
-from bench.bd import Delta, compare_over_images
+from bench.analysis import summary
+from bench.analysis.bjontegaard import Delta, compare_over_images
 from bench.palette import Style, styles
 from bench.report import findings
 from bench.report.html import esc

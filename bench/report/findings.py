@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench import summary
-from bench.bd import Curve, Delta, compare_over_images
+from bench.analysis import summary
+from bench.analysis.bjontegaard import Curve, Delta, compare_over_images
 from bench.report.ledger import Ledger
 from bench.tables import count_text
 

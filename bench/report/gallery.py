@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image as PILImage
 
+from bench.analysis.summary import natural, succeeded
 from bench.dataset.open import Dataset, load_item, open_dataset
 from bench.errors import BenchError, DatasetError, DecodeError
 from bench.image import Image
@@ -27,7 +28,6 @@ from bench.measurement.provenance import cpu_count
 from bench.metrics.psnr import create as create_psnr
 from bench.report.data import Bitstreams
 from bench.report.matching import Exact, matched
-from bench.summary import natural, succeeded
 
 RATES = (0.3, 0.15, 0.6, 1.0)
 """Target rates in bpp, the most telling first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from bench import summary
+from bench.analysis import summary
 from bench.errors import BenchError
 from bench.report.data import Bitstreams, records
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench import summary
+from bench.analysis import summary
+from bench.analysis.published_curves import Reference, load_reference
 from bench.image import write_atomically
 from bench.measurement.provenance import git_commit
-from bench.references import Reference, load_reference
 from bench.report import answer, context, data, ledger, payload, sections
 from bench.report.gallery import RATES, Builder, Gallery, Originals, choose_images
 from bench.report.html import esc, script_json

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench import summary
+from bench.analysis import summary
+from bench.analysis.published_curves import Reference
 from bench.plots import is_lossless
-from bench.references import Reference
 from bench.report import findings
 from bench.report.answer import quality_digits
 from bench.report.context import Context, Look

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bench import summary
-from bench.bd import METHODS
+from bench.analysis import summary
+from bench.analysis.bjontegaard import METHODS
 from bench.report import findings
 from bench.report.answer import metric_term, quality_digits, spread
 from bench.report.context import Context

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench import summary
+from bench.analysis import summary
 from bench.errors import UsageError
 from bench.figures.canvas import RC, Look, Sheet, look_of
 from bench.figures.product import MEASURED, join, series

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.analysis.summary import parse_setting
 from bench.markup import Cell, Table, number
-from bench.summary import parse_setting
 from bench.tables import count_text, provenance_note, setting_text
 from bench.throughput.measure import Quality, Result, lanes_text
 from bench.throughput.rows import START, Config, Row

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.ablation.curves import compare_all, matched_percent
-from bench.bd import Curve
+from bench.analysis.bjontegaard import Curve
 
 IMAGES = tuple(f"i{n}" for n in range(6))
 

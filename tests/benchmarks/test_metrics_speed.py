@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from bench import bd, metrics
+from bench import metrics
+from bench.analysis import bjontegaard
 from bench.errors import MetricError
 
 
@@ -120,14 +121,14 @@ def test_lpips_package(benchmark, pair, lpips_squeeze):
 
 
 @pytest.mark.benchmark(group="bd_rate")
-@pytest.mark.parametrize("method", bd.METHODS)
+@pytest.mark.parametrize("method", bjontegaard.METHODS)
 def test_bd_over_images(benchmark, method):
     """One row of bd_rate.csv: 24 images, 8 points; pchip with 400 resamples."""
     draw = np.random.default_rng(0)
     rate = np.geomspace(0.1, 2, 8)
     codecs = [
         {
-            str(k): bd.Curve(
+            str(k): bjontegaard.Curve(
                 tuple(factor * rate * draw.lognormal(0, 0.3)),
                 tuple(40 + 5 * np.log2(rate) + draw.normal()),
             )
@@ -136,4 +137,4 @@ def test_bd_over_images(benchmark, method):
         for factor in (1.0, 0.9)
     ]
 
-    assert benchmark(bd.compare_over_images, *codecs, method).images == 24
+    assert benchmark(bjontegaard.compare_over_images, *codecs, method).images == 24

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import bd
+from bench.analysis import bjontegaard
 from bench.figures import reported
 
 QPS = "47,42,37,32,27,22,17,12"
@@ -25,8 +25,8 @@ def test_bpg_444(benchmark, kodak_dir: Path, tmp_path: Path, run_bench):
     benchmark.pedantic(run_bench, words, rounds=1)
     means = pd.read_csv(tmp_path / "out" / "summary.csv")
     found = reported.curve("bpg444").points["psnr_db"]
-    ours = bd.Curve(tuple(means["bpp"]), tuple(means["psnr_db"]))
-    delta = bd.compare(bd.Curve(*map(tuple, found.T)), ours)
+    ours = bjontegaard.Curve(tuple(means["bpp"]), tuple(means["psnr_db"]))
+    delta = bjontegaard.compare(bjontegaard.Curve(*map(tuple, found.T)), ours)
     benchmark.extra_info["bd_rate_percent"] = delta.bd_rate_percent
 
     assert abs(delta.bd_rate_percent) < 2

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import summary
+from bench.analysis import summary
 from bench.report import findings
 from bench.report.ledger import Ledger, Point
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import summary
+from bench.analysis import summary
 from bench.errors import OutputError, UsageError
 from bench.report import Options, Outcome, data, ledger, write
 from bench.report import html as html_of

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.bd import METHODS, Curve, compare_over_images
+from bench.analysis.bjontegaard import METHODS, Curve, compare_over_images
 from bench.errors import UsageError
 
 KEY = ["dataset", "codec", "label", "setting"]

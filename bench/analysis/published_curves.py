@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.summary import ms_ssim_db
 from bench.errors import UsageError
-from bench.summary import ms_ssim_db
 
 
 @dataclass(frozen=True, slots=True)

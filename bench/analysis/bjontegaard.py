@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bench._bd_batch import (
+from bench.analysis._bjontegaard_batch import (
     MIN_OVERLAP_PERCENT,
     Floats,
     Stack,

@@ -1,0 +1,1 @@
+"""From rows to curves: means, Bjontegaard deltas, published curves."""
