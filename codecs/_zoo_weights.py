@@ -17,8 +17,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from bench.dataset.manifest import cache_dir
 from bench.errors import DatasetError, Unavailable
-from bench.manifest import cache_dir
 
 METRICS = ("mse", "ms-ssim")
 
@@ -165,7 +165,7 @@ def fetch_weights(
     OutputError
         If the folder cannot be written.
     """
-    from bench.download import download, reach
+    from bench.dataset.download import download, reach
 
     urls = published(arch, metric)
     if quality not in urls:

@@ -149,7 +149,7 @@ def fetch(
     """Download and verify datasets and weights; what is right already stays."""
     from rich.console import Console
 
-    from bench import fetch as fetching
+    from bench.dataset import fetch as fetching
 
     console = Console(stderr=True, highlight=False)
     for name in names:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import manifest as manifests
+from bench.dataset import manifest as manifests
+from bench.dataset.fetch import Incomplete, fetch
+from bench.dataset.item import Item, load_item, pixel_hash, pixel_identity, verify
+from bench.dataset.manifest import Manifest
 from bench.errors import DatasetError, ImageError, OutputError, UsageError
-from bench.fetch import Incomplete, fetch
-from bench.item import Item, load_item, pixel_hash, pixel_identity, verify
-from bench.manifest import Manifest
 from bench.registry import suggest
 
 __all__ = [

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from bench import manifest
+from bench.dataset import manifest
 
 
 def png(value: int, level: int = 6) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.fetch import Incomplete, fetch
+from bench.dataset.fetch import Incomplete, fetch
 
 Site = Any  # the class stands in conftest.py, which tests cannot import
 

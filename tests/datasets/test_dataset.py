@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import image, manifest
+from bench import image
+from bench.dataset import manifest
 from bench.dataset import open as dataset
 from bench.errors import DatasetError, ImageError, UsageError
 

@@ -1,4 +1,4 @@
-"""bench.fetch against a server of our own: what arrives is verified, what fails is said."""
+"""bench.dataset.fetch against a server of our own: what arrives is verified, what fails is said."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench import download, registry
+from bench import registry
+from bench.dataset import download
+from bench.dataset.fetch import Incomplete, fetch, fetch_any
 from bench.errors import DatasetError, OutputError, UsageError
-from bench.fetch import Incomplete, fetch, fetch_any
 
 Site = Any  # the class stands in conftest.py, which tests cannot import
 
@@ -301,7 +302,7 @@ def test_a_kill_leaves_no_half_file(
         assert [] == [n for n in names_in(home / "three") if not n.startswith(".")]
         raise Stop
 
-    monkeypatch.setattr("bench.fetch.match", stopped)
+    monkeypatch.setattr("bench.dataset.fetch.match", stopped)
     with pytest.raises(Stop):
         fetch("three")
 

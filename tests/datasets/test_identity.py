@@ -1,4 +1,4 @@
-"""bench.identity: hashes are remembered, and never for a file that has changed."""
+"""bench.dataset.identity: hashes are remembered, and never for a file that has changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import identity, image
+from bench import image
+from bench.dataset import identity
 from bench.errors import DatasetError, ImageError
 
 Site = Any  # the class stands in conftest.py, which tests cannot import

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench import manifest
+from bench.dataset import manifest
 from bench.errors import DatasetError, UsageError
 
 IMAGES = {

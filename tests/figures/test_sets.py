@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import manifest
+from bench.dataset import manifest
 from bench.errors import UsageError
 from bench.figures import kinds, reported, sets
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import manifest as manifests
 from bench.codecs.agvae.training.photos import Photo, Photos
+from bench.dataset import manifest as manifests
 from bench.errors import BenchError, DatasetError
 from bench.image import Image, pixels_sha256
 

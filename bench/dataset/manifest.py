@@ -14,7 +14,7 @@ from typing import Any
 from bench.errors import DatasetError, UsageError
 from bench.registry import suggest
 
-FOLDER = Path(__file__).parent / "datasets"
+FOLDER = Path(__file__).parents[1] / "datasets"
 SUFFIXES = (".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
 """What counts as an image in a folder or an archive."""
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench import registry
-from bench.download import Check, Unreachable, download, extract, reach, temporary_beside
+from bench.dataset.download import Check, Unreachable, download, extract, reach, temporary_beside
+from bench.dataset.identity import Identity, file_hash, identify, match
+from bench.dataset.item import expected, verify
+from bench.dataset.manifest import File, Manifest, cache_dir, download_dir, locate, names, read
 from bench.errors import DatasetError, ImageError, UsageError
-from bench.identity import Identity, file_hash, identify, match
-from bench.item import expected, verify
-from bench.manifest import File, Manifest, cache_dir, download_dir, locate, names, read
 
 Tell = Callable[[str], object]
 """Called with what is going on, in a few words."""

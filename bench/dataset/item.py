@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import image
+from bench.dataset.identity import Identity, identify, match
+from bench.dataset.manifest import File
 from bench.errors import DatasetError, ImageError
-from bench.identity import Identity, identify, match
 from bench.image import Image
-from bench.manifest import File
 
 
 @dataclass(frozen=True, slots=True)

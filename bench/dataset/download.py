@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import bench
+from bench.dataset.manifest import SUFFIXES
 from bench.errors import DatasetError, OutputError
-from bench.manifest import SUFFIXES
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0

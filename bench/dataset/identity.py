@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from bench import image
+from bench.dataset.manifest import cache_dir
 from bench.errors import DatasetError, ImageError
-from bench.manifest import cache_dir
 
 _LIMIT_BYTES = 8 << 20
 """A larger cache file is begun anew; an entry takes about 300 bytes."""
