@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import export
+from bench.output import codec_compare
 
 PROVENANCE = {"date": "2026-01-31", "cpu": "Test CPU", "commit": "abc123"}
 
@@ -63,7 +63,7 @@ def load(path: Path) -> tuple[dict, list[dict]]:
 
 def test_one_file_per_curve_and_an_index(tmp_path: Path):
     """The index lists every file in the form that the page loads."""
-    paths = export.write_all(frame(), tmp_path, provenance=PROVENANCE)
+    paths = codec_compare.write_all(frame(), tmp_path, provenance=PROVENANCE)
 
     assert ["sample_jpeg.json", "sample_webp_method_6.json", "batches.json"] == [
         path.name for path in paths
@@ -75,7 +75,7 @@ def test_one_file_per_curve_and_an_index(tmp_path: Path):
 
 def test_constants_describe_the_curve(tmp_path: Path):
     """Codec, version, date, source, and every setting that is held."""
-    paths = export.write_all(
+    paths = codec_compare.write_all(
         frame(), tmp_path, provenance=PROVENANCE, display_names={"sample": "Sample photographs"}
     )
 
@@ -97,7 +97,7 @@ def test_constants_describe_the_curve(tmp_path: Path):
 
 def test_rows_carry_every_value(tmp_path: Path):
     """Fields have the names that the page knows, numbers are numbers, whole ones whole."""
-    paths = export.write_all(frame(), tmp_path, provenance=PROVENANCE)
+    paths = codec_compare.write_all(frame(), tmp_path, provenance=PROVENANCE)
 
     _, rows = load(paths[1])
 
@@ -119,7 +119,7 @@ def test_rows_carry_every_value(tmp_path: Path):
 
 def test_failures_are_left_out_and_infinity_is_flagged(tmp_path: Path):
     """Infinite PSNR and undefined MS-SSIM are null beside a flag of 1."""
-    paths = export.write_all(frame(), tmp_path, provenance=PROVENANCE)
+    paths = codec_compare.write_all(frame(), tmp_path, provenance=PROVENANCE)
 
     _, rows = load(paths[0])
 
@@ -132,14 +132,14 @@ def test_failures_are_left_out_and_infinity_is_flagged(tmp_path: Path):
 
 def test_a_codec_that_failed_everywhere_has_no_file(tmp_path: Path):
     """Nothing but failures: only the index is written."""
-    paths = export.write_all(frame().assign(error="crashed"), tmp_path, provenance={})
+    paths = codec_compare.write_all(frame().assign(error="crashed"), tmp_path, provenance={})
 
     assert ["batches.json"] == [path.name for path in paths]
 
 
 def test_definitions_describe_the_metrics(tmp_path: Path):
     """The metric's own definition replaces the general words."""
-    paths = export.write_all(
+    paths = codec_compare.write_all(
         frame(), tmp_path, provenance={}, definitions={"psnr_db": "PSNR, our flavour."}
     )
 

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from bench import headline
+from bench.output import headline
 
 REASON = "not computable: pchip needs at least 4 points per curve, anchor has 2"
 

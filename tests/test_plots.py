@@ -16,10 +16,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image as PILImage
 
-from bench import palette, placement, plots
 from bench.analysis import published_curves
 from bench.errors import UsageError
-from bench.rd_figure import RC, Curve, draw
+from bench.output import label_placement, plot_styles, plots
+from bench.output.rd_plot import RC, Curve, draw
 
 PROVENANCE = {"date": "2026-01-31", "cpu": "Test CPU", "commit": "abc123"}
 CODECS = {
@@ -259,7 +259,7 @@ def test_a_label_goes_to_the_end_of_a_lone_curve():
     """With nothing in the way the label stands right of the last point, without a leader."""
     curve = np.array([[0.0, 0.0], [50.0, 50.0]])
 
-    place = placement.place([curve], [(30.0, 10.0)], (0, 0, 200, 200), gap=5)[0]
+    place = label_placement.place([curve], [(30.0, 10.0)], (0, 0, 200, 200), gap=5)[0]
 
     assert (1, False) == (place.anchor, place.leader)
     assert pytest.approx((70.0, 50.0)) == place.centre
@@ -269,7 +269,7 @@ def test_labels_of_equal_curves_are_kept_apart():
     """Two identical curves get two places."""
     curve = np.array([[0.0, 0.0], [50.0, 50.0], [100.0, 80.0]])
 
-    one, two = placement.place([curve, curve], [(40.0, 10.0)] * 2, (0, 0, 200, 200), gap=5)
+    one, two = label_placement.place([curve, curve], [(40.0, 10.0)] * 2, (0, 0, 200, 200), gap=5)
 
     dx, dy = (abs(a - b) for a, b in zip(one.centre, two.centre, strict=True))
     assert dx >= 40 or dy >= 10
@@ -277,7 +277,7 @@ def test_labels_of_equal_curves_are_kept_apart():
 
 def test_densify_keeps_the_ends_and_the_step():
     """Points are at most a step apart, and the corners stay."""
-    line = placement.densify(np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 4.0]]), 1.5)
+    line = label_placement.densify(np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 4.0]]), 1.5)
 
     assert np.hypot(*np.diff(line, axis=0).T).max() <= 1.5
     assert [[0, 0], [10, 4]] == line[[0, -1]].tolist()
@@ -286,15 +286,15 @@ def test_densify_keeps_the_ends_and_the_step():
 
 def test_a_codec_keeps_its_colour():
     """Whatever else is drawn: known names and unknown ones."""
-    alone, together = palette.styles(["bpg"]), palette.styles(["bpg", "jpeg", "zoo-model"])
+    alone, together = plot_styles.styles(["bpg"]), plot_styles.styles(["bpg", "jpeg", "zoo-model"])
 
     assert alone["bpg"] == together["bpg"]
-    assert palette.styles(["zoo-model"])["zoo-model"] == together["zoo-model"]
+    assert plot_styles.styles(["zoo-model"])["zoo-model"] == together["zoo-model"]
 
 
 def test_curves_of_one_codec_share_a_colour_and_differ_in_marker():
     """Options show as open markers of another shape."""
-    found = palette.styles(["avif", "avif:speed=4", "bpg"])
+    found = plot_styles.styles(["avif", "avif:speed=4", "bpg"])
 
     assert found["avif"].colour == found["avif:speed=4"].colour != found["bpg"].colour
     assert found["avif"].marker != found["avif:speed=4"].marker
@@ -305,14 +305,14 @@ def test_ten_codecs_have_ten_colours():
     """Unknown names move on where two would fall together."""
     names = ["bpg", "jpeg", *(f"model{i}" for i in range(8))]
 
-    assert 10 == len({style.colour for style in palette.styles(names).values()})
+    assert 10 == len({style.colour for style in plot_styles.styles(names).values()})
 
 
 def test_text_colours_are_legible_on_white():
     """Contrast of at least 4.5 with white for every label."""
-    for style in palette.styles(["webp", "agvae-gauss", "jxl", "bpg", "avif"]).values():
+    for style in plot_styles.styles(["webp", "agvae-gauss", "jxl", "bpg", "avif"]).values():
         channels = [int(style.text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        assert 1.05 / (palette._luminance(channels) + 0.05) >= 4.45
+        assert 1.05 / (plot_styles._luminance(channels) + 0.05) >= 4.45
 
 
 def test_common_words_move_to_the_small_print():

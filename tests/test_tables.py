@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import frames, tables
 from bench.analysis import summary
 from bench.errors import OutputError
-from bench.markup import Cell, Table, escape_latex, escape_markdown, number
+from bench.output import csv_files, tables
+from bench.output.table_formats import Cell, Table, escape_latex, escape_markdown, number
 
 PROVENANCE = {
     "date": "2026-01-31",
@@ -136,7 +136,7 @@ def test_bd_table_ranks_and_marks_the_best(written: Path):
     assert "BD-rate against jpeg 4:2:0 8-bit (libjpeg-turbo 3.2.0)" in text.splitlines()[0]
     assert re.search(r"PSNR-RGB \(dB\) \| webp .*\| +\*\*\u2212\d+\.\d\*\* \|", psnr[0])
     assert psnr[1].rstrip(" |").endswith("anchor")
-    bd = frames.read_csv(written / "bd_rate.csv")
+    bd = csv_files.read_csv(written / "bd_rate.csv")
     line = bd[(bd["metric"] == "psnr_db") & (bd["method"] == "pchip")].iloc[0]
     assert f"**{number(line['bd_rate_percent'], 1, sign=True)}**" in psnr[0]
 
@@ -234,7 +234,7 @@ def test_csv_round_trip_with_infinity(rows: pd.DataFrame, tmp_path: Path):
     tables.write_all(rows, tmp_path, provenance={})
 
     text = (tmp_path / "rows.csv").read_text()
-    back = frames.read_csv(tmp_path / "rows.csv")
+    back = csv_files.read_csv(tmp_path / "rows.csv")
 
     assert (
         "dataset,image,codec,label,setting,bytes,bpp,psnr_db,ms_ssim,lpips_alex,"
@@ -242,13 +242,13 @@ def test_csv_round_trip_with_infinity(rows: pd.DataFrame, tmp_path: Path):
     ) == text.splitlines()[0]
     assert ",inf," in text
     assert "0.30000000000000004" in text
-    expected = summary.sort_rows(frames.tidy_rows(rows)).astype({"bytes": float})
+    expected = summary.sort_rows(csv_files.tidy_rows(rows)).astype({"bytes": float})
     pd.testing.assert_frame_equal(expected, back, check_exact=True, check_dtype=False)
-    means = frames.read_csv(tmp_path / "summary.csv")
+    means = csv_files.read_csv(tmp_path / "summary.csv")
     pd.testing.assert_frame_equal(
         summary.summarise(rows), means, check_exact=True, check_dtype=False
     )
-    again = frames.read_csv(tmp_path / "bd_rate.csv")
+    again = csv_files.read_csv(tmp_path / "bd_rate.csv")
     assert [
         *("dataset", "anchor", "codec", "metric", "method", "bd_rate_percent"),
         *("overlap_percent", "ci_low", "ci_high", "note"),
@@ -314,7 +314,7 @@ def test_parquet_holds_the_same(rows: pd.DataFrame, tmp_path: Path):
 
     back = pd.read_parquet(tmp_path / "rows.parquet")
 
-    expected = summary.sort_rows(frames.tidy_rows(rows))
+    expected = summary.sort_rows(csv_files.tidy_rows(rows))
     assert expected["psnr_db"].tolist() == pytest.approx(back["psnr_db"].tolist(), nan_ok=True)
 
 
@@ -331,7 +331,7 @@ def test_without_pyarrow_there_is_csv_alone(
 
 def test_names_of_datasets_are_safe_and_distinct():
     """Any dataset gives a plain file name, and no two the same."""
-    stems = frames.file_stems(["kodak", "folder:/my photos", "folder:my photos", "..", "Ü"])
+    stems = csv_files.file_stems(["kodak", "folder:/my photos", "folder:my photos", "..", "Ü"])
 
     assert ["kodak", "folder_my_photos", "folder_my_photos-2", "dataset", "dataset-2"] == list(
         stems.values()
@@ -362,4 +362,4 @@ def test_a_table_that_is_none_is_one_clear_error(tmp_path: Path):
     (tmp_path / "rows.csv").write_text("dataset,bpp\nkodak,many\n")
 
     with pytest.raises(OutputError, match=r"cannot read .* as a table"):
-        frames.read_csv(tmp_path / "rows.csv")
+        csv_files.read_csv(tmp_path / "rows.csv")

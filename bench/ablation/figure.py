@@ -15,9 +15,9 @@ from bench.analysis import summary
 from bench.figures import canvas
 from bench.figures.canvas import Look, Sheet
 from bench.figures.product import COMPUTED, MEASURED, join, series
-from bench.frames import file_stems, make_folder, to_csv
 from bench.image import write_atomically
-from bench.palette import styles
+from bench.output.csv_files import file_stems, make_folder, to_csv
+from bench.output.plot_styles import styles
 
 _QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
 _UNITS = ("y", "z")

@@ -18,9 +18,9 @@ from bench.ablation.terms import Variant
 from bench.errors import CodecError
 from bench.figures import cost
 from bench.figures.stamp import of_record
-from bench.frames import make_folder, to_csv
 from bench.image import write_atomically
-from bench.markup import Cell, Table, number
+from bench.output.csv_files import make_folder, to_csv
+from bench.output.table_formats import Cell, Table, number
 
 _COST = cost.Options(
     backbones=(

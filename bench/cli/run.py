@@ -259,7 +259,7 @@ def _progress(console: Console):  # type: ignore[no-untyped-def] # noqa: ANN202 
 
 
 def _write(console: Console, store: Store, anchor: str | None) -> None:
-    from bench import outputs
+    from bench.output import write as outputs
 
     with console.status("tables and plots"):
         outputs.write(store, anchor=anchor)
@@ -287,8 +287,8 @@ def _report(console: Console, plan: Plan, outcome: Outcome, out: Path) -> None:
 
 def _headline(plan: Plan, out: Path) -> list[str]:
     """Return the Bjontegaard rates of this run's datasets, as ``bd_rate.csv`` has them."""
-    from bench import headline
-    from bench.frames import read_csv
+    from bench.output import headline
+    from bench.output.csv_files import read_csv
 
     deltas = read_csv(out / "bd_rate.csv")
     names = dict.fromkeys(cell.dataset for cell in plan.cells)

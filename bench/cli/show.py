@@ -157,8 +157,8 @@ def _again(
     anchor: str | None,
     references: list[Path] | None = None,
 ) -> None:
-    from bench import outputs
     from bench.measurement.store import Store
+    from bench.output import write as outputs
 
     with Store(out, writing=False) as store:
         written = outputs.write(

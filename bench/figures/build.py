@@ -17,8 +17,8 @@ from bench.figures.canvas import FORMATS, RC, encode
 from bench.figures.context import Context, Results
 from bench.figures.product import Product, Skipped
 from bench.figures.sets import Entry, FigureSet, load
-from bench.frames import make_folder, to_csv
 from bench.image import write_atomically
+from bench.output.csv_files import make_folder, to_csv
 from bench.registry import suggest
 
 CACHE = "figures_cache"

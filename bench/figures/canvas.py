@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from bench import palette, placement, rd_figure
 from bench.figures.product import REPORTED, select
+from bench.output import label_placement, plot_styles, rd_plot
 
 WIDTH_IN, DPI = 3.5, 300
 FORMATS = ("pdf", "svg", "png")
 RC: dict[Any, Any] = {
-    **rd_figure.RC,
+    **rd_plot.RC,
     "pdf.fonttype": 42,  # TrueType outlines: journals refuse Type 3
     "font.size": 6.5,
     "axes.labelsize": 6.5,
@@ -55,7 +55,7 @@ class Look:
 
 def look_of(codec: str, *, marker: bool = True, width: float = 1.1) -> Look:
     """Return the colours that a codec has in every plot."""
-    style = palette.styles([codec])[codec]
+    style = plot_styles.styles([codec])[codec]
     return Look(style.colour, style.text, style.marker if marker else "", width=width)
 
 
@@ -65,7 +65,7 @@ def reported_look(index: int) -> Look:
     turn = index % (len(_REPORTED_HUES) + 1)
     if turn == len(_REPORTED_HUES):
         return Look("#777777", GREY, dashes=dashes, width=0.8)
-    chosen = palette.styles([_REPORTED_HUES[turn]])[_REPORTED_HUES[turn]]
+    chosen = plot_styles.styles([_REPORTED_HUES[turn]])[_REPORTED_HUES[turn]]
     return Look(chosen.colour, chosen.text, dashes=dashes, width=0.8)
 
 
@@ -73,7 +73,7 @@ def reported_look(index: int) -> Look:
 class _Label:
     axes: Axes
     text: str
-    points: placement.Points
+    points: label_placement.Points
     look: Look
     italic: bool
 
@@ -249,7 +249,7 @@ class Sheet:
         sizes = [(float(b.width), float(b.height)) if b else none for b in boxes]
         pixels = [np.asarray(axes.transData.transform(points)) for points in inside]
         right = self.figure.bbox.x1 - 2 * _POINT_PX if self._is_rightmost(axes) else frame.x1
-        places = placement.place(
+        places = label_placement.place(
             pixels, sizes, (frame.x0 + 2, frame.y0 + 2, right, frame.y1), gap=gap
         )
         for text, label, points, xy, place, size in zip(
@@ -264,7 +264,7 @@ class Sheet:
                 _lead(label, points[place.anchor], xy[place.anchor], place, size)
 
     @staticmethod
-    def _visible(axes: Axes, label: _Label) -> placement.Points:
+    def _visible(axes: Axes, label: _Label) -> label_placement.Points:
         """Return the points of a curve that lie within the panel's limits, or its last one."""
         (x0, x1), (y0, y1) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
         x, y = label.points[:, 0], label.points[:, 1]
@@ -276,7 +276,7 @@ class Sheet:
         return bool(axes.get_window_extent().x1 >= max(edges) - 1)
 
 
-def _write(axes: Axes, label: _Label, points: placement.Points) -> Any:  # noqa: ANN401 - a text
+def _write(axes: Axes, label: _Label, points: label_placement.Points) -> Any:  # noqa: ANN401 - a text
     """Return the label's text, not yet in its place; None where there is none."""
     if not label.text:
         return None
@@ -299,9 +299,9 @@ def _write(axes: Axes, label: _Label, points: placement.Points) -> Any:  # noqa:
 
 def _lead(
     label: _Label,
-    point: placement.Points,
-    pixel: placement.Points,
-    place: placement.Placed,
+    point: label_placement.Points,
+    pixel: label_placement.Points,
+    place: label_placement.Placed,
     size: tuple[float, float],
 ) -> None:
     """Draw a hairline from the curve's point to the nearest edge of a label that stands off."""

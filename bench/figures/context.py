@@ -16,9 +16,9 @@ from bench.figures.cache import Cache, Measured
 from bench.figures.product import Skipped
 from bench.figures.sets import FigureSet
 from bench.figures.stamp import Stamp, of_record
-from bench.frames import read_csv
 from bench.image import Image, pixels_sha256
 from bench.measurement.store import Store
+from bench.output.csv_files import read_csv
 
 
 @dataclass(frozen=True, slots=True)

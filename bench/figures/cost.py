@@ -27,8 +27,8 @@ from bench.figures.context import Context
 from bench.figures.product import COMPUTED, REPORTED, Product
 from bench.figures.sets import Entry
 from bench.figures.stamp import of_record
-from bench.markup import Cell, Table, number
 from bench.measurement import provenance
+from bench.output.table_formats import Cell, Table, number
 
 _SIDE = 256
 

@@ -25,10 +25,10 @@ from bench.figures.context import Context
 from bench.figures.product import MEASURED, REPORTED, Product
 from bench.figures.sets import Entry
 from bench.image import Image, pixels_sha256
-from bench.markup import Cell, Table, number
 from bench.metrics import Undefined
 from bench.metrics import create as metric
-from bench.plots import short_labels
+from bench.output.plots import short_labels
+from bench.output.table_formats import Cell, Table, number
 from bench.rate import encode_to_bpp
 
 _VERSION = 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.figures.sets import FigureSet
-from bench.markup import escape_latex
+from bench.output.table_formats import escape_latex
 
 _HEAD = r"""\documentclass[10pt,twocolumn]{article}
 \usepackage[utf8]{inputenc}

@@ -22,8 +22,8 @@ from bench.figures.context import Context
 from bench.figures.product import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.figures.sets import Entry
 from bench.figures.stamp import of_record
-from bench.markup import Cell, Table, number
-from bench.tables import count_text, title
+from bench.output.table_formats import Cell, Table, number
+from bench.output.tables import count_text, title
 
 _HUES = ("agvae", "bpg", "avif", "webp", "agvae-nogain")
 

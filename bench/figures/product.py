@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from bench.errors import UsageError
 from bench.figures.stamp import Stamp
-from bench.markup import Table
+from bench.output.table_formats import Table
 
 MEASURED = "measured"
 """Real files, decoded."""

@@ -17,7 +17,7 @@ from bench.figures.product import MEASURED, Product, Skipped, join, select, seri
 from bench.figures.sets import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
-from bench.tables import count_text
+from bench.output.tables import count_text
 
 _VERSION = 1
 _LOOKS = ("agvae", "avif", "bpg", "webp", "jpeg")

@@ -25,9 +25,9 @@ from bench.figures.canvas import GREY, Look, Sheet, look_of, reported_look
 from bench.figures.context import Context
 from bench.figures.product import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.figures.sets import Entry, FigureSet
-from bench.markup import Cell, Table, number
-from bench.plots import short_labels
-from bench.tables import count_text, title
+from bench.output.plots import short_labels
+from bench.output.table_formats import Cell, Table, number
+from bench.output.tables import count_text, title
 
 Points = NDArray[np.float64]
 _GRID = 64

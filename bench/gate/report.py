@@ -15,7 +15,7 @@ from bench.gate.curves import PASSING, CurveResult, Verdict
 from bench.gate.environment import Difference
 from bench.gate.rows import SCORES
 from bench.gate.speed import SpeedResult
-from bench.markup import escape_markdown, number
+from bench.output.table_formats import escape_markdown, number
 
 _SHOWN_CELLS = 12
 _SHOWN_PASSING = 3

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 
 from bench.analysis import summary
-from bench.markup import number
+from bench.output.table_formats import number
+from bench.output.tables import title
 from bench.report import findings
 from bench.report.context import Context, defined
 from bench.report.data import records
 from bench.report.html import esc, term
-from bench.tables import title
 
 
 def metric_term(metric: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta, compare_over_images
-from bench.palette import Style, styles
+from bench.output.plot_styles import Style, styles
 from bench.report import findings
 from bench.report.html import esc
 from bench.report.ledger import Ledger

@@ -22,10 +22,10 @@ from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
 from bench.errors import BenchError, OutputError
-from bench.frames import read_csv
 from bench.image import Image
 from bench.measurement.sqlite import connect_to_read
 from bench.measurement.store import Store
+from bench.output.csv_files import read_csv
 
 DATABASE = "bench.sqlite"
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Curve, Delta, compare_over_images
+from bench.output.tables import count_text
 from bench.report.ledger import Ledger
-from bench.tables import count_text
 
 _GRID = 400
 _SHORT = 0.08  # a lead over less than this share of the log-rate range is a tie, not a range

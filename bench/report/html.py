@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.markup import number
+from bench.output.table_formats import number
 
 NO_VALUE = "\u2013"
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference
-from bench.plots import is_lossless
+from bench.output.plots import is_lossless
+from bench.output.tables import title
 from bench.report import findings
 from bench.report.answer import quality_digits
 from bench.report.context import Context, Look
@@ -18,7 +19,6 @@ from bench.report.data import records
 from bench.report.gallery import Gallery
 from bench.report.html import plain
 from bench.report.tables import short_setting
-from bench.tables import title
 
 
 def build(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.plots import short_labels
+from bench.output.plots import short_labels
+from bench.output.tables import count_text, title
 from bench.report import again, data, tables
 from bench.report.context import Context
 from bench.report.findings import listed
 from bench.report.html import Table, Td, definition_list, esc, term
-from bench.tables import count_text, title
 
 
 def page_title(contexts: Sequence[Context]) -> str:

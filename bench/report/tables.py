@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
+from bench.output.tables import arrow, setting_text
 from bench.report import findings
 from bench.report.answer import metric_term, quality_digits, spread
 from bench.report.context import Context
 from bench.report.data import records
 from bench.report.html import NO_VALUE, Table, Td, esc, term
 from bench.report.ledger import GROUPS, Point
-from bench.tables import arrow, setting_text
 
 
 def _head(metric: str) -> str:

@@ -18,9 +18,9 @@ from bench.errors import UsageError
 from bench.figures.canvas import RC, Look, Sheet, look_of
 from bench.figures.product import MEASURED, join, series
 from bench.figures.stamp import of_record
-from bench.frames import file_stems, make_folder, read_csv
 from bench.image import write_atomically
-from bench.rd_figure import encode
+from bench.output.csv_files import file_stems, make_folder, read_csv
+from bench.output.rd_plot import encode
 from bench.throughput.measure import Result, lanes_text
 from bench.throughput.rows import Row
 from bench.throughput.runner import DECODE, DIRECTIONS

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.analysis.summary import parse_setting
-from bench.markup import Cell, Table, number
-from bench.tables import count_text, provenance_note, setting_text
+from bench.output.table_formats import Cell, Table, number
+from bench.output.tables import count_text, provenance_note, setting_text
 from bench.throughput.measure import Quality, Result, lanes_text
 from bench.throughput.rows import START, Config, Row
 from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, LOAD, OTHER, WRITE

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import frames, registry
+from bench import registry
 from bench.dataset import open as dataset
 from bench.errors import CodecError, UsageError
 from bench.measurement import plan
+from bench.output import csv_files
 from bench.throughput import machine, measure, output, plots, rows, tables
 from bench.throughput.options import Options
 from bench.throughput.runner import Pass
@@ -226,7 +227,7 @@ def test_quality_is_psnr_or_bd_rate(do, tmp_path: Path):
         for codec, factor in (("jpeg", 1.0), ("agvae", 0.8))
         for k, (bpp, db) in enumerate(ladder)
     ]
-    (tmp_path / "rows.csv").write_bytes(frames.to_csv(pd.DataFrame(stored)))
+    (tmp_path / "rows.csv").write_bytes(csv_files.to_csv(pd.DataFrame(stored)))
     points = plots.quality_points(result.rows, result, "sample", tmp_path)
 
     assert "agvae\n0.50 bpp" == seen[1]["label"].iloc[0]  # jpeg's inf dB lies nowhere

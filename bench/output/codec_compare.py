@@ -21,8 +21,8 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import summary
-from bench.frames import file_stems, make_folder
 from bench.image import write_atomically
+from bench.output.csv_files import file_stems, make_folder
 
 _FIELDS = {
     # our column: (their field, description)

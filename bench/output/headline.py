@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
-from bench.markup import number
-from bench.tables import title
+from bench.output.table_formats import number
+from bench.output.tables import title
 
 
 def lines(deltas: pd.DataFrame, dataset: str) -> list[str]:

@@ -47,7 +47,7 @@ def write(
     names: Mapping[str, str] = {name: name for name in rows["dataset"].unique()}
     written: list[Path] = []
     if tables:
-        from bench import tables as tables_of
+        from bench.output import tables as tables_of
 
         written += tables_of.write_all(
             rows,
@@ -59,9 +59,9 @@ def write(
             anchor=anchor,
             display_names=names,
         )
-        from bench import export
+        from bench.output import codec_compare
 
-        written += export.write_all(
+        written += codec_compare.write_all(
             rows,
             folder,
             provenance=record,
@@ -69,7 +69,7 @@ def write(
             definitions=_definitions(record.get("metrics", [])),
         )
     if plots:
-        from bench import plots as plots_of
+        from bench.output import plots as plots_of
 
         written += plots_of.write_all(
             rows, folder, provenance=record, display_names=names, references=references

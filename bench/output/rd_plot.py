@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench import placement
 from bench.analysis import summary
-from bench.palette import Style
-from bench.tables import title
+from bench.output import label_placement
+from bench.output.plot_styles import Style
+from bench.output.tables import title
 
 WIDTH_IN, HEIGHT_IN, DPI = 3.5, 2.75, 300
 RC: dict[Any, Any] = {
@@ -40,7 +40,7 @@ class Curve:
 
     label: str
     style: Style
-    points: placement.Points
+    points: label_placement.Points
     reported: bool = False
 
 
@@ -123,7 +123,7 @@ def _label_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], scale: st
     _set_limits(axes, curves, scale, min(0.4, (sizes[last][0] + 6 * _POINT_PX) / frame.width))
     pixels = [np.asarray(axes.transData.transform(curve.points)) for curve in curves]
     right = figure.bbox.x1 - 2 * _POINT_PX  # labels may use the margin beside the axes
-    places = placement.place(
+    places = label_placement.place(
         pixels, sizes, (frame.x0 + 2, frame.y0 + 2, right, frame.y1), gap=4.5 * _POINT_PX
     )
     for text, curve, xy, place, size in zip(texts, curves, pixels, places, sizes, strict=True):
@@ -138,9 +138,9 @@ def _label_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], scale: st
 def _lead(
     axes: Axes,
     curve: Curve,
-    place: placement.Placed,
+    place: label_placement.Placed,
     size: tuple[float, float],
-    anchor: placement.Points,
+    anchor: label_placement.Points,
 ) -> None:
     """Draw a hairline from the curve's point to the nearest edge of a label that stands off."""
     centre, half = np.asarray(place.centre), np.asarray(size) / 2 + _POINT_PX

@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
-from bench.frames import file_stems, make_folder
 from bench.image import write_atomically
-from bench.palette import Style, styles
-from bench.rd_figure import RC, Curve, draw, encode
-from bench.tables import count_text
+from bench.output.csv_files import file_stems, make_folder
+from bench.output.plot_styles import Style, styles
+from bench.output.rd_plot import RC, Curve, draw, encode
+from bench.output.tables import count_text
 
 SCALES = ("linear", "log")
 _REPORTED = "reported, not measured"
