@@ -117,7 +117,7 @@ def fetch_any(
     if name in names():
         return fetch(name, data_dir, progress=progress)
     if name == LPIPS_ALEX:
-        from bench.metrics.lpips_net import fetch_alex
+        from bench.metrics.lpips import fetch_alex
 
         def show(done: int, total: int) -> None:
             tell(f"{name}: {_megabytes(done, total)}")

@@ -61,8 +61,8 @@ class Metric:
 _MODULES = {
     "psnr": "bench.metrics.psnr",
     "ms_ssim": "bench.metrics.ms_ssim",
-    "lpips_alex": "bench.metrics.lpips_net",
-    "lpips_squeeze": "bench.metrics.lpips_net",
+    "lpips_alex": "bench.metrics.lpips",
+    "lpips_squeeze": "bench.metrics.lpips",
 }
 NAMES = ("psnr", "ms_ssim", "lpips", "lpips_alex", "lpips_squeeze")
 """What ``--metric`` takes; ``lpips`` means alex where its weights are at hand, else squeeze."""
@@ -80,7 +80,7 @@ def create(name: str) -> Metric:
     """
     name = name.replace("-", "_")
     if name == "lpips":
-        from bench.metrics.lpips_net import pick_net
+        from bench.metrics.lpips import pick_net
 
         name = pick_net()
     if name not in _MODULES:

@@ -109,10 +109,10 @@ def test_lpips(benchmark, pair, lpips_squeeze):
 @pytest.mark.benchmark(group="lpips_squeeze")
 def test_lpips_package(benchmark, pair, lpips_squeeze):
     """The package's own forward pass."""
-    from bench.metrics import lpips_net
+    from bench.metrics import lpips
 
     assert lpips_squeeze.column == "lpips_squeeze"
-    model = lpips_net._model("squeeze", lpips_net.backbone_path("squeeze"))
+    model = lpips._model("squeeze", lpips.backbone_path("squeeze"))
     inputs = [tensor(pixels) / 127.5 - 1 for pixels in pair]
     with torch.inference_mode():
         value = benchmark(model, *inputs)

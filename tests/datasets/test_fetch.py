@@ -262,7 +262,7 @@ def test_fetch_any_fetches_lpips_weights(monkeypatch: pytest.MonkeyPatch) -> Non
         progress(1_000_000, 4_000_000)
         return Path("alexnet.pth")
 
-    monkeypatch.setattr("bench.metrics.lpips_net.fetch_alex", fetch_alex)
+    monkeypatch.setattr("bench.metrics.lpips.fetch_alex", fetch_alex)
 
     assert "lpips-alex: alexnet.pth" == fetch_any("lpips-alex", progress=told.append)
     assert ["lpips-alex: 1.0 of 4.0 MB"] == told

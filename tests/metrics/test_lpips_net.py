@@ -20,7 +20,8 @@ from PIL import Image as PILImage
 
 from bench import metrics
 from bench.errors import MetricError
-from bench.metrics import Undefined, lpips_net
+from bench.metrics import Undefined
+from bench.metrics import lpips as lpips_net
 
 ALEX = "alexnet-owt-7be5be79.pth"
 
