@@ -41,7 +41,7 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
     from bench.cli.run import _console
     from bench.report import Options, write
-    from bench.report.gallery import RATES
+    from bench.report.image_viewer import RATES
 
     console = _console()
     options = Options(

@@ -16,10 +16,11 @@ from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
 from bench.image import write_atomically
 from bench.measurement.provenance import git_commit
-from bench.report import answer, context, data, ledger, payload, sections
-from bench.report.gallery import RATES, Builder, Gallery, Originals, choose_images
+from bench.report import bit_allocation, dataset_view, page_data, sections, summary_section
+from bench.report import results as data
 from bench.report.html import esc, script_json
-from bench.report.matching import Exact
+from bench.report.image_viewer import RATES, Builder, Gallery, Originals, choose_images
+from bench.report.rate_matching import Exact
 
 BUDGET_MB = 24.0
 """Size of the page, in 10^6 bytes, that pictures fill up to."""
@@ -135,7 +136,7 @@ def write(
         ceilings = data.measured_ceilings(results, chosen, originals.get)
         results = replace(results, ceilings=ceilings)
     about = data.about_codecs(sorted(results.rows["codec"].unique()), results.record)
-    looks = context.looks(results.rows, about)
+    looks = dataset_view.looks(results.rows, about)
     contexts = _contexts(results, options, looks, chosen, streams, progress)
     spare = int(1e6 * options.budget_mb) - len(
         _assemble(results, contexts, Gallery(), looks, references, options)
@@ -165,11 +166,11 @@ def write(
 def _contexts(
     results: data.Results,
     options: Options,
-    looks: Mapping[str, context.Look],
+    looks: Mapping[str, dataset_view.Look],
     chosen: Mapping[str, Sequence[str]],
     streams: data.Bitstreams,
     progress: Callable[[str], object],
-) -> list[context.Context]:
+) -> list[dataset_view.Context]:
     """Return what the sections need, dataset by dataset."""
     progress("Bjontegaard deltas")
     bd = summary.bd_table(results.rows, options.anchor, quality=True)
@@ -177,12 +178,12 @@ def _contexts(
     for index, name in enumerate(results.datasets):
         rows = results.rows[results.rows["dataset"] == name]
         found.append(
-            context.make(
+            dataset_view.make(
                 index,
                 rows,
                 every_bd=bd,
                 every_ceiling=results.ceilings,
-                ledger=ledger.build(rows, chosen[name], streams, progress),
+                ledger=bit_allocation.build(rows, chosen[name], streams, progress),
                 looks=looks,
             )
         )
@@ -191,20 +192,20 @@ def _contexts(
 
 def _assemble(
     results: data.Results,
-    contexts: Sequence[context.Context],
+    contexts: Sequence[dataset_view.Context],
     gallery: Gallery,
-    looks: Mapping[str, context.Look],
+    looks: Mapping[str, dataset_view.Look],
     references: Sequence[Reference],
     options: Options,
 ) -> bytes:
     """Return the whole page."""
     glossary = tomllib.loads(_read("glossary.toml"))
-    numbers = payload.build(contexts, gallery, looks, references) | {"glossary": glossary}
+    numbers = page_data.build(contexts, gallery, looks, references) | {"glossary": glossary}
     slots: dict[str, str] = {
         "title": esc(options.title or sections.page_title(contexts)),
         "style": "".join(_read(name) for name in _STYLES) + _colours(looks),
         "masthead": sections.masthead(contexts, results.record, options.title),
-        "answer": _each(contexts, answer.section),
+        "answer": _each(contexts, summary_section.section),
         "pictures_lead": sections.pictures_lead(exact=options.exact_rates),
         "rates": _each(contexts, sections.rates),
         "ledger": _each(contexts, sections.ledger),
@@ -238,14 +239,16 @@ def _read(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
-def _each(contexts: Sequence[context.Context], make: Callable[[context.Context], str]) -> str:
+def _each(
+    contexts: Sequence[dataset_view.Context], make: Callable[[dataset_view.Context], str]
+) -> str:
     """Return one block a dataset; the page shows one of them at a time."""
     return "".join(
         f'<div class="dataset" data-dataset="{c.index}">{make(c)}</div>' for c in contexts
     )
 
 
-def _colours(looks: Mapping[str, context.Look]) -> str:
+def _colours(looks: Mapping[str, dataset_view.Look]) -> str:
     """Return the style rules of every codec, light and dark."""
 
     def declare(pairs: Sequence[tuple[str, str]]) -> str:

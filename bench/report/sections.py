@@ -7,10 +7,11 @@ from typing import Any
 
 from bench.output.plots import short_labels
 from bench.output.tables import count_text, title
-from bench.report import again, data, tables
-from bench.report.context import Context
-from bench.report.findings import listed
+from bench.report import reproduce, tables
+from bench.report import results as data
+from bench.report.dataset_view import Context
 from bench.report.html import Table, Td, definition_list, esc, term
+from bench.report.verdicts import listed
 
 
 def page_title(contexts: Sequence[Context]) -> str:
@@ -116,7 +117,7 @@ def provenance(results: data.Results, contexts: Sequence[Context]) -> str:
     metrics = {title(name): esc(text) for name, text in data.definitions(record).items()}
     return (
         f"<div class=columns><div><h3>The run</h3>{definition_list(run)}"
-        f"<h3>To get these numbers again</h3><pre>{esc(again.commands(contexts))}</pre>"
+        f"<h3>To get these numbers again</h3><pre>{esc(reproduce.commands(contexts))}</pre>"
         f"<h3>Metrics</h3>{definition_list(metrics)}</div>"
         f"<div>{sources}<details><summary>Package versions</summary>{listed_versions}</details>"
         "</div></div>"

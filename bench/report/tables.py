@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.output.tables import arrow, setting_text
-from bench.report import findings
-from bench.report.answer import metric_term, quality_digits, spread
-from bench.report.context import Context
-from bench.report.data import records
+from bench.report import verdicts
+from bench.report.bit_allocation import GROUPS, Point
+from bench.report.dataset_view import Context
 from bench.report.html import NO_VALUE, Table, Td, esc, term
-from bench.report.ledger import GROUPS, Point
+from bench.report.results import records
+from bench.report.summary_section import metric_term, quality_digits, spread
 
 
 def _head(metric: str) -> str:
@@ -53,7 +53,7 @@ def bd_rates(context: Context) -> str:
         note = "; ".join(dict.fromkeys(str(line["note"]) for line in by.values() if line["note"]))
         rows.append(
             [
-                Td.text(findings.words(str(metric))),
+                Td.text(verdicts.words(str(metric))),
                 _codec(context, str(codec)),
                 Td.num(rates[0], 1, sign=True, best=rates[0] == best),
                 Td(interval, None if math.isnan(low) else low, "n"),
@@ -126,7 +126,7 @@ def ledger(context: Context) -> str:
     keys = "".join(f'<li class="g-{key}">{term(key, text)}</li>' for key, text in GROUPS.items())
     over = f"mean of {', '.join(found.images)}" if found.images else ""
     part = (  # or its rates seem to contradict those of the tables
-        f'<p class="small">Files of {esc(findings.listed(found.images))}, whose rates are not the '
+        f'<p class="small">Files of {esc(verdicts.listed(found.images))}, whose rates are not the '
         f"means over all {context.images} images.</p>"
         if 0 < len(found.images) < context.images
         else ""

@@ -9,7 +9,7 @@ import pytest
 
 from bench import registry
 from bench.measurement.plan import spread
-from bench.report import again
+from bench.report import reproduce
 
 
 def context(name: str, images: list[str], curves: dict[str, list[str]]) -> SimpleNamespace:
@@ -38,7 +38,7 @@ def test_whole_dataset(options: dict[str, object], said: str):
 
     assert (
         f"bench all --dataset kodak --codec avif:subsampling=4:2:0 --codec jpeg{said}\nbench report"
-        == again.commands([context("kodak", ["kodim01"], curves)])
+        == reproduce.commands([context("kodak", ["kodim01"], curves)])
     )
 
 
@@ -48,7 +48,7 @@ def test_part_of_a_dataset():
 
     assert (
         "bench all --dataset 'folder:my photos' --image a.png --image 'b c.png' --codec jpeg"
-        == again.commands([part]).splitlines()[0]
+        == reproduce.commands([part]).splitlines()[0]
     )
 
 
@@ -57,7 +57,7 @@ def test_what_options_cannot_say_is_left_out():
     mixed = {"jpeg": curve("jpeg", quality=[5, 7]), "webp": curve("webp", quality=[5])}
     gone = {"gone": ['{"q":1}']}
 
-    assert "-q" not in again.commands([context("kodak", ["a"], mixed)])
-    assert "bench all --dataset kodak --codec gone" in again.commands(
+    assert "-q" not in reproduce.commands([context("kodak", ["a"], mixed)])
+    assert "bench all --dataset kodak --codec gone" in reproduce.commands(
         [context("kodak", ["a"], gone)]
     )

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from bench.analysis import summary
-from bench.report import findings
-from bench.report.ledger import Ledger, Point
+from bench.report import verdicts
+from bench.report.bit_allocation import Ledger, Point
 
 NO_CEILINGS = pd.DataFrame({"codec": [], "ceiling_psnr_db": []})
 NAMES = {"a": "A", "b": "B", "jpeg": "JPEG"}
@@ -49,8 +49,8 @@ def test_a_saving_that_depends_on_the_image_is_only_less_there():
         factor = np.where(rows["image"] == "i5", last, 0.8)
         rate = rows["bpp"].where(rows["codec"] == "a", rows["bpp"] * factor)
         made = rows.assign(bpp=rate)
-        found = findings.verdicts(made, summary.bd_table(made, "a", quality=True))
-        said = " ".join(findings.reasons(made, NO_CEILINGS, Ledger(), NAMES, found))
+        found = verdicts.verdicts(made, summary.bd_table(made, "a", quality=True))
+        said = " ".join(verdicts.reasons(made, NO_CEILINGS, Ledger(), NAMES, found))
 
         assert f"B needs 20 % fewer bits than A on i0, {words}" in said
 
@@ -65,7 +65,7 @@ def test_leads_name_the_crossing():
         40.0,
     ]  # crosses WORSE at 3.75 k - 1 = 3 k: k = 4/3 doublings
     means = summary.summarise(rows_of({"a": (RATES, WORSE), "b": (RATES, rising)}, images=1))
-    first, second = findings.leads(means, "psnr_db")
+    first, second = verdicts.leads(means, "psnr_db")
 
     assert ("a", "b") == (first.codec, second.codec)
     assert pytest.approx(0.1 * 2 ** (4 / 3), rel=0.02) == first.high
@@ -77,7 +77,7 @@ def test_leads_say_whose_curve_ends():
     better = [value + 1 for value in WORSE[:3]]
     worst = [value - 3 for value in WORSE]
     curves = {"a": (RATES, WORSE), "b": (RATES[:3], better), "c": (RATES, worst)}
-    first, second = findings.leads(summary.summarise(rows_of(curves, images=1)), "psnr_db")
+    first, second = verdicts.leads(summary.summarise(rows_of(curves, images=1)), "psnr_db")
 
     assert ("b", "") == (first.codec, first.absent)
     assert ("a", "b") == (second.codec, second.absent)
@@ -88,14 +88,14 @@ def test_leads_need_two_codecs():
     """Rates that one codec covers alone are nobody's lead."""
     means = summary.summarise(rows_of({"a": (RATES, WORSE)}))
 
-    assert () == findings.leads(means, "psnr_db")
+    assert () == verdicts.leads(means, "psnr_db")
 
 
 def test_lower_is_better_for_lpips():
     """The curve with the smaller LPIPS leads."""
     rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
     rows["lpips_alex"] = np.where(rows["codec"] == "a", 0.2, 0.1) / rows["bpp"]
-    (lead,) = findings.leads(summary.summarise(rows), "lpips_alex")
+    (lead,) = verdicts.leads(summary.summarise(rows), "lpips_alex")
 
     assert "b" == lead.codec
 
@@ -104,14 +104,14 @@ def test_verdict_counts_images_and_bits():
     """Curves 20 % apart in rate on every image: the winner saves that on all of them."""
     cheaper = [0.8 * rate for rate in RATES]
     rows = rows_of({"a": (RATES, WORSE), "b": (cheaper, WORSE)})
-    (verdict,) = findings.verdicts(rows, summary.bd_table(rows, "a", quality=True))
-    told = findings.sentence(verdict, NAMES)
+    (verdict,) = verdicts.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+    told = verdicts.sentence(verdict, NAMES)
 
     assert ("b", "a") == (verdict.winner, verdict.second)
     assert verdict.clear
     assert (6, 6) == verdict.images_won
     assert "B needs 20 % fewer bits than the next best, A" in told
-    assert "B needs the fewest bits at equal PSNR." == findings.headline([verdict], NAMES)
+    assert "B needs the fewest bits at equal PSNR." == verdicts.headline([verdict], NAMES)
 
 
 def test_unsettled_is_not_called_a_win():
@@ -119,20 +119,20 @@ def test_unsettled_is_not_called_a_win():
     rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
     sign = rows["image"].isin(["i0", "i2", "i4"]).map({True: 1.0, False: -0.9})
     rows.loc[rows["codec"] == "b", "psnr_db"] += sign[rows["codec"] == "b"]
-    (verdict,) = findings.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+    (verdict,) = verdicts.verdicts(rows, summary.bd_table(rows, "a", quality=True))
 
     assert not verdict.clear
-    assert "not clearly" in findings.headline([verdict], NAMES)
-    assert "not settled" in findings.sentence(verdict, NAMES)
+    assert "not clearly" in verdicts.headline([verdict], NAMES)
+    assert "not settled" in verdicts.sentence(verdict, NAMES)
 
 
 def test_nothing_comparable():
     """Curves without common quality yield no winner, and the page says so."""
     far = [value - 30 for value in WORSE]
     rows = rows_of({"a": (RATES, WORSE), "b": (RATES, far)})
-    found = findings.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+    found = verdicts.verdicts(rows, summary.bd_table(rows, "a", quality=True))
 
-    assert "No winner can be named: no two curves can be compared." == findings.headline(
+    assert "No winner can be named: no two curves can be compared." == verdicts.headline(
         found, NAMES
     )
 
@@ -145,7 +145,7 @@ def test_reasons_name_chroma_and_overhead():
     point = Point("{}", 0.1, 1000.0, {}, {"header": 100.0, "payload": 900.0})
     plain = Point("{}", 0.1, 1000.0, {}, {"header": 10.0, "payload": 990.0})
     ledger = Ledger({"a": [plain], "jpeg": [point]}, ["i0"])
-    chroma, overhead = findings.reasons(rows, ceilings, ledger, NAMES, [])
+    chroma, overhead = verdicts.reasons(rows, ceilings, ledger, NAMES, [])
 
     assert "JPEG stores colour at half resolution" in chroma
     assert "41.3 dB for JPEG" in chroma
@@ -159,4 +159,4 @@ def test_reasons_name_chroma_and_overhead():
 )
 def test_change(percent: float, text: str):
     """A delta in words keeps its direction."""
-    assert text == findings.change(percent)
+    assert text == verdicts.change(percent)

@@ -17,15 +17,16 @@ from PIL import Image as PILImage
 
 from bench import registry
 from bench.errors import DecodeError, OutputError
-from bench.report import Options, Outcome, data, write
-from bench.report.gallery import (
+from bench.report import Options, Outcome, write
+from bench.report import results as data
+from bench.report.image_viewer import (
     Originals,
     busiest_window,
     choose_images,
     decode_checked,
     to_webp,
 )
-from bench.report.matching import Exact, matched
+from bench.report.rate_matching import Exact, matched
 
 
 def one_image(curves: dict[str, list[float]]) -> pd.DataFrame:

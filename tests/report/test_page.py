@@ -14,9 +14,10 @@ import pytest
 
 from bench.analysis import summary
 from bench.errors import OutputError, UsageError
-from bench.report import Options, Outcome, data, ledger, write
+from bench.report import Options, Outcome, bit_allocation, write
 from bench.report import html as html_of
-from bench.report.gallery import Originals
+from bench.report import results as data
+from bench.report.image_viewer import Originals
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -136,7 +137,7 @@ def test_ledger_adds_up(results_dir: Path):
     """The groups of the ledger sum to the mean file size."""
     results = data.load(results_dir)
     rows = results.rows[results.rows["image"] == "face.png"]
-    found = ledger.build(rows, ["face.png"], data.Bitstreams(results, Originals().get))
+    found = bit_allocation.build(rows, ["face.png"], data.Bitstreams(results, Originals().get))
 
     assert {"jpeg", "webp"} == set(found.curves)
     assert [] == found.missing

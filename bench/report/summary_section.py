@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from bench.analysis import summary
 from bench.output.table_formats import number
 from bench.output.tables import title
-from bench.report import findings
-from bench.report.context import Context, defined
-from bench.report.data import records
+from bench.report import verdicts
+from bench.report.dataset_view import Context, defined
 from bench.report.html import esc, term
+from bench.report.results import records
 
 
 def metric_term(metric: str) -> str:
     """Return a metric's name as a word that explains itself."""
     key = "lpips" if metric.startswith("lpips_") else metric.removesuffix("_db")
-    return term(key, findings.words(metric))
+    return term(key, verdicts.words(metric))
 
 
 def section(context: Context) -> str:
     """Return headline, one card a metric, reasons and caveats of one dataset."""
     marks = context.marks
-    headline = context.prose(findings.headline(context.verdicts, marks))
+    headline = context.prose(verdicts.headline(context.verdicts, marks))
     cards = "".join(_card(context, verdict) for verdict in context.verdicts)
     return (
         f'<p class="answer">{headline}</p>'
@@ -32,9 +32,9 @@ def section(context: Context) -> str:
     )
 
 
-def _card(context: Context, verdict: findings.Verdict) -> str:
-    told = context.prose(findings.sentence(verdict, context.marks))
-    by_rate = context.prose(findings.lead_sentence(verdict, context.marks))
+def _card(context: Context, verdict: verdicts.Verdict) -> str:
+    told = context.prose(verdicts.sentence(verdict, context.marks))
+    by_rate = context.prose(verdicts.lead_sentence(verdict, context.marks))
     return (
         f'<article class="card"><h3>At equal {metric_term(verdict.metric)}</h3>'
         f"<p>{told}</p>{_bars(context, verdict.metric)}"
@@ -94,7 +94,7 @@ def _bar(context: Context, codec: str, rate: tuple[float, float, float], longest
 
 
 def _reasons(context: Context) -> str:
-    found = findings.reasons(
+    found = verdicts.reasons(
         context.rows, context.ceilings, context.ledger, context.marks, context.verdicts
     )
     if not found:

@@ -13,9 +13,9 @@ import pandas as pd
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta, compare_over_images
 from bench.output.plot_styles import Style, styles
-from bench.report import findings
+from bench.report import verdicts as findings
+from bench.report.bit_allocation import Ledger
 from bench.report.html import esc
-from bench.report.ledger import Ledger
 
 _OPEN, _CLOSE = "\x02", "\x03"
 _DARK = "#16181B"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.errors import BenchError
-from bench.report.data import Bitstreams, records
+from bench.report.results import Bitstreams, records
 
 GROUPS = {
     "header": "Header",

@@ -13,7 +13,7 @@ from bench.analysis import summary
 from bench.codec import Setting
 from bench.errors import BenchError
 from bench.measurement.plan import spread
-from bench.report.context import Context
+from bench.report.dataset_view import Context
 
 
 def commands(contexts: Sequence[Context]) -> str:

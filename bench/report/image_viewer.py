@@ -26,8 +26,8 @@ from bench.errors import BenchError, DatasetError, DecodeError
 from bench.image import Image
 from bench.measurement.provenance import cpu_count
 from bench.metrics.psnr import create as create_psnr
-from bench.report.data import Bitstreams
-from bench.report.matching import Exact, matched
+from bench.report.rate_matching import Exact, matched
+from bench.report.results import Bitstreams
 
 RATES = (0.3, 0.15, 0.6, 1.0)
 """Target rates in bpp, the most telling first."""

@@ -18,7 +18,7 @@ from bench.codec import Codec, Setting
 from bench.errors import BenchError
 from bench.image import Image
 from bench.rate import encode_to_bpp
-from bench.report.data import Bitstreams, records
+from bench.report.results import Bitstreams, records
 
 _FAR = 3.0  # a rung further from the target than this factor is no match
 _NEAR = 0.01  # of log rate: near enough

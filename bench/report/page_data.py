@@ -12,12 +12,12 @@ from bench.analysis import summary
 from bench.analysis.published_curves import Reference
 from bench.output.plots import is_lossless
 from bench.output.tables import title
-from bench.report import findings
-from bench.report.answer import quality_digits
-from bench.report.context import Context, Look
-from bench.report.data import records
-from bench.report.gallery import Gallery
+from bench.report import verdicts
+from bench.report.dataset_view import Context, Look
 from bench.report.html import plain
+from bench.report.image_viewer import Gallery
+from bench.report.results import records
+from bench.report.summary_section import quality_digits
 from bench.report.tables import short_setting
 
 
@@ -55,7 +55,7 @@ def _codec(look: Look) -> dict[str, Any]:
 def _metric(metric: str) -> dict[str, Any]:
     return {
         "title": title(metric),
-        "words": findings.words(metric),
+        "words": verdicts.words(metric),
         "digits": quality_digits(metric),
         "higher": summary.higher_is_better(metric),
     }

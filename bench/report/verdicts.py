@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Curve, Delta, compare_over_images
 from bench.output.tables import count_text
-from bench.report.ledger import Ledger
+from bench.report.bit_allocation import Ledger
 
 _GRID = 400
 _SHORT = 0.08  # a lead over less than this share of the log-rate range is a tie, not a range
