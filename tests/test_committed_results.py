@@ -15,7 +15,7 @@ import pytest
 
 from bench.analysis import bjontegaard
 from bench.codecs.agvae.config import LAMBDAS_MSE
-from bench.figures import reported
+from bench.figures import published
 from bench.output.csv_files import read_csv
 
 KODAK = Path(__file__).parent.parent / "results" / "kodak"
@@ -84,7 +84,7 @@ def test_jpeg_equals_the_published_rates(quality: int):
 
 def test_bpg_equals_the_published_curve():
     """Within 2 % BD-rate of CompressAI's bpgenc 0.9.8 at 4:4:4, 8 bit, x265."""
-    found = reported.curve("bpg444").points["psnr_db"]
+    found = published.curve("bpg444").points["psnr_db"]
     delta = bjontegaard.compare(bjontegaard.Curve(*map(tuple, found.T)), points(curve("bpg")))
 
     assert delta.bd_rate_percent is not None

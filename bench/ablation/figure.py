@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from bench.ablation.curves import curves_of, mean_curve
 from bench.analysis import summary
-from bench.figures import canvas
-from bench.figures.canvas import Look, Sheet
-from bench.figures.product import COMPUTED, MEASURED, join, series
+from bench.figures import sheet as canvas
+from bench.figures.figure import COMPUTED, MEASURED, join, series
+from bench.figures.sheet import Look, Sheet
 from bench.image import write_atomically
 from bench.output.csv_files import file_stems, make_folder, to_csv
 from bench.output.plot_styles import styles

@@ -17,7 +17,7 @@ from bench.ablation.gains import Drift
 from bench.ablation.terms import Variant
 from bench.errors import CodecError
 from bench.figures import cost
-from bench.figures.stamp import of_record
+from bench.figures.provenance import of_record
 from bench.image import write_atomically
 from bench.output.csv_files import make_folder, to_csv
 from bench.output.table_formats import Cell, Table, number

@@ -21,11 +21,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import ndtr
 
-from bench.figures.canvas import GREY, Sheet, look_of
-from bench.figures.context import Context
+from bench.figures.figure import ESTIMATED, Product, Skipped, join, select, series
 from bench.figures.probe import Floats, Probe, Symbols
-from bench.figures.product import ESTIMATED, Product, Skipped, join, select, series
-from bench.figures.sets import Entry
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Sheet, look_of
+from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 
 _VERSION = 1

@@ -11,12 +11,12 @@ from typing import Any
 import matplotlib as mpl
 
 from bench.errors import BenchError, UsageError
-from bench.figures import kinds, latex
+from bench.figures import latex, registry
 from bench.figures.cache import Cache
-from bench.figures.canvas import FORMATS, RC, encode
-from bench.figures.context import Context, Results
-from bench.figures.product import Product, Skipped
-from bench.figures.sets import Entry, FigureSet, load
+from bench.figures.figure import Product, Skipped
+from bench.figures.results import Context, Results
+from bench.figures.sheet import FORMATS, RC, encode
+from bench.figures.spec import Entry, FigureSet, load
 from bench.image import write_atomically
 from bench.output.csv_files import make_folder, to_csv
 from bench.registry import suggest
@@ -96,7 +96,7 @@ def build(
         If a file cannot be written.
     """
     figure_set = load(word)
-    kinds.check(figure_set)
+    registry.check(figure_set)
     chosen = _choose(figure_set, only)
     if not results.is_dir():  # a mistyped path would cost minutes of measuring, and a new folder
         raise UsageError(
@@ -115,7 +115,7 @@ def build(
         for entry in chosen:
             progress(entry.id)
             try:
-                product = kinds.make(context, entry)
+                product = registry.make(context, entry)
             except (Skipped, BenchError) as error:
                 if only or not isinstance(error, Skipped):
                     raise

@@ -22,11 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.codecs.agvae.backbones import GainedBackbone
 from bench.codecs.agvae.config import LAMBDAS_MSE, PASSES, Config, preset
 from bench.codecs.agvae.model import AGVAE
-from bench.figures import reported as published
-from bench.figures.context import Context
-from bench.figures.product import COMPUTED, REPORTED, Product
-from bench.figures.sets import Entry
-from bench.figures.stamp import of_record
+from bench.figures import published
+from bench.figures.figure import COMPUTED, REPORTED, Product
+from bench.figures.provenance import of_record
+from bench.figures.results import Context
+from bench.figures.spec import Entry
 from bench.measurement import provenance
 from bench.output.table_formats import Cell, Table, number
 

@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from bench import registry
 from bench.codec import Codec
 from bench.errors import CodecError
-from bench.figures import reported as published
-from bench.figures.canvas import GREY, Sheet
-from bench.figures.context import Context
-from bench.figures.product import MEASURED, REPORTED, Product
-from bench.figures.sets import Entry
+from bench.figures import published
+from bench.figures.figure import MEASURED, REPORTED, Product
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Sheet
+from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import Undefined
 from bench.metrics import create as metric

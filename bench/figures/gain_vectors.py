@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from bench.figures.canvas import GREY, Sheet
-from bench.figures.context import Context
+from bench.figures.figure import COMPUTED, Product, join, select, series
 from bench.figures.probe import Floats, Probe
-from bench.figures.product import COMPUTED, Product, join, select, series
-from bench.figures.sets import Entry
-from bench.figures.stamp import of_record
+from bench.figures.provenance import of_record
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Sheet
+from bench.figures.spec import Entry
 from bench.measurement import provenance
 
 _SHARE = 0.98

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.figures.canvas import GREY, Look, Sheet, look_of
-from bench.figures.context import Context
+from bench.figures.figure import COMPUTED, MEASURED, Product, join, select, series
 from bench.figures.probe import Floats, Probe
-from bench.figures.product import COMPUTED, MEASURED, Product, join, select, series
-from bench.figures.sets import Entry
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Look, Sheet, look_of
+from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 
 _VERSION = 1

@@ -15,11 +15,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.figures.canvas import GREY, Look, Sheet, look_of
-from bench.figures.context import Context
+from bench.figures.figure import COMPUTED, Product, join, select, series
 from bench.figures.probe import Probe
-from bench.figures.product import COMPUTED, Product, join, select, series
-from bench.figures.sets import Entry
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Look, Sheet, look_of
+from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.figures.sets import FigureSet
+from bench.figures.spec import FigureSet
 from bench.output.table_formats import escape_latex
 
 _HEAD = r"""\documentclass[10pt,twocolumn]{article}

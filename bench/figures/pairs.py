@@ -15,13 +15,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
-from bench.figures import rd
-from bench.figures import reported as published
-from bench.figures.canvas import GREY, Look, Sheet, look_of
-from bench.figures.context import Context
-from bench.figures.product import MEASURED, REPORTED, Product, Skipped, join, select, series
-from bench.figures.sets import Entry
-from bench.figures.stamp import of_record
+from bench.figures import published, rate_distortion
+from bench.figures.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.figures.provenance import of_record
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Look, Sheet, look_of
+from bench.figures.spec import Entry
 from bench.output.table_formats import Cell, Table, number
 from bench.output.tables import count_text, title
 
@@ -68,8 +67,10 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     first, second = _chosen(context, options)
     dataset = context.figure_set.dataset
     display, rows = context.rows_of_codecs(dataset, first, second)
-    asked = rd.Options((first, second), metric=options.metric, anchor=second, max_bpp=math.inf)
-    lines, _ = rd.measured_lines(rows, asked, context.figure_set)
+    asked = rate_distortion.Options(
+        (first, second), metric=options.metric, anchor=second, max_bpp=math.inf
+    )
+    lines, _ = rate_distortion.measured_lines(rows, asked, context.figure_set)
     if len(lines) < 2:
         raise Skipped(f"{first} or {second} has no {options.metric} on {dataset}")
     count = count_text(rows["image"].nunique(), "image")
@@ -93,7 +94,9 @@ def _chosen(context: Context, options: Options) -> tuple[str, str]:
     raise AssertionError  # the line above raised
 
 
-def pair_rows(first: rd.Line, second: rd.Line, options: Options) -> pd.DataFrame:
+def pair_rows(
+    first: rate_distortion.Line, second: rate_distortion.Line, options: Options
+) -> pd.DataFrame:
     """Return both curves, and first minus second at equal rate."""
     named = zip(options.names, (first, second), strict=True)
     parts = [
@@ -106,7 +109,7 @@ def pair_rows(first: rd.Line, second: rd.Line, options: Options) -> pd.DataFrame
         )
         for name, line in named
     ]
-    gain = rd.difference(first.points, second.points)
+    gain = rate_distortion.difference(first.points, second.points)
     if len(gain):
         x, y = ("bpp", gain[:, 0]), (f"{options.metric}_gain", gain[:, 1])
         parts.append(series("gain", options.names[0], MEASURED, x=x, y=y))
@@ -196,7 +199,7 @@ def reported_rows(options: ReportedOptions) -> pd.DataFrame:
         parts.append(series("gain", f"{found.name}\n(paper)", REPORTED, x=x, y=y))
     for first, second in options.curves:
         gained, dedicated = (published.curve(name).points["psnr_db"] for name in (first, second))
-        both = rd.difference(gained, dedicated)
+        both = rate_distortion.difference(gained, dedicated)
         x, y = ("bpp", both[:, 0]), ("psnr_db_gain", both[:, 1])
         label = published.curve(first).name.partition(" + ")[0]
         parts.append(series("gain", f"{label}\n(QVRF)", REPORTED, x=x, y=y))

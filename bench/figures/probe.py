@@ -30,7 +30,7 @@ from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import CodecError
-from bench.figures.product import Skipped
+from bench.figures.figure import Skipped
 from bench.image import Image, pixels_sha256
 
 Floats = NDArray[np.float64]

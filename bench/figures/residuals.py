@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from bench.figures.asymmetry import split_mass
-from bench.figures.canvas import Look, Sheet, look_of
-from bench.figures.context import Context
+from bench.figures.figure import COMPUTED, MEASURED, Product, join, select, series
 from bench.figures.probe import Floats, Probe
-from bench.figures.product import COMPUTED, MEASURED, Product, join, select, series
-from bench.figures.sets import Entry
+from bench.figures.results import Context
+from bench.figures.sheet import Look, Sheet, look_of
+from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 
 _VERSION = 3

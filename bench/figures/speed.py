@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.errors import UsageError
-from bench.figures.canvas import Look, Sheet, look_of
-from bench.figures.context import Context
-from bench.figures.product import MEASURED, Product, Skipped, join, series
-from bench.figures.sets import Entry
-from bench.figures.stamp import of_record
+from bench.figures.figure import MEASURED, Product, Skipped, join, series
+from bench.figures.provenance import of_record
+from bench.figures.results import Context
+from bench.figures.sheet import Look, Sheet, look_of
+from bench.figures.spec import Entry
 
 FILE = "throughput.json"
 _WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy")

@@ -15,9 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.analysis import summary
 from bench.errors import UsageError
-from bench.figures.canvas import RC, Look, Sheet, look_of
-from bench.figures.product import MEASURED, join, series
-from bench.figures.stamp import of_record
+from bench.figures.figure import MEASURED, join, series
+from bench.figures.provenance import of_record
+from bench.figures.sheet import RC, Look, Sheet, look_of
 from bench.image import write_atomically
 from bench.output.csv_files import file_stems, make_folder, read_csv
 from bench.output.rd_plot import encode

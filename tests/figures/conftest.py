@@ -12,11 +12,11 @@ import pytest
 
 from bench import image
 from bench.dataset import open as dataset
-from bench.figures import kinds, sets
+from bench.figures import registry, spec
 from bench.figures.cache import Cache
-from bench.figures.canvas import RC
-from bench.figures.context import Context, Results
-from bench.figures.product import Product, Skipped
+from bench.figures.figure import Product, Skipped
+from bench.figures.results import Context, Results
+from bench.figures.sheet import RC
 from bench.measurement import plan, provenance, worker
 from bench.measurement.store import Store
 
@@ -90,7 +90,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photo: image.Image) -> Tiny:
     head = 'title = "T"\nauthors = "A"\nsource = "S"\ncodec = "agvae"\n'
     body = "".join(FIGURE.format(kind=k, options=v) for k, v in ENTRIES.items())
     toml.write_text(f'{head}dataset = "{name}"\n[names]\nbpg = "BPG"\n{body}')
-    figure_set = sets.load(str(toml))
+    figure_set = spec.load(str(toml))
     context = Context(figure_set, Results.load(root / "run"), Cache(root / "run/figures_cache"))
     return Tiny(root / "run", toml, context)
 
@@ -102,7 +102,7 @@ def products(tiny: Tiny) -> dict[str, Product | Skipped]:
     with mpl.rc_context(RC):
         for entry in tiny.context.figure_set.entries:
             try:
-                made[entry.kind] = kinds.make(tiny.context, entry)
+                made[entry.kind] = registry.make(tiny.context, entry)
             except Skipped as error:
                 made[entry.kind] = error
     return made
@@ -132,7 +132,7 @@ def invented(tmp_path: Path) -> Callable[..., Context]:
         ]
         record = {"date": "2026-01-02", "cpu": "a processor", "cores": 2, "commit": "abc"}
         record["datasets"] = {"kodak": {"pixels_sha256": "f" * 64}}
-        figure_set = sets.load("agvae2021")
+        figure_set = spec.load("agvae2021")
         results = Results(tmp_path, pd.DataFrame(rows), record)
         return Context(figure_set, results, Cache(tmp_path / "cache"))
 

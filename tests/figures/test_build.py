@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import UsageError
-from bench.figures import build, cache, kinds
-from bench.figures.product import Skipped
-from bench.figures.stamp import KEYS, of_record
+from bench.figures import build, cache, registry
+from bench.figures.figure import Skipped
+from bench.figures.provenance import KEYS, of_record
 
 
 @pytest.fixture(scope="module")
@@ -241,4 +241,4 @@ def test_the_command_prints_files_and_reasons(tiny, tmp_path):
 
 def test_kinds_that_draw_are_known_to_the_tests(products):
     """Every kind of the suite was made from the tiny run."""
-    assert set(kinds.KINDS) == set(products)
+    assert set(registry.KINDS) == set(products)

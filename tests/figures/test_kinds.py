@@ -10,9 +10,10 @@ import pytest
 from matplotlib.text import Text
 
 from bench import registry
-from bench.figures import crops, kinds, rd, speed
-from bench.figures.canvas import RC
-from bench.figures.product import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
+from bench.figures import crops, rate_distortion, speed
+from bench.figures import registry as kinds
+from bench.figures.figure import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
+from bench.figures.sheet import RC
 
 DRAWN = sorted(set(kinds.KINDS) - {"cost", "speed"})
 LINES = sorted(set(DRAWN) - {"crops", "gain-vectors"})
@@ -253,9 +254,9 @@ def test_labels_keep_clear_of_each_other(invented):
 def test_ms_ssim_decibels_are_of_the_mean(invented):
     """Measured MS-SSIM is -10 log10(1 - mean), as the published one must be."""
     context = invented(bpg=LADDER, agvae=LADDER)
-    options = rd.Options(("agvae",), metric="ms_ssim_db")
+    options = rate_distortion.Options(("agvae",), metric="ms_ssim_db")
 
-    lines, _ = rd.measured_lines(context.results.rows, options, context.figure_set)
+    lines, _ = rate_distortion.measured_lines(context.results.rows, options, context.figure_set)
 
     assert np.allclose([q * 0.4 for _, q in LADDER], lines["agvae"].points[:, 1])
 

@@ -8,7 +8,7 @@ import torch
 from scipy import integrate
 
 from bench.codecs.agvae.backbones import GainedBackbone
-from bench.figures import cost, rd
+from bench.figures import cost, rate_distortion
 from bench.figures.residuals import SplitNormal, fit_split_normal, split_density
 
 
@@ -70,5 +70,5 @@ def test_difference_of_parallel_curves_is_their_distance():
     low = np.column_stack([rates, 20 + 5 * np.log2(rates)])
     high = low + np.array([0, 0.5])
 
-    assert np.allclose(0.5, rd.difference(high, low)[:, 1])
-    assert 0 == len(rd.difference(low[:3], high[4:]))
+    assert np.allclose(0.5, rate_distortion.difference(high, low)[:, 1])
+    assert 0 == len(rate_distortion.difference(low[:3], high[4:]))

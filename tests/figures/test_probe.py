@@ -7,8 +7,8 @@ import pytest
 
 from bench import image
 from bench.figures.asymmetry import bits, matched_mass, split_mass
+from bench.figures.figure import Skipped
 from bench.figures.probe import Probe, Symbols
-from bench.figures.product import Skipped
 
 
 @pytest.fixture(scope="module")

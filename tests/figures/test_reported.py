@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.errors import UsageError
-from bench.figures import reported
+from bench.figures import published as reported
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 CURVES = [entry["id"] for entry in reported.content()["curve"]]

@@ -9,22 +9,22 @@ import pytest
 
 from bench.dataset import manifest
 from bench.errors import UsageError
-from bench.figures import kinds, reported, sets
+from bench.figures import published, registry, spec
 
 
-@pytest.mark.parametrize("name", sets.names())
+@pytest.mark.parametrize("name", spec.names())
 def test_shipped_sets_are_legal(name):
     """Every set of the package loads, and each of its options means something."""
-    figure_set = sets.load(name)
+    figure_set = spec.load(name)
 
-    kinds.check(figure_set)
+    registry.check(figure_set)
 
     assert all(entry.caption and entry.title for entry in figure_set.entries)
 
 
 def test_the_papers_figures_are_all_there():
     """Figures 2-5, 7, 8, 10, 12 and Table 1 are in the set, and more beyond the paper."""
-    papers = [entry.paper for entry in sets.load("agvae2021").entries]
+    papers = [entry.paper for entry in spec.load("agvae2021").entries]
 
     wanted = {f"Fig. {n}" for n in (2, 3, 4, 5, 7, 8, 10, 12)} | {"Table 1"}
     assert set() == wanted - set(papers)
@@ -33,18 +33,18 @@ def test_the_papers_figures_are_all_there():
 
 def test_images_and_reported_curves_exist():
     """Every image that the set names is in its dataset, and every reported id is known."""
-    figure_set = sets.load("agvae2021")
+    figure_set = spec.load("agvae2021")
     images = {file.stem for file in manifest.read(figure_set.dataset).files}
     for entry in figure_set.entries:
         named = [entry.options.get("image"), *entry.options.get("images", [])]
         assert set() == {name for name in named if name} - images
         if entry.kind == "rd":
-            assert all(reported.curve(name) for name in entry.options["reported"])
+            assert all(published.curve(name) for name in entry.options["reported"])
 
 
 def test_every_kind_is_used_and_documented():
     """The shipped set has a figure of every kind."""
-    assert set(kinds.KINDS) == {entry.kind for entry in sets.load("agvae2021").entries}
+    assert set(registry.KINDS) == {entry.kind for entry in spec.load("agvae2021").entries}
 
 
 def _write(folder: Path, text: str) -> str:
@@ -82,18 +82,18 @@ ENTRY = '[[figure]]\nid="x"\nkind="{kind}"\npaper=""\ntitle="t"\ncaption="c"\n'
 def test_mistakes_are_named(tmp_path, text, told):
     """A missing, unknown or mistyped key is an error that says which."""
     with pytest.raises(UsageError, match=told):
-        kinds.check(sets.load(_write(tmp_path, text)))
+        registry.check(spec.load(_write(tmp_path, text)))
 
 
 def test_an_unknown_set_suggests_the_near_one():
     """A mistyped name suggests the set that exists."""
     with pytest.raises(UsageError, match=re.escape("Did you mean agvae2021?")):
-        sets.load("agvae2012")
+        spec.load("agvae2012")
 
 
 def test_labels_take_the_names_of_the_set():
     """The codec's word is replaced by what the set calls it, the rest of the label stays."""
-    figure_set = sets.load("agvae2021")
+    figure_set = spec.load("agvae2021")
 
     assert "BPG 4:4:4" == figure_set.label("bpg 4:4:4")
     assert "jxl 4:4:4" == figure_set.label("jxl 4:4:4")

@@ -13,9 +13,9 @@ import pandas as pd
 from bench.dataset import open as datasets
 from bench.errors import DatasetError, OutputError
 from bench.figures.cache import Cache, Measured
-from bench.figures.product import Skipped
-from bench.figures.sets import FigureSet
-from bench.figures.stamp import Stamp, of_record
+from bench.figures.figure import Skipped
+from bench.figures.provenance import Stamp, of_record
+from bench.figures.spec import FigureSet
 from bench.image import Image, pixels_sha256
 from bench.measurement.store import Store
 from bench.output.csv_files import read_csv

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from bench.figures.product import REPORTED, select
+from bench.figures.figure import REPORTED, select
 from bench.output import label_placement, plot_styles, rd_plot
 
 WIDTH_IN, DPI = 3.5, 300

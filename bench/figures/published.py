@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.figures.sets import check_keys
+from bench.figures.spec import check_keys
 from bench.registry import suggest
 
 PATH = Path(__file__).with_name("reported.toml")

@@ -15,14 +15,14 @@ from bench.figures import (
     hyper_gain,
     importance,
     pairs,
+    rate_distortion,
     rates,
-    rd,
     residuals,
     speed,
 )
-from bench.figures.context import Context
-from bench.figures.product import Product
-from bench.figures.sets import Entry, FigureSet, options_of
+from bench.figures.figure import Product
+from bench.figures.results import Context
+from bench.figures.spec import Entry, FigureSet, options_of
 from bench.registry import suggest
 
 
@@ -39,7 +39,7 @@ KINDS = {
     "discrete": Kind(rates.DiscreteOptions, rates.make_discrete),
     "continuous": Kind(rates.ContinuousOptions, rates.make_continuous),
     "hyper-gain": Kind(hyper_gain.Options, hyper_gain.make),
-    "rd": Kind(rd.Options, rd.make),
+    "rd": Kind(rate_distortion.Options, rate_distortion.make),
     "crops": Kind(crops.Options, crops.make),
     "pairs": Kind(pairs.Options, pairs.make),
     "reported-pairs": Kind(pairs.ReportedOptions, pairs.make_reported),

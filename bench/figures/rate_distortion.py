@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from bench.analysis import bjontegaard, summary
-from bench.figures import reported as published
-from bench.figures.canvas import GREY, Look, Sheet, look_of, reported_look
-from bench.figures.context import Context
-from bench.figures.product import MEASURED, REPORTED, Product, Skipped, join, select, series
-from bench.figures.sets import Entry, FigureSet
+from bench.figures import published
+from bench.figures.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.figures.results import Context
+from bench.figures.sheet import GREY, Look, Sheet, look_of, reported_look
+from bench.figures.spec import Entry, FigureSet
 from bench.output.plots import short_labels
 from bench.output.table_formats import Cell, Table, number
 from bench.output.tables import count_text, title
