@@ -69,7 +69,7 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Measure speed, phase by phase, alone on the machine; write table, CSV, JSON and plots."""
     from bench.cli.run import _console, _device, _numbers, _open_datasets
-    from bench.throughput import machine, options, plots
+    from bench.throughput import idle_check, options, plots
 
     console, device = _console(), _device(device)
     default_batches, default_images = _DEFAULTS[device]
@@ -89,7 +89,7 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     if results:  # refuses before anything is measured
         for one in cut:
             plots.bd_rates(results, one.display_name)
-    busy = machine.claim(device, allow_busy=allow_busy)
+    busy = idle_check.claim(device, allow_busy=allow_busy)
     if busy:
         console.print(f"[bold yellow]MACHINE IS BUSY: {busy}; every number is flagged[/]")
     _measure(console, wanted, (cut, curves), out, results, busy=busy, unavailable=unavailable)
@@ -109,7 +109,8 @@ def _measure(
     from bench.errors import UsageError
     from bench.measurement import provenance
     from bench.output.csv_files import make_folder
-    from bench.throughput import output, tables
+    from bench.throughput import tables
+    from bench.throughput import write as output
     from bench.throughput.measure import Request, measure
 
     datasets, curves = work

@@ -14,13 +14,13 @@ from bench.dataset.open import Dataset
 from bench.errors import BenchError
 from bench.measurement import plan
 from bench.output.tables import count_text
-from bench.throughput import machine, sampling
+from bench.throughput import idle_check, sampling
 from bench.throughput.options import Options, is_learned, precision_of
 from bench.throughput.rows import Config, Cost, Row, Size, of_phase, of_start
 from bench.throughput.runner import DIRECTIONS, Batched, Pass
 from bench.throughput.sampling import Policy
-from bench.throughput.station import Lanes, Station, Used
 from bench.throughput.worker import Job
+from bench.throughput.worker_pool import Lanes, Station, Used
 
 _APART = Policy(repeats=5)
 """Passes with a stopwatch, where those that count have none."""
@@ -225,11 +225,11 @@ class _Point:
                 f"{self._describe(config)}, {direction}: still getting faster after {warm.passes} "
                 "warm-up passes."
             )
-        before = machine.read()
+        before = idle_check.read()
         station.mark()
         passes = sampling.sample(run, warm.loops, self._request.options.policy)
         used = station.used()
-        found = machine.was_busy(before, machine.read(), used.cpu_s)
+        found = idle_check.was_busy(before, idle_check.read(), used.cpu_s)
         busy = bool(self._request.busy) or found
         time = sampling.spread([one.time_s for one in passes])
         cost = _cost(used, size.megapixels * sum(one.loops for one in passes))

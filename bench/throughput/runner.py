@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from bench.codec import Codec, Setting
 from bench.errors import DecodeError
 from bench.image import Image, load, save, write_atomically
-from bench.throughput import workload
+from bench.throughput import batches
 
 if TYPE_CHECKING:
     from bench.codecs.agvae.phases import Phases
@@ -97,9 +97,9 @@ class Runner:
         self._codec, self._setting, self._clock = codec, setting, clock
         self._tells = tells_phases(codec)
         self._sync = _synchronise(codec.device)
-        self._sets = (list(images), [workload.upside_down(image) for image in images])
+        self._sets = (list(images), [batches.upside_down(image) for image in images])
         self._turn = count()
-        self._groups: dict[tuple[int, int], workload.Batches] = {}
+        self._groups: dict[tuple[int, int], batches.Batches] = {}
         self._files: dict[tuple[int, int], list[list[bytes]]] = {}
         self._decoded: list[Image] = []
 
@@ -116,7 +116,7 @@ class Runner:
     def size(self, batch: int) -> tuple[int, float]:
         """Return the number of images of a pass and their megapixels."""
         groups = self._batches(batch, 0)
-        return sum(map(len, groups)), workload.megapixels(groups)
+        return sum(map(len, groups)), batches.megapixels(groups)
 
     def quality(self) -> tuple[float, float]:
         """Return the mean bpp and PSNR (dB, inf if all are equal) of the images as they are.
@@ -208,9 +208,9 @@ class Runner:
 
         return encode
 
-    def _batches(self, batch: int, turn: int) -> workload.Batches:
+    def _batches(self, batch: int, turn: int) -> batches.Batches:
         if (batch, turn) not in self._groups:
-            self._groups[batch, turn] = workload.batches(self._sets[turn], batch)
+            self._groups[batch, turn] = batches.batches(self._sets[turn], batch)
         return self._groups[batch, turn]
 
     def _coded(self, batch: int, turn: int) -> list[list[bytes]]:

@@ -14,9 +14,9 @@ from bench import cli, image
 from bench.errors import CodecError
 from bench.image import Image
 from bench.measurement import provenance
-from bench.throughput import machine
-from bench.throughput.station import Lanes, Station
+from bench.throughput import idle_check
 from bench.throughput.worker import Job
+from bench.throughput.worker_pool import Lanes, Station
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -94,7 +94,7 @@ def test_failures_are_told(crops: Path, tmp_path: Path, plugin: Path, run_bench:
 
 def test_busy_machine_is_refused(main, crops: Path, tmp_path: Path, monkeypatch):
     """One line, exit code 2, nothing written."""
-    monkeypatch.setattr(machine, "load", lambda _: "other processes use 1.00 of 2 cores")
+    monkeypatch.setattr(idle_check, "load", lambda _: "other processes use 1.00 of 2 cores")
     code, said = main("-d", f"folder:{crops}", "-c", "null", "--out", tmp_path / "out")
 
     assert 2 == code

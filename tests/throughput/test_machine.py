@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UsageError
-from bench.throughput import machine, memory, nvml
-from bench.throughput.machine import Reading
+from bench.throughput import idle_check, memory, nvml
+from bench.throughput.idle_check import Reading
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -31,7 +31,7 @@ def test_stat_counts_work_and_not_rest(tmp_path: Path):
     stat = tmp_path / "stat"
     stat.write_text(f"cpu  {TICKS} 0 {TICKS} 999999 77 0 0 {TICKS} 5 5\ncpu0 1 1\n")
 
-    assert 3.0 == machine.read(stat).all_s
+    assert 3.0 == idle_check.read(stat).all_s
 
 
 @pytest.mark.parametrize("content", [None, "", "cpu  0 0 0 0 0 0 0 0 0 0\n", "nonsense\n"])
@@ -40,33 +40,33 @@ def test_unknown_load_is_no_load(tmp_path: Path, content: str | None):
     stat = tmp_path / "stat"
     if content is not None:
         stat.write_text(content)
-    found = machine.read(stat)
+    found = idle_check.read(stat)
 
     assert found.all_s is None
-    assert 0 == machine.others_cores(found, found)
+    assert 0 == idle_check.others_cores(found, found)
 
 
 def test_own_work_is_not_others():
     """Neither this process nor its workers count."""
     before, after = Reading(100, 10, 0), Reading(108, 13, 2)
 
-    assert 2.5 == machine.others_cores(before, after)
-    assert 0.5 == machine.others_cores(before, after, ours_s=4)
-    assert machine.was_busy(before, after, ours_s=4)
-    assert not machine.was_busy(before, after, ours_s=5)
+    assert 2.5 == idle_check.others_cores(before, after)
+    assert 0.5 == idle_check.others_cores(before, after, ours_s=4)
+    assert idle_check.was_busy(before, after, ours_s=4)
+    assert not idle_check.was_busy(before, after, ours_s=5)
 
 
 def test_a_burst_may_end():
     """Three windows; the last quiet one decides."""
     read = readings((0, 0), (1, 0), (1, 0), (1.9, 0), (2, 0), (2.05, 0))
 
-    assert "" == machine.load("cpu", pause=lambda _: None, reading=read)
+    assert "" == idle_check.load("cpu", pause=lambda _: None, reading=read)
 
 
 def test_load_says_how_much():
     """A core and a half by others."""
     read = readings(*[(1.5 * k, 0) for k in range(6)])
-    found = machine.load("cpu", pause=lambda _: None, reading=read)
+    found = idle_check.load("cpu", pause=lambda _: None, reading=read)
 
     assert f"other processes use 1.50 of {os.cpu_count()} cores" == found
 
@@ -77,7 +77,7 @@ def test_gpu_load_counts_on_a_gpu(monkeypatch):
 
     def load(device: str) -> str:
         quiet = readings((0, 0), (0, 0))
-        return machine.load(device, pause=lambda _: None, reading=quiet)
+        return idle_check.load(device, pause=lambda _: None, reading=quiet)
 
     assert "the GPU is 40 % busy" == load("cuda")
     assert "" == load("cpu")
@@ -85,11 +85,11 @@ def test_gpu_load_counts_on_a_gpu(monkeypatch):
 
 def test_busy_machine_is_refused(monkeypatch):
     """One line, with the way out; allowed, it is what flags the numbers."""
-    monkeypatch.setattr(machine, "load", lambda _: "other processes use 1.00 of 2 cores")
+    monkeypatch.setattr(idle_check, "load", lambda _: "other processes use 1.00 of 2 cores")
 
     with pytest.raises(UsageError, match=r"machine is busy.*--allow-busy"):
-        machine.claim("cpu", allow_busy=False)
-    assert "other processes" in machine.claim("cpu", allow_busy=True)
+        idle_check.claim("cpu", allow_busy=False)
+    assert "other processes" in idle_check.claim("cpu", allow_busy=True)
 
 
 def test_peak_memory_is_that_since_the_mark():

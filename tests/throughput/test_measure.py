@@ -14,11 +14,12 @@ from bench.dataset import open as dataset
 from bench.errors import CodecError, UsageError
 from bench.measurement import plan
 from bench.output import csv_files
-from bench.throughput import machine, measure, output, plots, rows, tables
+from bench.throughput import idle_check, measure, plots, rows, tables
+from bench.throughput import write as output
 from bench.throughput.options import Options
 from bench.throughput.runner import Pass
-from bench.throughput.station import Lanes, Used
 from bench.throughput.worker import Job
+from bench.throughput.worker_pool import Lanes, Used
 
 RECORD = {"date": "2026-02-03", "commit": "abc", "versions": {}, "cpu": "a clock"}
 
@@ -68,7 +69,7 @@ class Station:
 @pytest.fixture
 def do(tmp_path: Path, monkeypatch):
     """Return a function that measures codecs with the false station."""
-    monkeypatch.setattr(machine, "was_busy", lambda *_: False)
+    monkeypatch.setattr(idle_check, "was_busy", lambda *_: False)
     opened = dataset.open_dataset("sample", download=False)
 
     def run(*names: str, device: str = "cpu", busy: str = "", said=lambda _: None, **more: object):
@@ -156,7 +157,7 @@ def test_busy_flags_every_row(do, monkeypatch):
 
     assert all(row.busy for row in result.rows)
     disturbed = iter([True, *9 * [False]])
-    monkeypatch.setattr(machine, "was_busy", lambda *_: next(disturbed))
+    monkeypatch.setattr(idle_check, "was_busy", lambda *_: next(disturbed))
     result, _ = do("jpeg")
 
     assert {("encode", 1)} == {(r.direction, r.processes) for r in result.rows if r.busy}

@@ -14,7 +14,7 @@ from bench.measurement import provenance
 from bench.throughput import options
 from bench.throughput.measure import lanes_of
 from bench.throughput.options import Options
-from bench.throughput.station import Lanes
+from bench.throughput.worker_pool import Lanes
 
 
 def test_lists_are_sorted_sets():

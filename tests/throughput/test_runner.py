@@ -15,7 +15,7 @@ from bench.codecs.agvae.phases import Phases
 from bench.codecs.null import Null
 from bench.errors import DecodeError
 from bench.image import Image, save
-from bench.throughput import workload
+from bench.throughput import batches
 from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, Runner, tells_phases
 
 
@@ -177,8 +177,8 @@ def test_stopwatch_waits_for_the_device(monkeypatch):
 
 def test_shifted_copies_keep_the_pixels(photo: Image):
     """A batch is filled with the same pictures, moved around the edge."""
-    [group] = workload.batches([photo], 3)
+    [group] = batches.batches([photo], 3)
 
     assert 3 == len({image.tobytes() for image in group})
     assert all(np.array_equal(np.sort(photo, axis=0), np.sort(image, axis=0)) for image in group)
-    assert workload.megapixels([group]) == pytest.approx(3 * 300 * 451 / 1e6)
+    assert batches.megapixels([group]) == pytest.approx(3 * 300 * 451 / 1e6)

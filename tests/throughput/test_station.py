@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.throughput import station
+from bench.throughput import worker_pool
 
 BUFFERS = """
 import resource, numpy
@@ -37,5 +37,5 @@ def test_buffers_do_not_come_from_the_kernel_again():
         )
         return int(done.stdout)
 
-    assert run(**station.HEAP_VARIABLES) < 100
+    assert run(**worker_pool.HEAP_VARIABLES) < 100
     assert run() > 20 * 40  # of 2 MiB each at least
