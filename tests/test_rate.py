@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import rate, registry
+from bench import rate_search, registry
 from bench.codec import Setting
 from bench.errors import SettingError
 
@@ -16,7 +16,7 @@ def test_nearest_whole_number_is_found(name: str, bpp: float, photo):
     codec = registry.create(name)
     base = registry.complete(codec, Setting())
     image = photo[:96, :128]
-    found = rate.encode_to_bpp(codec, image, base, bpp)
+    found = rate_search.encode_to_bpp(codec, image, base, bpp)
     word = registry.rate_name(codec)
     value = int(found.setting[word])
     pixels = image.shape[0] * image.shape[1]
@@ -34,7 +34,7 @@ def test_nearest_whole_number_is_found(name: str, bpp: float, photo):
 def test_unreachable_rate_gives_the_nearest_end(bpp: float, photo):
     """Beyond an end of the range the end is returned, and said not to be reached."""
     codec = registry.create("jpeg")
-    found = rate.encode_to_bpp(codec, photo, registry.complete(codec, Setting()), bpp)
+    found = rate_search.encode_to_bpp(codec, photo, registry.complete(codec, Setting()), bpp)
 
     assert not found.reached
     assert found.setting["quality"] == (1 if bpp < 1 else 100)
@@ -45,10 +45,10 @@ def test_senseless_target_is_refused(bpp: float, photo):
     """A rate must be positive."""
     codec = registry.create("jpeg")
     with pytest.raises(SettingError, match="must be positive"):
-        rate.encode_to_bpp(codec, photo, registry.complete(codec, Setting()), bpp)
+        rate_search.encode_to_bpp(codec, photo, registry.complete(codec, Setting()), bpp)
 
 
 def test_codec_without_rate_is_refused(photo):
     """Raw pixels have one size only."""
     with pytest.raises(SettingError, match="no bounded rate parameter"):
-        rate.encode_to_bpp(registry.create("null"), photo, Setting(), 1.0)
+        rate_search.encode_to_bpp(registry.create("null"), photo, Setting(), 1.0)

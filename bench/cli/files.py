@@ -30,7 +30,7 @@ def encode(
     device: Device = "cpu",
 ) -> None:
     """Compress one image."""
-    from bench import image, metrics, rate, registry
+    from bench import image, metrics, rate_search, registry
     from bench.cli.run import _device
     from bench.errors import UsageError
 
@@ -41,7 +41,7 @@ def encode(
     pixels = image.load(source)
     usual = registry.settings(chosen, spec)
     if bpp is not None:
-        result = rate.encode_to_bpp(chosen, pixels, usual[0], bpp)
+        result = rate_search.encode_to_bpp(chosen, pixels, usual[0], bpp)
         data, setting, reached = result.data, result.setting, result.reached
     else:
         points = [quality] if quality is not None else None

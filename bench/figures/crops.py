@@ -1,6 +1,6 @@
 """The same crop from every codec at a matched rate, with numbers (Cui et al. 2021, Fig. 8).
 
-Every codec is searched for the file nearest to the wanted rate (``bench.rate``); a codec that
+Every codec is searched for the file nearest to the wanted rate (``bench.rate_search``); a codec that
 cannot reach it gives the nearest file it can, and the figure says so.
 """
 
@@ -29,7 +29,7 @@ from bench.metrics import Undefined
 from bench.metrics import create as metric
 from bench.output.plots import short_labels
 from bench.output.table_formats import Cell, Table, number
-from bench.rate import encode_to_bpp
+from bench.rate_search import encode_to_bpp
 
 _VERSION = 1
 _COLUMNS = 3

@@ -26,12 +26,12 @@ from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks, Quarter,
 from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.latent import LatentCoder
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import CodecError
 from bench.figures.figure import Skipped
 from bench.image import Image, pixels_sha256
+from bench.stopwatch import Phases
 
 Floats = NDArray[np.float64]
 

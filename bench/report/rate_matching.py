@@ -17,7 +17,7 @@ from bench.analysis.summary import succeeded
 from bench.codec import Codec, Setting
 from bench.errors import BenchError
 from bench.image import Image
-from bench.rate import encode_to_bpp
+from bench.rate_search import encode_to_bpp
 from bench.report.results import Bitstreams, records
 
 _FAR = 3.0  # a rung further from the target than this factor is no match

@@ -16,7 +16,7 @@ from bench.image import Image, load, save, write_atomically
 from bench.throughput import batches
 
 if TYPE_CHECKING:
-    from bench.codecs.agvae.phases import Phases
+    from bench.stopwatch import Phases
 
 ENCODE, DECODE = "encode", "decode"
 DIRECTIONS = (ENCODE, DECODE)
@@ -221,7 +221,7 @@ class Runner:
         return self._files[batch, turn]
 
     def _stopwatch(self) -> Phases:
-        from bench.codecs.agvae.phases import Phases
+        from bench.stopwatch import Phases
 
         return Phases(self._sync)
 

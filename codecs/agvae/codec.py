@@ -18,7 +18,7 @@ from bench.image import Image, check
 
 if TYPE_CHECKING:
     from bench.codecs.agvae.engine import Engine
-    from bench.codecs.agvae.phases import Phases
+    from bench.stopwatch import Phases
 
 LEVEL_STEPS = 256
 

@@ -20,12 +20,12 @@ from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.latent import LatentCoder, Stream
 from bench.codecs.agvae.objective import Objective
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.refine import refined
 from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image
+from bench.stopwatch import Phases
 
 
 class Engine:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.exact import ExactEntropyNetworks, Quarter, reconstruct
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.rans import Decoder, Encoder
 from bench.codecs.agvae.tables import Bank
 from bench.codecs.agvae.threads import at_once
 from bench.codecs.agvae.transforms import hyper_size
+from bench.stopwatch import Phases
 
 Ints = NDArray[np.int32]
 

@@ -33,7 +33,7 @@ from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.gpu.coder import Reader, Writer
 from bench.codecs.agvae.gpu.engine import DeviceEngine
 from bench.codecs.agvae.gpu.lookup import lookup
-from bench.codecs.agvae.phases import Phases
+from bench.stopwatch import Phases
 
 LEVEL = 4 * 256
 LEVELS = (0, 896, 1792)

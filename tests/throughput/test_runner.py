@@ -11,10 +11,10 @@ import pytest
 
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.null import Null
 from bench.errors import DecodeError
 from bench.image import Image, save
+from bench.stopwatch import Phases
 from bench.throughput import batches
 from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, Runner, tells_phases
 
@@ -161,7 +161,7 @@ def test_agvae_tells_its_phases(photo: Image):
 def test_stopwatch_waits_for_the_device(monkeypatch):
     """What the device still does at the end of a phase belongs to it."""
     clock = Clock()
-    monkeypatch.setattr("bench.codecs.agvae.phases.time.perf_counter", clock)
+    monkeypatch.setattr("bench.stopwatch.time.perf_counter", clock)
     pending = [0.0]
 
     def synchronise() -> None:

@@ -17,9 +17,9 @@ from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.gpu.latent import DeviceLatentCoder
 from bench.codecs.agvae.gpu.networks import MAX_POSITIONS, FusedNetworks
 from bench.codecs.agvae.gpu.transforms import DeviceTransforms
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.transforms import latent_size
 from bench.image import Image
+from bench.stopwatch import Phases
 
 
 class DeviceEngine(Engine):

@@ -17,10 +17,10 @@ from bench.codecs.agvae.gpu.lookup import Lookup, lookup
 from bench.codecs.agvae.gpu.networks import MAX_POSITIONS, FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.recorder import Recorder
 from bench.codecs.agvae.latent import SYMBOL_LIMIT, LatentCoder, Stream
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.rans import Encoder
 from bench.codecs.agvae.tables import Bank
 from bench.codecs.agvae.transforms import hyper_size
+from bench.stopwatch import Phases
 
 MAX_PLANS = 4
 """Shapes whose tensors and graphs are kept, for each direction."""

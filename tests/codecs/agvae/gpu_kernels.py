@@ -30,10 +30,10 @@ from bench.codecs.agvae.gpu.lookup import lookup
 from bench.codecs.agvae.gpu.networks import FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.stacks import Analysis, Synthesis
 from bench.codecs.agvae.latent import LatentCoder, Stream
-from bench.codecs.agvae.phases import Phases
 from bench.codecs.agvae.tables import SCALE_THRESHOLDS, TOTAL, standard_bank
 from bench.codecs.agvae.transforms import Transforms, hyper_size
 from bench.errors import DecodeError
+from bench.stopwatch import Phases
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = torch.device("cpu" if INTERPRETED else "cuda")

@@ -17,8 +17,8 @@ from bench.codec import Setting
 from bench.codecs.agvae import checkpoints, container
 from bench.codecs.agvae.codec import Agvae
 from bench.codecs.agvae.engine import Engine, engine
-from bench.codecs.agvae.phases import Phases
 from bench.errors import DecodeError, SettingError, Unavailable
+from bench.stopwatch import Phases
 
 VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
 SIZES = [(1, 1), (1, 7), (13, 8), (17, 33), (161, 163), (64, 128)]

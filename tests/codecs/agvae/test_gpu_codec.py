@@ -12,8 +12,8 @@ import torch
 from bench.codec import Setting
 from bench.codecs.agvae import container
 from bench.codecs.agvae.engine import Engine, engine
-from bench.codecs.agvae.phases import Phases
 from bench.errors import DecodeError, SettingError
+from bench.stopwatch import Phases
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 LEVELS = (0, 896, 1792)

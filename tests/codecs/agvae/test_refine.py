@@ -17,7 +17,7 @@ from bench.codecs.agvae.model import straight_through
 from bench.codecs.agvae.objective import Objective
 from bench.codecs.agvae.refine import Coins, refined
 from bench.metrics.ms_ssim import create as create_ms_ssim
-from bench.rate import encode_to_bpp
+from bench.rate_search import encode_to_bpp
 
 VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
 

@@ -14,7 +14,7 @@ import torch
 from bench.codec import Setting
 from bench.codecs.agvae import container
 from bench.codecs.agvae.codec import Agvae
-from bench.codecs.agvae.phases import Phases
+from bench.stopwatch import Phases
 
 LEVEL = 4
 
