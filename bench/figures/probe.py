@@ -17,7 +17,10 @@ from torch import Tensor
 
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.codecs.agvae import checkpoints, container, model
+from bench.codecs.agvae import checkpoints, model
+from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
+from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
 from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.engine import engine
@@ -25,8 +28,6 @@ from bench.codecs.agvae.entropy import SCALE_MAX, SCALE_MIN
 from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks, Quarter, reconstruct
 from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
-from bench.codecs.agvae.latent import LatentCoder
-from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import CodecError
 from bench.figures.figure import Skipped

@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae import checkpoints, container, model
+from bench.codecs.agvae import checkpoints, model
 from bench.codecs.agvae import precision as precisions
+from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.bitstream.container import Header
+from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
+from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.checkpoints import Manifest
-from bench.codecs.agvae.container import Header
 from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
-from bench.codecs.agvae.latent import LatentCoder, Stream
 from bench.codecs.agvae.objective import Objective
 from bench.codecs.agvae.refine import refined
-from bench.codecs.agvae.tables import Bank, standard_bank
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.codecs.agvae.kernels import compiled
+from bench.codecs.agvae.bitstream.rans_kernels import compiled
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32] | Doubles

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae import grid
+from bench.codecs.agvae.bitstream.rans_kernels import compiled
 from bench.codecs.agvae.grid import Doubles, Floats
-from bench.codecs.agvae.kernels import compiled
 
 Bytes = npt.NDArray[np.int8]
 Sums = npt.NDArray[np.int32]

@@ -28,7 +28,8 @@ import torch
 import triton
 
 from bench import image as images_of
-from bench.codecs.agvae import checkpoints, container, rans, tables
+from bench.codecs.agvae import checkpoints
+from bench.codecs.agvae.bitstream import container, frequency_tables, rans
 from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.gpu.coder import Reader, Writer
 from bench.codecs.agvae.gpu.engine import DeviceEngine
@@ -125,7 +126,7 @@ class Check:
         """Contexts as a photograph gives them: runs of one channel, many at the floor."""
         channel = np.repeat(self.rng.normal(6, 12, size // 96 + 1), 96)[:size]
         sides = (np.clip(channel + self.rng.normal(0, 3, size), 0, 39).astype(int) for _ in "lr")
-        return tables.Bank.y_context(*sides)
+        return frequency_tables.Bank.y_context(*sides)
 
     def same_coder(self, name: str, parts: list[list[tuple[np.ndarray, np.ndarray]]]) -> None:
         """Compare the device's coder with the CPU's, for every lane count and the automatic one."""
@@ -185,7 +186,7 @@ class Check:
             stream = []
             for size in (300, 0, 70) if small else (12_288, 0, 98_304, 1, 33, 50_000):
                 contexts = self.contexts(size)
-                scales = tables.SCALES[contexts % tables.NUM_SCALES]
+                scales = frequency_tables.SCALES[contexts % frequency_tables.NUM_SCALES]
                 symbols = np.rint(self.rng.normal(0, 1, size) * scales).astype(np.int32)
                 wild = self.rng.random(size) < 0.01
                 bits = self.rng.integers(1, 31, size)

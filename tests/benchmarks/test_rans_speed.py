@@ -12,8 +12,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.codecs.agvae.rans import Decoder, Encoder
-from bench.codecs.agvae.tables import NUM_SCALES, SCALES, TOTAL, Bank, standard_bank
+from bench.codecs.agvae.bitstream.frequency_tables import (
+    NUM_SCALES,
+    SCALES,
+    TOTAL,
+    Bank,
+    standard_bank,
+)
+from bench.codecs.agvae.bitstream.rans import Decoder, Encoder
 
 SIZE = 256 * 48 * 32
 LANES = 8

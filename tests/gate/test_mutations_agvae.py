@@ -18,14 +18,14 @@ from bench.gate.rows import Locked
 
 torch = pytest.importorskip("torch")
 from bench.codecs.agvae import engine as engines  # noqa: E402 - after the check for torch
-from bench.codecs.agvae import tables  # noqa: E402
+from bench.codecs.agvae.bitstream import frequency_tables  # noqa: E402
 
 
 def fresh() -> None:
     """Build engines and tables anew, as a new process would."""
     engines._engine.cache_clear()
-    tables.split_normal_frequencies.cache_clear()
-    tables.standard_bank.cache_clear()
+    frequency_tables.split_normal_frequencies.cache_clear()
+    frequency_tables.standard_bank.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -84,11 +84,11 @@ def test_one_gain_vector_scaled(pair, locked_agvae, monkeypatch):
 
 def test_precision_of_the_entropy_coder_lowered(pair, locked_agvae, monkeypatch):
     """Frequencies on a grid two bits coarser: same pixels, larger files."""
-    quantise = tables.quantise_pmf
+    quantise = frequency_tables.quantise_pmf
     monkeypatch.setattr(
-        tables,
+        frequency_tables,
         "quantise_pmf",
-        lambda p, total_bits=tables.PRECISION_BITS: quantise(p, total_bits - 2) * 4,
+        lambda p, total_bits=frequency_tables.PRECISION_BITS: quantise(p, total_bits - 2) * 4,
     )
     fresh()
     report = pair.check(locked_agvae)

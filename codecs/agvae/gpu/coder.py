@@ -15,18 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.gpu.kernels.decoding import decode_part
-from bench.codecs.agvae.gpu.kernels.encoding import collect, encode_stream, locate
-from bench.codecs.agvae.gpu.kernels.steps import MAX_LANES
-from bench.codecs.agvae.gpu.lookup import Lookup
-from bench.codecs.agvae.kernels import STATE_LOW, Ints
-from bench.codecs.agvae.rans import (
+from bench.codecs.agvae.bitstream.frequency_tables import MAX_LENGTH
+from bench.codecs.agvae.bitstream.rans import (
     LANES,
     MAX_AUTO_LANES,
     checked_states,
     suggested_lanes,
 )
-from bench.codecs.agvae.tables import MAX_LENGTH
+from bench.codecs.agvae.bitstream.rans_kernels import STATE_LOW, Ints
+from bench.codecs.agvae.gpu.kernels.decoding import decode_part
+from bench.codecs.agvae.gpu.kernels.encoding import collect, encode_stream, locate
+from bench.codecs.agvae.gpu.kernels.steps import MAX_LANES
+from bench.codecs.agvae.gpu.lookup import Lookup
 from bench.errors import DecodeError
 
 HEAD = 3 + MAX_LANES

@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.checkpoints import Manifest
-from bench.codecs.agvae.container import Header
 from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.exact import LEVEL_STEPS
 from bench.codecs.agvae.fixed import STEP

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.codecs.agvae.bitstream.frequency_tables import Bank
+from bench.codecs.agvae.bitstream.latent_coder import SYMBOL_LIMIT, LatentCoder, Stream
+from bench.codecs.agvae.bitstream.rans import Encoder
 from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.gpu.coder import Reader, Writer, complain
 from bench.codecs.agvae.gpu.lookup import Lookup, lookup
 from bench.codecs.agvae.gpu.networks import MAX_POSITIONS, FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.recorder import Recorder
-from bench.codecs.agvae.latent import SYMBOL_LIMIT, LatentCoder, Stream
-from bench.codecs.agvae.rans import Encoder
-from bench.codecs.agvae.tables import Bank
 from bench.codecs.agvae.transforms import hyper_size
 from bench.stopwatch import Phases
 

@@ -18,8 +18,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.kernels import ESCAPE_FLAG, PRECISION_BITS, TOTAL, Ints, compiled
-from bench.codecs.agvae.tables import ESCAPE_LENGTH, RAW_BITS, Bank
+from bench.codecs.agvae.bitstream.frequency_tables import ESCAPE_LENGTH, RAW_BITS, Bank
+from bench.codecs.agvae.bitstream.rans_kernels import (
+    ESCAPE_FLAG,
+    PRECISION_BITS,
+    TOTAL,
+    Ints,
+    compiled,
+)
 
 Longs = npt.NDArray[np.int64]
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae import fixed
+from bench.codecs.agvae.bitstream.frequency_tables import index_table
 from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.exact import ExactEntropyNetworks
 from bench.codecs.agvae.fixed import Affine
 from bench.codecs.agvae.gpu.kernels import layers
 from bench.codecs.agvae.layers import SLOPE
 from bench.codecs.agvae.partition import CLASSES, group, parts
-from bench.codecs.agvae.tables import index_table
 
 MAX_POSITIONS = 1 << 17
 """Latent positions of a batch that are computed at once (33 megapixels, 3 GB of activations)."""

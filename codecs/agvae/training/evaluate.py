@@ -99,7 +99,8 @@ def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[s
     levels
         Real levels, in steps of 1/256.
     """
-    from bench.codecs.agvae import checkpoints, container
+    from bench.codecs.agvae import checkpoints
+    from bench.codecs.agvae.bitstream import container
     from bench.codecs.agvae.engine import Engine
     from bench.codecs.agvae.exact import LEVEL_STEPS
     from bench.metrics import Undefined

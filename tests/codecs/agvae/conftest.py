@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.codecs.agvae import container
+from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.codec import AgvaeCodec
 from bench.codecs.agvae.config import Config, preset
-from bench.codecs.agvae.container import Header
 from bench.codecs.agvae.export import export
 from bench.codecs.agvae.model import AGVAE
 from bench.errors import DecodeError

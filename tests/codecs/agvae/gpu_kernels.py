@@ -21,7 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import test_entropy_format as golden
 import test_rans as plain
 
-from bench.codecs.agvae import rans
+from bench.codecs.agvae.bitstream import rans
+from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS, TOTAL, standard_bank
+from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.exact import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.gpu import coder
 from bench.codecs.agvae.gpu.coder import Reader, Writer
@@ -29,8 +31,6 @@ from bench.codecs.agvae.gpu.latent import DeviceLatentCoder
 from bench.codecs.agvae.gpu.lookup import lookup
 from bench.codecs.agvae.gpu.networks import FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.stacks import Analysis, Synthesis
-from bench.codecs.agvae.latent import LatentCoder, Stream
-from bench.codecs.agvae.tables import SCALE_THRESHOLDS, TOTAL, standard_bank
 from bench.codecs.agvae.transforms import Transforms, hyper_size
 from bench.errors import DecodeError
 from bench.stopwatch import Phases

@@ -14,7 +14,8 @@ import torch
 
 from bench import registry
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints, container
+from bench.codecs.agvae import checkpoints
+from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
 from bench.codecs.agvae.engine import Engine, engine
 from bench.errors import DecodeError, SettingError, Unavailable

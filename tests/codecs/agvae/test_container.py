@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.codecs.agvae import container
-from bench.codecs.agvae.container import Header
+from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.bitstream.container import Header
 from bench.errors import DecodeError, EncodeError
 
 KODAK = Header(b"\x01\x02\x03\x04", 768, 512, 1024, 32)

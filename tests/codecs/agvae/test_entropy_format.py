@@ -14,11 +14,11 @@ import mpmath
 import numpy as np
 import pytest
 
-from bench.codecs.agvae import tables
-from bench.codecs.agvae.rans import Decoder, Encoder
-from bench.codecs.agvae.tables import Bank
+from bench.codecs.agvae.bitstream import frequency_tables
+from bench.codecs.agvae.bitstream.frequency_tables import Bank
+from bench.codecs.agvae.bitstream.rans import Decoder, Encoder
 
-DOCUMENT = Path(tables.__file__).with_name("ENTROPY.md")
+DOCUMENT = Path(frequency_tables.__file__).with_name("ENTROPY.md")
 Z_ROWS = [[8, 100, 2000, 28552, 2000, 100, 8], [1, 4, 30, 733, 12000, 16000, 4000]]
 Z_LOW = [-2, -3]
 GOLDEN = {
@@ -63,7 +63,7 @@ def golden_parts() -> list[tuple[list[int], list[int]]]:
 
 
 def bank() -> Bank:
-    return tables.standard_bank().with_z(Z_ROWS, Z_LOW)
+    return frequency_tables.standard_bank().with_z(Z_ROWS, Z_LOW)
 
 
 # What follows to the next comment uses nothing of ours: section numbers are ENTROPY.md's.
@@ -204,24 +204,24 @@ def test_the_document_suffices(lanes: int):
 def test_the_document_prints_our_numbers():
     """Grid, thresholds, radii and example tables in ENTROPY.md are those of the code."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    radii = [tables.radius(i) for i in range(tables.NUM_SCALES)]
-    small = tables.split_normal_frequencies()
-    lengths = tables.quantise_pmf([1 << (30 - n) for n in range(31)])
+    radii = [frequency_tables.radius(i) for i in range(frequency_tables.NUM_SCALES)]
+    small = frequency_tables.split_normal_frequencies()
+    lengths = frequency_tables.quantise_pmf([1 << (30 - n) for n in range(31)])
 
-    assert list(tables.SCALE_UNITS) == numbers_of("The scales, in units of 2^-16")
-    assert tables.SCALE_THRESHOLDS.tolist() == numbers_of("Its grid index is")
+    assert list(frequency_tables.SCALE_UNITS) == numbers_of("The scales, in units of 2^-16")
+    assert frequency_tables.SCALE_THRESHOLDS.tolist() == numbers_of("Its grid index is")
     assert radii == numbers_of("the radius is")
     for numbers in (small[0], small[805], lengths[:14]):
         assert f"`{' '.join(map(str, numbers))}`" in text
     for index in (0, 20):
-        assert ", ".join(map(str, tables.side_masses(index))) in text
+        assert ", ".join(map(str, frequency_tables.side_masses(index))) in text
 
 
 def test_the_documents_example_is_what_we_write():
     """The worked example of ENTROPY.md is the stream that we write for it."""
     text = DOCUMENT.read_text(encoding="utf-8")
     example = re.search(r"The stream: `([0-9a-f ]+)`", text)
-    encoder = Encoder(tables.standard_bank())
+    encoder = Encoder(frequency_tables.standard_bank())
     encoder.put([0, 1, -1, 9], [805] * 4)
 
     assert example is not None

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.codec import Setting
-from bench.codecs.agvae import container
+from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.engine import Engine, engine
 from bench.errors import DecodeError, SettingError
 from bench.stopwatch import Phases

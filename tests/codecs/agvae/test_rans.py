@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from bench.codecs.agvae import kernels, rans, tables
-from bench.codecs.agvae.rans import LANES, SKIP, Decoder, Encoder
-from bench.codecs.agvae.tables import NUM_SCALES, TOTAL, Bank
+from bench.codecs.agvae.bitstream import frequency_tables, rans, rans_kernels
+from bench.codecs.agvae.bitstream.frequency_tables import NUM_SCALES, TOTAL, Bank
+from bench.codecs.agvae.bitstream.rans import LANES, SKIP, Decoder, Encoder
 from bench.errors import DecodeError
 
 INT32 = np.iinfo(np.int32)
@@ -30,7 +30,7 @@ Part = tuple[np.ndarray, np.ndarray]
 def bank() -> Bank:
     """All tables, with three channels of z."""
     cdf = norm.cdf(np.arange(-8.5, 9) / np.array([[0.3], [2.0], [6.0]]))
-    return tables.standard_bank().with_z(tables.z_tables_from_cdf(cdf))
+    return frequency_tables.standard_bank().with_z(frequency_tables.z_tables_from_cdf(cdf))
 
 
 def encode(parts: list[Part], lanes: int | None) -> tuple[bytes, Encoder]:
@@ -52,7 +52,7 @@ def drawn(contexts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     symbols = np.zeros(contexts.shape, np.int32)
     slots = rng.integers(0, TOTAL, contexts.shape)
     for context in np.unique(contexts[contexts >= 0]):
-        freqs = tables.split_normal_frequencies()[context]
+        freqs = frequency_tables.split_normal_frequencies()[context]
         here = contexts == context
         symbols[here] = np.searchsorted(np.cumsum(freqs), slots[here], side="right")
         symbols[here] += bank().low[context]
@@ -85,7 +85,7 @@ SYMBOLS = st.one_of(
 )
 TABLES = st.one_of(
     st.integers(0, NUM_SCALES**2 - 1),
-    st.integers(tables.FIRST_Z, tables.FIRST_Z + 2),
+    st.integers(frequency_tables.FIRST_Z, frequency_tables.FIRST_Z + 2),
     st.sampled_from([0, 39, 1560, 1599]),
 )
 CODED = st.tuples(SYMBOLS, TABLES)
@@ -159,7 +159,7 @@ def test_information_bounds(lanes: int, rng: np.random.Generator):
 def test_information_bounds_of_one_table(left: int, right: int, rng: np.random.Generator):
     """For sharp and flat tables alike, bytes follow the entropy of the integer table."""
     contexts = np.full(1_000_000, left * NUM_SCALES + right)
-    p = tables.split_normal_frequencies()[contexts[0]] / TOTAL
+    p = frequency_tables.split_normal_frequencies()[contexts[0]] / TOTAL
     entropy_bits = -(p * np.log2(p)).sum() * contexts.size
     data, encoder = encode([(drawn(contexts, rng), contexts)], 1)
 
@@ -230,9 +230,9 @@ def test_threads_share_a_bank(rng: np.random.Generator):
         ([1], [SKIP], "symbol 0 is skipped"),
         ([0, 0, -7], [5, SKIP, SKIP], "symbol 2 is skipped"),
         ([0], [-2], "must lie in"),
-        ([0], [tables.FIRST_Z + 3], "must lie in"),
-        ([0], [tables.ESCAPE_LENGTH], "for escapes only"),
-        ([0], [tables.FIRST_Z - 1], "for escapes only"),
+        ([0], [frequency_tables.FIRST_Z + 3], "must lie in"),
+        ([0], [frequency_tables.ESCAPE_LENGTH], "for escapes only"),
+        ([0], [frequency_tables.FIRST_Z - 1], "for escapes only"),
         ([0, 1], [0], "do not go with"),
         ([1 << 31], [0], "fit in 32 bits"),
         ([0.5], [0], "must be integers"),
@@ -282,11 +282,11 @@ def test_an_escape_beyond_32_bits_is_damage():
     """A forged magnitude does not wrap around."""
     forged = Encoder(bank())
     forged.put([300], [1599])
-    lengths = bank().origin[tables.ESCAPE_LENGTH]
-    raw = bank().origin[tables.ESCAPE_LENGTH + 8]
+    lengths = bank().origin[frequency_tables.ESCAPE_LENGTH]
+    raw = bank().origin[frequency_tables.ESCAPE_LENGTH + 8]
     part = [forged._parts[0][0], np.array([lengths + 30], np.int32)]
     part += [np.array([raw + 255], np.int32)] * 3
-    part += [np.array([bank().origin[tables.ESCAPE_LENGTH + 6] + 63], np.int32)]
+    part += [np.array([bank().origin[frequency_tables.ESCAPE_LENGTH + 6] + 63], np.int32)]
     forged._parts = [part]
 
     with pytest.raises(DecodeError, match="32 bits"):
@@ -376,6 +376,6 @@ def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(numba, "njit", njit)
     out = np.empty(2, np.int64)
-    kernels.compiled(kernels.apportion.py_func)(np.array([3, 1]), 8, out)
+    rans_kernels.compiled(rans_kernels.apportion.py_func)(np.array([3, 1]), 8, out)
 
     assert [6, 2] == out.tolist()

@@ -10,7 +10,8 @@ import torch
 
 from bench import registry
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints, container, objective, refine
+from bench.codecs.agvae import checkpoints, objective, refine
+from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
 from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.model import straight_through

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.codec import Setting
-from bench.codecs.agvae import container
+from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
 from bench.stopwatch import Phases
 

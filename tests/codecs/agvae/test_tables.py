@@ -17,8 +17,13 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from bench.codecs.agvae import kernels, tables
-from bench.codecs.agvae.tables import NUM_SCALES, SCALE_THRESHOLDS, SCALES, TOTAL
+from bench.codecs.agvae.bitstream import frequency_tables, rans_kernels
+from bench.codecs.agvae.bitstream.frequency_tables import (
+    NUM_SCALES,
+    SCALE_THRESHOLDS,
+    SCALES,
+    TOTAL,
+)
 
 PAIRS = [(0.11, 0.11), (0.11, 64.0), (0.3, 0.5), (1.0, 1.0), (2.7, 0.4), (5.0, 20.0), (64.0, 64.0)]
 INDEX_PAIRS = [(0, 0), (0, 39), (5, 20), (20, 5), (25, 25), (39, 39), (30, 31)]
@@ -31,7 +36,7 @@ def density(x: float, left: float, right: float) -> float:
 
 
 def frequencies(left: int, right: int) -> np.ndarray:
-    return tables.split_normal_frequencies()[left * NUM_SCALES + right]
+    return frequency_tables.split_normal_frequencies()[left * NUM_SCALES + right]
 
 
 def webster(weights: list[int], total: int) -> list[int]:
@@ -55,14 +60,14 @@ def test_the_grid_is_the_one_that_its_formula_gives():
         units = [int(mpmath.floor(65536 * s + mpmath.mpf(1) / 2)) for s in scale[::2]]
         thresholds = [int(mpmath.ceil(256 * mpmath.log(s))) for s in scale[1::2]]
 
-    assert list(tables.SCALE_UNITS) == units
+    assert list(frequency_tables.SCALE_UNITS) == units
     assert SCALE_THRESHOLDS.tolist() == thresholds
 
 
 def test_each_scale_has_its_own_index():
     """The logarithm of a grid scale falls on that scale; what lies outside falls on the ends."""
-    assert list(range(NUM_SCALES)) == tables.scale_index(np.log(SCALES)).tolist()
-    assert [0, 39] == tables.scale_index(np.array([-50.0, 50.0])).tolist()
+    assert list(range(NUM_SCALES)) == frequency_tables.scale_index(np.log(SCALES)).tolist()
+    assert [0, 39] == frequency_tables.scale_index(np.array([-50.0, 50.0])).tolist()
 
 
 def test_index_is_an_integer_search():
@@ -70,8 +75,8 @@ def test_index_is_an_integer_search():
     units = np.arange(-700, 1200)
     expected = np.searchsorted(SCALE_THRESHOLDS, units, side="right")
 
-    assert expected.tolist() == tables.scale_index(units / 256).tolist()
-    assert np.uint8 == tables.scale_index(units / 256).dtype
+    assert expected.tolist() == frequency_tables.scale_index(units / 256).tolist()
+    assert np.uint8 == frequency_tables.scale_index(units / 256).dtype
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
@@ -86,7 +91,9 @@ def test_formula_equals_numerical_integration(left: float, right: float):
         for i in k
     ]
 
-    assert pytest.approx(edges, rel=1e-9, abs=1e-12) == tables.split_normal_pmf(left, right, k)
+    assert pytest.approx(edges, rel=1e-9, abs=1e-12) == frequency_tables.split_normal_pmf(
+        left, right, k
+    )
 
 
 @pytest.mark.parametrize("scale", [0.11, 1.0, 7.3, 64.0])
@@ -95,10 +102,10 @@ def test_formula_is_the_gaussian_when_scales_agree(scale: float):
     k = np.arange(-600, 601)
     gaussian = norm.cdf(k + 0.5, scale=scale) - norm.cdf(k - 0.5, scale=scale)
 
-    assert pytest.approx(gaussian, abs=1e-15) == tables.split_normal_pmf(scale, scale, k)
-    assert pytest.approx(1, abs=1e-12) == tables.split_normal_pmf(scale, 2 * scale, k * 2).sum() + (
-        tables.split_normal_pmf(scale, 2 * scale, k * 2 + 1).sum()
-    )
+    assert pytest.approx(gaussian, abs=1e-15) == frequency_tables.split_normal_pmf(scale, scale, k)
+    assert pytest.approx(1, abs=1e-12) == frequency_tables.split_normal_pmf(
+        scale, 2 * scale, k * 2
+    ).sum() + (frequency_tables.split_normal_pmf(scale, 2 * scale, k * 2 + 1).sum())
 
 
 @pytest.mark.parametrize("k", [-20, -12, 12, 30])
@@ -110,29 +117,31 @@ def test_formula_keeps_precision_in_the_tails(k: int):
         exact = float(scale * (near - far) * 2 / (mpmath.mpf(1.25) + mpmath.mpf(0.75)))
 
     assert exact > 0
-    assert pytest.approx(exact, rel=1e-12) == tables.split_normal_pmf(0.75, 1.25, k)
+    assert pytest.approx(exact, rel=1e-12) == frequency_tables.split_normal_pmf(0.75, 1.25, k)
 
 
 @pytest.mark.parametrize("index", range(NUM_SCALES))
 def test_side_masses_are_correctly_rounded(index: int):
     """The fixed-point series gives the integers that 50-digit arithmetic gives."""
     with mpmath.workdps(50):
-        scale = mpmath.mpf(tables.SCALE_UNITS[index]) / 65536
+        scale = mpmath.mpf(frequency_tables.SCALE_UNITS[index]) / 65536
         edges = [
             mpmath.erf((mpmath.mpf(2 * k + 1) / 2) / scale / mpmath.sqrt(2)) / 2
-            for k in range(tables.radius(index) + 1)
+            for k in range(frequency_tables.radius(index) + 1)
         ]
         bounds = [mpmath.mpf(0), *edges, mpmath.mpf(1) / 2]
         exact = [2**32 * scale * (b - a) for a, b in pairwise(bounds)]
         expected = [int(mpmath.floor(x + mpmath.mpf(1) / 2)) for x in exact]
 
-    assert expected == tables.side_masses(index)
+    assert expected == frequency_tables.side_masses(index)
 
 
 def test_tables_are_the_specified_ones():
     """Masses and frequencies have the digests that ENTROPY.md prints."""
-    masses = np.concatenate([np.array(tables.side_masses(i), "<u8") for i in range(NUM_SCALES)])
-    bank = tables.standard_bank()
+    masses = np.concatenate(
+        [np.array(frequency_tables.side_masses(i), "<u8") for i in range(NUM_SCALES)]
+    )
+    bank = frequency_tables.standard_bank()
     freqs = ((bank.entries >> np.uint64(15)) & np.uint64(TOTAL - 1)).astype("<u2")
 
     assert (1183, 93581) == (masses.size, freqs.size)
@@ -148,8 +157,8 @@ def test_tables_are_the_specified_ones():
 
 def test_frequencies_are_positive_and_complete():
     """Every table of y sums to 2**15 with no zero, and spans both radii and two escapes."""
-    radii = [tables.radius(i) for i in range(NUM_SCALES)]
-    for context, freqs in enumerate(tables.split_normal_frequencies()):
+    radii = [frequency_tables.radius(i) for i in range(NUM_SCALES)]
+    for context, freqs in enumerate(frequency_tables.split_normal_frequencies()):
         left, right = divmod(context, NUM_SCALES)
 
         assert TOTAL == freqs.sum()
@@ -161,8 +170,8 @@ def test_frequencies_are_positive_and_complete():
 def test_frequencies_cost_little_over_the_formula(left: int, right: int):
     """Coding the split normal with its integer table costs under 0.004 bits a symbol extra."""
     freqs = frequencies(left, right)
-    k = np.arange(-tables.radius(left), tables.radius(right) + 1)
-    p = tables.split_normal_pmf(SCALES[left], SCALES[right], k)
+    k = np.arange(-frequency_tables.radius(left), frequency_tables.radius(right) + 1)
+    p = frequency_tables.split_normal_pmf(SCALES[left], SCALES[right], k)
     p = np.array([0, *p, 0]) + np.array([1, *np.zeros(k.size), 1]) * (1 - p.sum()) / 2
     seen = p > 0
     extra = (p[seen] * (np.log2(p[seen]) - np.log2(freqs[seen] / TOTAL))).sum()
@@ -173,7 +182,7 @@ def test_frequencies_cost_little_over_the_formula(left: int, right: int):
 @pytest.mark.parametrize(("left", "right"), [(5, 20), (30, 2), (25, 25)])
 def test_frequencies_are_apportioned_as_specified(left: int, right: int):
     """A table equals the one-by-one apportionment in exact fractions."""
-    a, b = tables.side_masses(left), tables.side_masses(right)
+    a, b = frequency_tables.side_masses(left), frequency_tables.side_masses(right)
     weights = [*a[:0:-1], a[0] + b[0], *b[1:]]
 
     assert webster(weights, TOTAL) == frequencies(left, right).tolist()
@@ -182,7 +191,7 @@ def test_frequencies_are_apportioned_as_specified(left: int, right: int):
 @given(st.lists(st.integers(0, 2000), min_size=2, max_size=16).filter(any))
 def test_quantise_gives_units_one_by_one(weights: list[int]):
     """Small integer masses with many ties and zeros come out as the slow definition says."""
-    assert webster(weights, 256) == tables.quantise_pmf(weights, 8).tolist()
+    assert webster(weights, 256) == frequency_tables.quantise_pmf(weights, 8).tolist()
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40).filter(lambda p: sum(p) > 1e-3))
@@ -192,7 +201,7 @@ def test_quantise_is_near_the_least_cost(masses: list[float]):
     best = np.ones(p.size, int)
     for _ in range(1024 - p.size):  # units by true gain: optimal, since log is concave
         best[np.argmax(p * np.log2((best + 1) / best))] += 1
-    freqs = tables.quantise_pmf(masses, 10)
+    freqs = frequency_tables.quantise_pmf(masses, 10)
 
     assert 1024 == freqs.sum()
     assert freqs.min() >= 1
@@ -215,13 +224,13 @@ def test_quantise_is_near_the_least_cost(masses: list[float]):
 def test_quantise_refuses_what_is_no_pmf(masses: list[float], bits: int, complaint: str):
     """Masses without meaning are named, not normalised away."""
     with pytest.raises(ValueError, match=complaint):
-        tables.quantise_pmf(masses, bits)
+        frequency_tables.quantise_pmf(masses, bits)
 
 
 def test_z_tables_cover_the_tails():
     """A channel's frequencies follow its CDF, with the tails in the outer columns."""
     edges = np.arange(-8.5, 9)
-    freqs = tables.z_tables_from_cdf(norm.cdf(edges / np.array([[0.3], [3.0], [9.0]])))
+    freqs = frequency_tables.z_tables_from_cdf(norm.cdf(edges / np.array([[0.3], [3.0], [9.0]])))
 
     assert (3, 19) == freqs.shape
     assert [TOTAL] * 3 == freqs.sum(axis=1).tolist()
@@ -232,14 +241,18 @@ def test_z_tables_cover_the_tails():
 
 def test_bank_with_z_keeps_the_other_tables():
     """Channels follow the fixed contexts, and adding z twice replaces it."""
-    freqs = tables.z_tables_from_cdf(norm.cdf(np.arange(-8.5, 9) / np.array([[0.3], [3.0]])))
-    base = tables.standard_bank()
+    freqs = frequency_tables.z_tables_from_cdf(
+        norm.cdf(np.arange(-8.5, 9) / np.array([[0.3], [3.0]]))
+    )
+    base = frequency_tables.standard_bank()
     bank = base.with_z(freqs)
     again = bank.with_z(freqs[:1], z_low=[-3])
 
-    assert tables.FIRST_Z + 2 == bank.num_contexts
-    assert tables.FIRST_Z + 1 == again.num_contexts
-    assert [tables.FIRST_Z, tables.FIRST_Z + 1] == bank.z_context([0, 1]).tolist()
+    assert frequency_tables.FIRST_Z + 2 == bank.num_contexts
+    assert frequency_tables.FIRST_Z + 1 == again.num_contexts
+    assert [frequency_tables.FIRST_Z, frequency_tables.FIRST_Z + 1] == bank.z_context(
+        [0, 1]
+    ).tolist()
     assert (base.entries == bank.entries[: base.entries.size]).all()
     assert [-9, -9, -4] == [*bank.low[-2:], again.low[-1]]
     assert [9, 9, 14] == [*bank.high[-2:], again.high[-1]]
@@ -247,20 +260,27 @@ def test_bank_with_z_keeps_the_other_tables():
 
 def test_bank_looks_every_slot_up():
     """From a slot's bucket, walking on finds the symbol whose interval holds the slot."""
-    bank = tables.standard_bank()
-    for context in (0, 39, 805, 1599, tables.ESCAPE_LENGTH, tables.ESCAPE_LENGTH + 8):
+    bank = frequency_tables.standard_bank()
+    for context in (
+        0,
+        39,
+        805,
+        1599,
+        frequency_tables.ESCAPE_LENGTH,
+        frequency_tables.ESCAPE_LENGTH + 8,
+    ):
         stop = bank.entries.size if context + 1 == bank.num_contexts else None
         first = int(bank.origin[context])
-        if context < tables.ESCAPE_LENGTH:
+        if context < frequency_tables.ESCAPE_LENGTH:
             first += int(bank.low[context])
-            stop = first + len(tables.split_normal_frequencies()[context])
-        elif context == tables.ESCAPE_LENGTH:
-            stop = first + tables.MAX_LENGTH + 1
+            stop = first + len(frequency_tables.split_normal_frequencies()[context])
+        elif context == frequency_tables.ESCAPE_LENGTH:
+            stop = first + frequency_tables.MAX_LENGTH + 1
         entries = bank.entries[first:stop]
         starts = (entries & np.uint64(TOTAL - 1)).astype(int)
         slots = np.arange(TOTAL)
         owner = np.searchsorted(starts, slots, side="right") - 1
-        bucket = bank.buckets[context * 256 + (slots >> kernels.SLOT_BITS)]
+        bucket = bank.buckets[context * 256 + (slots >> rans_kernels.SLOT_BITS)]
         begun = np.searchsorted(starts, (bucket & np.uint64(TOTAL - 1)).astype(int))
 
         assert (begun <= owner).all()
@@ -272,10 +292,10 @@ def test_bank_looks_every_slot_up():
 
 def test_bank_is_immutable():
     """Neither arrays nor attributes can be changed, even in a pickled copy."""
-    copy = pickle.loads(pickle.dumps(tables.standard_bank()))
+    copy = pickle.loads(pickle.dumps(frequency_tables.standard_bank()))
 
-    assert (copy.buckets == tables.standard_bank().buckets).all()
-    for bank in (tables.standard_bank(), copy):
+    assert (copy.buckets == frequency_tables.standard_bank().buckets).all()
+    for bank in (frequency_tables.standard_bank(), copy):
         with pytest.raises(ValueError, match="read-only"):
             bank.entries[0] = 0
         with pytest.raises(AttributeError):
@@ -297,4 +317,4 @@ def test_bank_is_immutable():
 def test_bank_refuses_bad_tables_of_z(freqs: np.ndarray, low: object, complaint: str):
     """What no decoder could use is refused when the weights are loaded."""
     with pytest.raises(ValueError, match=complaint):
-        tables.standard_bank().with_z(freqs, low)
+        frequency_tables.standard_bank().with_z(freqs, low)

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from bench.codecs.agvae import fixed
-from bench.codecs.agvae.tables import SCALE_THRESHOLDS
+from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS
 
 LIMIT = tl.constexpr(float(fixed.LIMIT))
 STEP = tl.constexpr(float(fixed.STEP))

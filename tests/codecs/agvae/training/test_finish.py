@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from bench.codecs.agvae import checkpoints, container
+from bench.codecs.agvae import checkpoints
+from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.training import evaluate, photos
 from bench.codecs.agvae.training.finish import train

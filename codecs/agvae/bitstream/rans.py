@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.codecs.agvae.kernels import (
+from bench.codecs.agvae.bitstream.frequency_tables import ESCAPE_LENGTH, FIRST_Z, RAW_BITS, Bank
+from bench.codecs.agvae.bitstream.rans_kernels import (
     BLOCK,
     PRECISION_BITS,
     STATE_LOW,
@@ -25,7 +26,6 @@ from bench.codecs.agvae.kernels import (
     encode,
     locate,
 )
-from bench.codecs.agvae.tables import ESCAPE_LENGTH, FIRST_Z, RAW_BITS, Bank
 from bench.errors import DecodeError
 
 LANES = (1, 2, 4, 8, 16, 32, 64)

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bench.codecs.agvae.kernels import (
+from bench.codecs.agvae.bitstream.rans_kernels import (
     ESCAPE_FLAG,
     PRECISION_BITS,
     SLOT_BITS,

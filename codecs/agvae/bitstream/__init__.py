@@ -1,0 +1,1 @@
+"""AG-VAE's files: container, frequency tables, the rANS coder and what it codes."""
