@@ -14,8 +14,8 @@ from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.exact import LEVEL_STEPS
 from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
-from bench.codecs.agvae.gpu.latent import DeviceLatentCoder
-from bench.codecs.agvae.gpu.networks import MAX_POSITIONS, FusedNetworks
+from bench.codecs.agvae.gpu.entropy_networks import MAX_POSITIONS, FusedNetworks
+from bench.codecs.agvae.gpu.latent_coder import DeviceLatentCoder
 from bench.codecs.agvae.gpu.transforms import DeviceTransforms
 from bench.codecs.agvae.transforms import latent_size
 from bench.image import Image

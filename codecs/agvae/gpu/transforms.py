@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae.config import HYPER_STRIDE, STRIDE, Config
-from bench.codecs.agvae.gpu.recorder import Recorder
-from bench.codecs.agvae.gpu.stacks import Analysis, Synthesis
+from bench.codecs.agvae.gpu.cuda_graphs import Recorder
+from bench.codecs.agvae.gpu.fused_transforms import Analysis, Synthesis
 from bench.codecs.agvae.transforms import Transforms, hyper_size, latent_size
 from bench.image import Image
 

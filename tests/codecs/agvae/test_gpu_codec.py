@@ -51,14 +51,14 @@ def test_precision_chooses_the_engine(small, formula):
 def test_recording_that_fails_is_a_warning(monkeypatch, caplog):
     """Where no graph can be made, work is done without, and the log says so once."""
     pytest.importorskip("triton")
-    from bench.codecs.agvae.gpu import recorder
+    from bench.codecs.agvae.gpu import cuda_graphs
 
     def refuse(*args, **kwargs):
         raise RuntimeError("capture is not permitted")
 
     fake = SimpleNamespace(CUDAGraph=object, graph_pool_handle=object, graph=refuse)
-    monkeypatch.setattr(recorder.torch, "cuda", fake)
-    record, calls = recorder.Recorder(enabled=True), []
+    monkeypatch.setattr(cuda_graphs.torch, "cuda", fake)
+    record, calls = cuda_graphs.Recorder(enabled=True), []
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
             record("a", lambda: calls.append(1))
@@ -143,14 +143,14 @@ def test_damage_is_an_error_on_the_device(small, formula, refused_forgeries):
 @cuda
 def test_images_larger_than_a_tile(small, formula, monkeypatch):
     """Tiles and strips, for images too large for one go, decode to the same latent."""
-    from bench.codecs.agvae.gpu import latent, transforms
+    from bench.codecs.agvae.gpu import latent_coder, transforms
 
     network = small()._networks[0]
     image = formula(160, 208)
     data = device_engine(network, "float32").encode([image], [900])[0]
     expected = device_engine(network, "float32").decode_latents([container.read(data)])
     monkeypatch.setattr(transforms, "TILE", 4)
-    monkeypatch.setattr(latent, "MAX_POSITIONS", 50)
+    monkeypatch.setattr(latent_coder, "MAX_POSITIONS", 50)
     small_steps = device_engine(network, "float32")
 
     assert torch.equal(expected, small_steps.decode_latents([container.read(data)]))

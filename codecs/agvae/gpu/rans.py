@@ -26,7 +26,7 @@ from bench.codecs.agvae.bitstream.rans_kernels import STATE_LOW, Ints
 from bench.codecs.agvae.gpu.kernels.decoding import decode_part
 from bench.codecs.agvae.gpu.kernels.encoding import collect, encode_stream, locate
 from bench.codecs.agvae.gpu.kernels.steps import MAX_LANES
-from bench.codecs.agvae.gpu.lookup import Lookup
+from bench.codecs.agvae.gpu.table_lookup import Lookup
 from bench.errors import DecodeError
 
 HEAD = 3 + MAX_LANES
