@@ -25,9 +25,14 @@ from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.engine import engine
 from bench.codecs.agvae.entropy import SCALE_MAX, SCALE_MIN
-from bench.codecs.agvae.exact import LEVEL_STEPS, ExactEntropyNetworks, Quarter, reconstruct
-from bench.codecs.agvae.fixed import STEP
 from bench.codecs.agvae.gain import at_level
+from bench.codecs.agvae.integer.entropy_networks import (
+    LEVEL_STEPS,
+    ExactEntropyNetworks,
+    Quarter,
+    reconstruct,
+)
+from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import CodecError
 from bench.figures.figure import Skipped

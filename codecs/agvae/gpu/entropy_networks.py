@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae import fixed
 from bench.codecs.agvae.bitstream.frequency_tables import index_table
 from bench.codecs.agvae.config import PASSES, Config
-from bench.codecs.agvae.exact import ExactEntropyNetworks
-from bench.codecs.agvae.fixed import Affine
 from bench.codecs.agvae.gpu.kernels import layers
+from bench.codecs.agvae.integer import fixed_point
+from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks
+from bench.codecs.agvae.integer.fixed_point import Affine
 from bench.codecs.agvae.layers import SLOPE
 from bench.codecs.agvae.partition import CLASSES, group, parts
 
@@ -123,9 +123,11 @@ class FusedNetworks(ExactEntropyNetworks):
         shape
             Of the latent.
         """
-        bound = fixed.LIMIT / fixed.STEP
+        bound = fixed_point.LIMIT / fixed_point.STEP
         z = z_hat.double().clamp_(-bound, bound).mul_(gain[:, None, None])
-        x = fixed.settle(z.mul_(2.0 ** (fixed.ACTIVATION_BITS - fixed.WEIGHT_BITS)))
+        x = fixed_point.settle(
+            z.mul_(2.0 ** (fixed_point.ACTIVATION_BITS - fixed_point.WEIGHT_BITS))
+        )
         x = self._out(self._up2(self._up1(x, SLOPE), SLOPE))
         m = self.config.latent
         grid = latent.view(shape.batch, shape.height, shape.width, 2 * m)

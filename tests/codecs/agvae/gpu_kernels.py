@@ -24,13 +24,13 @@ import test_rans as plain
 from bench.codecs.agvae.bitstream import rans
 from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS, TOTAL, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
-from bench.codecs.agvae.exact import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.gpu import rans as coder
 from bench.codecs.agvae.gpu.entropy_networks import FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.fused_transforms import Analysis, Synthesis
 from bench.codecs.agvae.gpu.latent_coder import DeviceLatentCoder
 from bench.codecs.agvae.gpu.rans import Reader, Writer
 from bench.codecs.agvae.gpu.table_lookup import lookup
+from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.transforms import Transforms, hyper_size
 from bench.errors import DecodeError
 from bench.stopwatch import Phases

@@ -7,9 +7,9 @@ import shutil
 import pytest
 import torch
 
-from bench.codecs.agvae import exact, fixed, limbs
 from bench.codecs.agvae.config import PASSES, preset
-from bench.codecs.agvae.exact import ExactEntropyNetworks, reconstruct
+from bench.codecs.agvae.integer import entropy_networks, fixed_point, int8_matmul
+from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
 
 LEVELS = (300, 1792, 0, 1001)
 SIZE = (10, 7)
@@ -71,7 +71,7 @@ def test_reference_is_not_trivial(reference):
     assert mu.unique().numel() > 500
     assert left.unique().numel() > 100
     assert (left != right).float().mean() > 0.9
-    assert exact.LIMIT == y_hat.abs().max()
+    assert entropy_networks.LIMIT == y_hat.abs().max()
     assert torch.equal(psi, psi.round())
 
 
@@ -121,7 +121,7 @@ def test_autocast_and_inference_mode(small_net, inputs, reference):
 @pytest.mark.parametrize("positions", [1, 30, 100])
 def test_strips(small_net, inputs, reference, monkeypatch, positions):
     """Strips of two, four or more rows give what the whole gives."""
-    monkeypatch.setattr(exact, "STRIP_POSITIONS", positions)
+    monkeypatch.setattr(entropy_networks, "STRIP_POSITIONS", positions)
 
     assert_equal(reference, run(networks(small_net), *inputs))
 
@@ -129,14 +129,14 @@ def test_strips(small_net, inputs, reference, monkeypatch, positions):
 @pytest.mark.parametrize("positions", [1, 7])
 def test_blocks(small_net, inputs, reference, monkeypatch, positions):
     """However many positions are computed at once, results are the same."""
-    monkeypatch.setattr(exact, "BLOCK_POSITIONS", positions)
+    monkeypatch.setattr(entropy_networks, "BLOCK_POSITIONS", positions)
 
     assert_equal(reference, run(networks(small_net), *inputs))
 
 
 def test_byte_products_off(small_net, inputs, reference, monkeypatch):
     """A CPU without byte products computes the same from float64."""
-    monkeypatch.setattr(limbs, "available", lambda: False)
+    monkeypatch.setattr(int8_matmul, "available", lambda: False)
 
     assert_equal(reference, run(networks(small_net), *inputs))
 
@@ -208,8 +208,8 @@ def test_huge_weights_are_refused(small_net):
 def test_grid_is_what_the_format_says():
     """The constants of the format: 2^-8 activations, 2^-12 weights, saturation at 2^14."""
     assert (8, 12, 2**22, 2.0**-15) == (
-        fixed.ACTIVATION_BITS,
-        fixed.WEIGHT_BITS,
-        fixed.LIMIT,
-        fixed.UNIT,
+        fixed_point.ACTIVATION_BITS,
+        fixed_point.WEIGHT_BITS,
+        fixed_point.LIMIT,
+        fixed_point.UNIT,
     )

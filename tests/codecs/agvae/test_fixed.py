@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bench.codecs.agvae import fixed
-from bench.codecs.agvae.fixed import LIMIT, Affine, Conv3, Depthwise
+from bench.codecs.agvae.integer import fixed_point
+from bench.codecs.agvae.integer.fixed_point import LIMIT, Affine, Conv3, Depthwise
 
 
 def integers(*shape: int, top: int = 4000) -> torch.Tensor:
@@ -45,7 +45,7 @@ def test_any_order_of_summation_gives_the_same_bits():
     """Permuting the inputs of a layer changes nothing, leaky activations included."""
     torch.manual_seed(1)
     weight, bias = torch.randn(1024, 16), torch.randn(16)
-    x = fixed.leak(integers(8, 1024, top=LIMIT))
+    x = fixed_point.leak(integers(8, 1024, top=LIMIT))
     order = list(range(1024))
     random.Random(0).shuffle(order)
 
@@ -62,7 +62,7 @@ def test_any_order_of_summation_gives_the_same_bits():
 
 def test_weights_too_large_to_be_exact_are_refused():
     """A layer whose sums could pass 2^53 units is not built."""
-    limit = 2.0**53 * fixed.UNIT / LIMIT  # of the L1 norm of a row
+    limit = 2.0**53 * fixed_point.UNIT / LIMIT  # of the L1 norm of a row
 
     Affine(torch.full((4, 1), limit / 4 - 1), torch.zeros(1))
     with pytest.raises(ValueError, match=r"2\^53"):
@@ -82,9 +82,9 @@ def test_convolutions_equal_torch(size):
 
     def expected(w: torch.Tensor, b: torch.Tensor, groups: int = 1) -> torch.Tensor:
         out = functional.conv2d(
-            planes, fixed.to_grid(w), fixed.to_grid(b) * 256, padding=1, groups=groups
+            planes, fixed_point.to_grid(w), fixed_point.to_grid(b) * 256, padding=1, groups=groups
         )
-        return fixed.settle(out)
+        return fixed_point.settle(out)
 
     plain, depthwise = Conv3(weight, bias), Depthwise(thin, bias)
     shuffling = Conv3(wide, torch.arange(16.0), shuffle=True)
@@ -106,12 +106,12 @@ def test_one_pass_kernels_equal_separate_operations():
     residual = integers(*sums.shape, top=LIMIT)
     settled = sums.round().clamp(-LIMIT, LIMIT)
 
-    assert torch.equal(settled, fixed.settle(sums.clone()))
-    assert torch.equal(fixed.leak(settled.clone()), fixed.settle_and_leak(sums.clone()))
+    assert torch.equal(settled, fixed_point.settle(sums.clone()))
+    assert torch.equal(fixed_point.leak(settled.clone()), fixed_point.settle_and_leak(sums.clone()))
     total = (settled + residual).clamp(-LIMIT, LIMIT)
-    assert torch.equal(total, fixed.settle_and_add(sums.clone(), residual))
+    assert torch.equal(total, fixed_point.settle_and_add(sums.clone(), residual))
     every_other = torch.stack((sums, sums), 1)[:, 0]  # strided: PyTorch's passes
-    assert torch.equal(total, fixed.settle_and_add(every_other, residual))
+    assert torch.equal(total, fixed_point.settle_and_add(every_other, residual))
 
 
 def ones() -> torch.Tensor:
@@ -121,10 +121,10 @@ def ones() -> torch.Tensor:
 
 def test_exponential_is_the_nearest_integer():
     """Interpolated gains are round(4096 exp(x)), at both ends and between."""
-    table = fixed.log_table(torch.tensor([[0.0, -1.5, 3.25], [0.5, 1.0, -2.0]]))
+    table = fixed_point.log_table(torch.tensor([[0.0, -1.5, 3.25], [0.5, 1.0, -2.0]]))
 
-    ends = [fixed.exponential(*table, share) for share in (0, 256)]
-    middle = fixed.exponential(*table, 64)
+    ends = [fixed_point.exponential(*table, share) for share in (0, 256)]
+    middle = fixed_point.exponential(*table, 64)
 
     assert (4096, 914, 105637) == ends[0]
     assert (6753, 11134, 554) == ends[1]
@@ -135,4 +135,4 @@ def test_exponential_is_the_nearest_integer():
 def test_absurd_gains_are_refused():
     """A gain beyond e^16 could leave the exact range and is refused."""
     with pytest.raises(ValueError, match=r"e\^16"):
-        fixed.log_table(torch.tensor([[16.5]]))
+        fixed_point.log_table(torch.tensor([[16.5]]))

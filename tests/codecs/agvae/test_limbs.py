@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.codecs.agvae import fixed, limbs
-from bench.codecs.agvae.fixed import LIMIT, Affine, Conv3
-from bench.codecs.agvae.limbs import Limbs
+from bench.codecs.agvae.integer import fixed_point, int8_matmul
+from bench.codecs.agvae.integer.fixed_point import LIMIT, Affine, Conv3
+from bench.codecs.agvae.integer.int8_matmul import Limbs
 
 TWO, THREE = 127 * 256 + 127, (127 * 256 + 127) * 256 + 127
 NEEDS_BYTES = pytest.mark.skipif(
-    not limbs.available(), reason="this CPU multiplies no bytes (AVX512-VNNI)"
+    not int8_matmul.available(), reason="this CPU multiplies no bytes (AVX512-VNNI)"
 )
 
 
@@ -26,7 +26,7 @@ def value(digits):
 def pair(monkeypatch, make):
     """Return a layer that uses bytes and the same without."""
     quick = make()
-    monkeypatch.setattr(limbs, "available", lambda: False)
+    monkeypatch.setattr(int8_matmul, "available", lambda: False)
     return quick, make()
 
 
@@ -45,7 +45,7 @@ def test_digits(dtype, top, count):
 
 def test_eighths():
     """What a leaky ReLU leaves is split in eighths."""
-    x = fixed.leak(torch.arange(-4000.0, 4001, 7, dtype=torch.float64)[None])
+    x = fixed_point.leak(torch.arange(-4000.0, 4001, 7, dtype=torch.float64)[None])
 
     assert torch.equal(value(Limbs(torch.zeros(x.shape[1], 1), 8.0).digits(x)), 8 * x)
 
@@ -67,7 +67,7 @@ def test_weights_out_of_reach(odd):
 
     with pytest.raises(ValueError, match="32639"):
         Limbs(weight, 1.0)
-    assert odd < 1 or not limbs.fits(weight)
+    assert odd < 1 or not int8_matmul.fits(weight)
 
 
 @NEEDS_BYTES
@@ -78,7 +78,7 @@ def test_layers(monkeypatch, top, leaky):
     torch.manual_seed(top)
     weight, bias = torch.randn(96, 40), torch.randn(40)
     x = torch.randint(-top, top + 1, (70, 96)).double()
-    x = fixed.leak(x) if leaky else x
+    x = fixed_point.leak(x) if leaky else x
     residual = torch.randint(-LIMIT, LIMIT + 1, (70, 40)).double()
     quick, plain = pair(monkeypatch, lambda: Affine(weight, bias, leaky=leaky))
 
@@ -111,7 +111,7 @@ def test_convolutions(monkeypatch, size):
     """Neighbourhoods are cut out of limbs; zeros around stay zeros."""
     torch.manual_seed(1)
     weight, bias = torch.randn(16, 8, 3, 3), torch.randn(16)
-    x = fixed.leak(torch.randint(-5000, 5001, (2, *size, 8)).double())
+    x = fixed_point.leak(torch.randint(-5000, 5001, (2, *size, 8)).double())
     quick, plain = pair(monkeypatch, lambda: Conv3(weight, bias, shuffle=True, leaky=True))
 
     assert torch.equal(plain(x, 0.125), quick(x.float(), 0.125))
@@ -131,6 +131,6 @@ def test_a_pytorch_without_the_operator(monkeypatch):
         raise RuntimeError("not implemented")
 
     monkeypatch.setattr(torch, "_int_mm", missing)
-    assert not limbs.available.__wrapped__()
+    assert not int8_matmul.available.__wrapped__()
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.int() @ b.int()).clamp(max=2**21))
-    assert not limbs.available.__wrapped__()
+    assert not int8_matmul.available.__wrapped__()

@@ -1,6 +1,6 @@
 """Element-wise parts of the exact networks, fused: each reads a matrix product and writes once.
 
-Everything is float64 and exact, as ``fixed.py`` says, so neither the order of sums nor fused
+Everything is float64 and exact, as ``fixed_point.py`` says, so neither the order of sums nor fused
 multiply-adds matter. Element indices are int32: a batch has fewer than 2**31 activations a layer.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from bench.codecs.agvae import fixed
 from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS
+from bench.codecs.agvae.integer import fixed_point
 
-LIMIT = tl.constexpr(float(fixed.LIMIT))
-STEP = tl.constexpr(float(fixed.STEP))
+LIMIT = tl.constexpr(float(fixed_point.LIMIT))
+STEP = tl.constexpr(float(fixed_point.STEP))
 TO_INTEGER = tl.constexpr(1.5 * 2.0**52)
 """Adding and subtracting this rounds a float64 under 2**51 half to even."""
 LOG_LEAST = tl.constexpr(int(SCALE_THRESHOLDS[0]) - 1)

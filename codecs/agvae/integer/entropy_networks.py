@@ -15,9 +15,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae import fixed, limbs
 from bench.codecs.agvae.config import PASSES, Config
-from bench.codecs.agvae.fixed import LIMIT, STEP, Affine, Conv3, Depthwise
+from bench.codecs.agvae.integer import fixed_point, int8_matmul
+from bench.codecs.agvae.integer.fixed_point import LIMIT, STEP, Affine, Conv3, Depthwise
 from bench.codecs.agvae.layers import SLOPE
 from bench.codecs.agvae.partition import CLASSES, head_rows, parts
 from bench.codecs.agvae.threads import at_once, count
@@ -103,7 +103,7 @@ class ExactEntropyNetworks:
         self.config = config
         self.device = torch.device(device)
         held = {name: tensor.to(self.device, torch.float64) for name, tensor in tensors.items()}
-        self._log_inverse = fixed.log_table(held["gain_z.log_inverse"]) if config.gain else ()
+        self._log_inverse = fixed_point.log_table(held["gain_z.log_inverse"]) if config.gain else ()
         self._up1 = Conv3(*_pair(held, "h_s.0.0"), shuffle=True)
         self._up2 = Conv3(*_pair(held, "h_s.2.0"), shuffle=True, leaky=True)
         self._out = Conv3(*_pair(held, "h_s.4"), leaky=True)
@@ -129,10 +129,12 @@ class ExactEntropyNetworks:
     def inverse_hyper_gain(self, level_steps: int) -> tuple[int, ...]:
         """Return the inverse gains of z at a level, in steps of 2^-12; ones without gain."""
         if not self.config.gain:
-            return (1 << fixed.WEIGHT_BITS,) * self.config.hyper
+            return (1 << fixed_point.WEIGHT_BITS,) * self.config.hyper
         below = min(level_steps // LEVEL_STEPS, self.config.levels - 2)
         share = level_steps - below * LEVEL_STEPS
-        return fixed.exponential(self._log_inverse[below], self._log_inverse[below + 1], share)
+        return fixed_point.exponential(
+            self._log_inverse[below], self._log_inverse[below + 1], share
+        )
 
     @torch.no_grad()
     def hyper_features(
@@ -152,7 +154,9 @@ class ExactEntropyNetworks:
         gains = [self.inverse_hyper_gain(level) for level in level_steps]
         gain = torch.tensor(gains, dtype=torch.float64, device=self.device)[:, None, None]
         z = z_hat.to(self.device, torch.float64).clamp_(-LIMIT / STEP, LIMIT / STEP)
-        scaled = fixed.settle(z * gain * 2.0 ** (fixed.ACTIVATION_BITS - fixed.WEIGHT_BITS))
+        scaled = fixed_point.settle(
+            z * gain * 2.0 ** (fixed_point.ACTIVATION_BITS - fixed_point.WEIGHT_BITS)
+        )
         height, width = size
         rows = _strip_rows(height, width, 4)
         tops = range(0, height, rows)
@@ -240,7 +244,7 @@ def _strip_rows(height: int, width: int, multiple: int) -> int:
     Without byte products one for all: float64 products keep all threads busy by themselves, and
     strips compute the rows between them twice.
     """
-    share = -(-height // count()) if limbs.available() else height
+    share = -(-height // count()) if int8_matmul.available() else height
     most = max(multiple, STRIP_POSITIONS // width // multiple * multiple)
     return min(most, max(multiple, -(-share // multiple) * multiple))
 
@@ -250,7 +254,7 @@ def _in_blocks(function: Callable[..., Tensor], *flat: Tensor) -> Tensor:
 
     Without byte products for all at once, which float64 products prefer.
     """
-    if flat[0].device.type != "cpu" or not limbs.available():
+    if flat[0].device.type != "cpu" or not int8_matmul.available():
         return function(*flat)
     blocks = zip(*(torch.split(part, BLOCK_POSITIONS) for part in flat), strict=True)
     return torch.cat([function(*block) for block in blocks])

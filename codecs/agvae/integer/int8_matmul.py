@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae import grid
 from bench.codecs.agvae.bitstream.rans_kernels import compiled
-from bench.codecs.agvae.grid import Doubles, Floats
+from bench.codecs.agvae.integer import requantise_kernels
+from bench.codecs.agvae.integer.requantise_kernels import Doubles, Floats
 
 Bytes = npt.NDArray[np.int8]
 Sums = npt.NDArray[np.int32]
@@ -182,7 +182,7 @@ def settle(
     for i in range(len(out)):
         _total(sums, i, scale, bias, total)
         for j in range(total.size):
-            out[i, j] = grid.settled_and_leaked(total[j], limit, slope)
+            out[i, j] = requantise_kernels.settled_and_leaked(total[j], limit, slope)
 
 
 @compiled
@@ -194,4 +194,4 @@ def settle_and_add(
     for i in range(len(out)):
         _total(sums, i, scale, bias, total)
         for j in range(total.size):
-            out[i, j] = grid.settled_and_added(total[j], residual[i, j], limit)
+            out[i, j] = requantise_kernels.settled_and_added(total[j], residual[i, j], limit)

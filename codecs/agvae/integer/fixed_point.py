@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae import grid, limbs
+from bench.codecs.agvae.integer import int8_matmul
+from bench.codecs.agvae.integer import requantise_kernels as grid
 from bench.codecs.agvae.layers import SLOPE
 
 ACTIVATION_BITS = 8
@@ -111,7 +112,9 @@ class Affine:
         fraction = SLOPE if leaky else 1.0
         self._unit = 2.0**-WEIGHT_BITS * fraction
         integers = self.weight * 2.0**WEIGHT_BITS
-        self._limbs = limbs.Limbs(integers, 1 / fraction) if limbs.fits(integers) else None
+        self._limbs = (
+            int8_matmul.Limbs(integers, 1 / fraction) if int8_matmul.fits(integers) else None
+        )
         # Settled values have 22 bits before a leak or 22 after it, so float32 holds them exactly.
         self._dtype = torch.float64 if self._limbs is None else torch.float32
 
@@ -132,7 +135,7 @@ class Affine:
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         added = residual.contiguous().numpy()
         out = np.empty(added.shape, np.float32)
-        limbs.settle_and_add(sums, self._unit, bias, float(LIMIT), added, out)
+        int8_matmul.settle_and_add(sums, self._unit, bias, float(LIMIT), added, out)
         return torch.from_numpy(out)
 
     def settled(self, x: Tensor, slope: float) -> Tensor:
@@ -151,7 +154,7 @@ class Affine:
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         out = np.empty((sums.shape[1], bias.size), np.float32)
-        limbs.settle(sums, self._unit, bias, float(LIMIT), slope, out)
+        int8_matmul.settle(sums, self._unit, bias, float(LIMIT), slope, out)
         return torch.from_numpy(out)
 
     def sums(self, x: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""The entropy networks in integers: the same probabilities on every machine."""
