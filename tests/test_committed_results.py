@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis import bjontegaard
-from bench.codecs.agvae.config import LAMBDAS_MSE
+from bench.codecs.agvae.model.config import LAMBDAS_MSE
 from bench.figures import published
 from bench.output.csv_files import read_csv
 

@@ -30,7 +30,7 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
     from bench.ablation import terms, write
     from bench.cli.run import _console, _device, _measure, _open_datasets
-    from bench.codecs.agvae.config import PRESETS
+    from bench.codecs.agvae.model.config import PRESETS
     from bench.errors import UsageError
     from bench.measurement import provenance
     from bench.measurement.plan import Request

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.codecs.agvae.backbones import GainedBackbone
-from bench.codecs.agvae.config import LAMBDAS_MSE, PASSES, Config, preset
-from bench.codecs.agvae.model import AGVAE
+from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
+from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config, preset
+from bench.codecs.agvae.model.model import AGVAE
 from bench.figures import published
 from bench.figures.figure import COMPUTED, REPORTED, Product
 from bench.figures.provenance import of_record

@@ -17,15 +17,12 @@ from torch import Tensor
 
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.codecs.agvae import checkpoints, model
+from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
 from bench.codecs.agvae.checkpoints import Manifest
-from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.engine import engine
-from bench.codecs.agvae.entropy import SCALE_MAX, SCALE_MIN
-from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.integer.entropy_networks import (
     LEVEL_STEPS,
     ExactEntropyNetworks,
@@ -33,6 +30,10 @@ from bench.codecs.agvae.integer.entropy_networks import (
     reconstruct,
 )
 from bench.codecs.agvae.integer.fixed_point import STEP
+from bench.codecs.agvae.model import model
+from bench.codecs.agvae.model.config import PASSES
+from bench.codecs.agvae.model.gain_units import at_level
+from bench.codecs.agvae.model.split_normal import SCALE_MAX, SCALE_MIN
 from bench.codecs.agvae.transforms import Transforms, latent_size
 from bench.errors import CodecError
 from bench.figures.figure import Skipped

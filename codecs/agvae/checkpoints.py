@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.codecs.agvae.config import Config
+from bench.codecs.agvae.model.config import Config
 from bench.errors import DecodeError, Unavailable
 
 if TYPE_CHECKING:

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae import checkpoints, model
+from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae import precision as precisions
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.checkpoints import Manifest
-from bench.codecs.agvae.gain import at_level
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.integer.fixed_point import STEP
+from bench.codecs.agvae.model import model
+from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.objective import Objective
 from bench.codecs.agvae.refine import refined
 from bench.codecs.agvae.transforms import Transforms, latent_size

@@ -20,8 +20,8 @@ from torch import Tensor
 from bench.codecs.agvae.bitstream.frequency_tables import z_tables_from_cdf
 from bench.codecs.agvae.checkpoints import MANIFEST_VERSION, Z_TABLES, model_id
 from bench.codecs.agvae.compact import deflate, pack
-from bench.codecs.agvae.config import Config
-from bench.codecs.agvae.prior import FactorizedPrior
+from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
 
 Z_TAIL = 2.0**-17
 """z's tables end where less than this is left on either side of every channel."""

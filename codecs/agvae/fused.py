@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.layers import Bottleneck
+from bench.codecs.agvae.model.layers import Bottleneck
 
 
 def fused(net: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate
 
-from bench.codecs.agvae.backbones import GainedBackbone
+from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
 from bench.figures import cost, rate_distortion
 from bench.figures.residuals import SplitNormal, fit_split_normal, split_density
 

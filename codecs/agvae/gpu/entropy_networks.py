@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae.bitstream.frequency_tables import index_table
-from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.gpu.kernels import layers
 from bench.codecs.agvae.integer import fixed_point
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks
 from bench.codecs.agvae.integer.fixed_point import Affine
-from bench.codecs.agvae.layers import SLOPE
-from bench.codecs.agvae.partition import CLASSES, group, parts
+from bench.codecs.agvae.model.config import PASSES, Config
+from bench.codecs.agvae.model.layers import SLOPE
+from bench.codecs.agvae.model.quadtree import CLASSES, group, parts
 
 MAX_POSITIONS = 1 << 17
 """Latent positions of a batch that are computed at once (33 megapixels, 3 GB of activations)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae.gpu.kernels import pixels as kernels
-from bench.codecs.agvae.layers import Bottleneck
+from bench.codecs.agvae.model.layers import Bottleneck
 
 
 @dataclass(frozen=True, slots=True, eq=False)

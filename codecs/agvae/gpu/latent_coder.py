@@ -14,11 +14,11 @@ from torch import Tensor
 from bench.codecs.agvae.bitstream.frequency_tables import Bank
 from bench.codecs.agvae.bitstream.latent_coder import SYMBOL_LIMIT, LatentCoder, Stream
 from bench.codecs.agvae.bitstream.rans import Encoder
-from bench.codecs.agvae.config import PASSES
 from bench.codecs.agvae.gpu.cuda_graphs import Recorder
 from bench.codecs.agvae.gpu.entropy_networks import MAX_POSITIONS, FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.rans import Reader, Writer, complain
 from bench.codecs.agvae.gpu.table_lookup import Lookup, lookup
+from bench.codecs.agvae.model.config import PASSES
 from bench.codecs.agvae.transforms import hyper_size
 from bench.stopwatch import Phases
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.config import HYPER_STRIDE, STRIDE, Config
 from bench.codecs.agvae.gpu.cuda_graphs import Recorder
 from bench.codecs.agvae.gpu.fused_transforms import Analysis, Synthesis
+from bench.codecs.agvae.model.config import HYPER_STRIDE, STRIDE, Config
 from bench.codecs.agvae.transforms import Transforms, hyper_size, latent_size
 from bench.image import Image
 

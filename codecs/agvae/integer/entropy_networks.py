@@ -15,11 +15,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.config import PASSES, Config
 from bench.codecs.agvae.integer import fixed_point, int8_matmul
 from bench.codecs.agvae.integer.fixed_point import LIMIT, STEP, Affine, Conv3, Depthwise
-from bench.codecs.agvae.layers import SLOPE
-from bench.codecs.agvae.partition import CLASSES, head_rows, parts
+from bench.codecs.agvae.model.config import PASSES, Config
+from bench.codecs.agvae.model.layers import SLOPE
+from bench.codecs.agvae.model.quadtree import CLASSES, head_rows, parts
 from bench.codecs.agvae.threads import at_once, count
 
 T = TypeVar("T")

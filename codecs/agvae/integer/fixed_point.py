@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bench.codecs.agvae.integer import int8_matmul
 from bench.codecs.agvae.integer import requantise_kernels as grid
-from bench.codecs.agvae.layers import SLOPE
+from bench.codecs.agvae.model.layers import SLOPE
 
 ACTIVATION_BITS = 8
 """Activations, mu, y_hat and log-scales are multiples of 2^-8."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.config import Config
-from bench.codecs.agvae.model import AGVAE
-from bench.codecs.agvae.similarity import MS_SSIM_MIN_SIDE, ms_ssim
+from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model.model import AGVAE
+from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.training.options import CROP_MULTIPLE
 from bench.codecs.agvae.training.photos import Photo, Photos
 from bench.image import Image

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench.codecs.agvae.model import Estimate
-from bench.codecs.agvae.similarity import ms_ssim
+from bench.codecs.agvae.model.model import Estimate
+from bench.codecs.agvae.model.ms_ssim import ms_ssim
 
 LEVEL_POWER = 0.4
 """Each level's loss counts (lambda_mid / lambda)^0.4: the high rates' terms are large by nature.

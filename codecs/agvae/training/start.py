@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.checkpoints import Z_TABLES
-from bench.codecs.agvae.config import Config
+from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.training import shards
 from bench.errors import UsageError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.codecs.agvae.backbones import NAMES, GainedBackbone
-from bench.codecs.agvae.gain import GainUnit, NoGain
+from bench.codecs.agvae.model.compressai_backbones import NAMES, GainedBackbone
+from bench.codecs.agvae.model.gain_units import GainUnit, NoGain
 
 
 def small(name: str, **options: bool) -> GainedBackbone:

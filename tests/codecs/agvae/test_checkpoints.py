@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.codecs.agvae import checkpoints, compact, export
-from bench.codecs.agvae.config import Config, preset
+from bench.codecs.agvae.model.config import Config, preset
 from bench.errors import DecodeError, Unavailable
 
 

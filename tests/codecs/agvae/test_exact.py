@@ -7,9 +7,9 @@ import shutil
 import pytest
 import torch
 
-from bench.codecs.agvae.config import PASSES, preset
 from bench.codecs.agvae.integer import entropy_networks, fixed_point, int8_matmul
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
+from bench.codecs.agvae.model.config import PASSES, preset
 
 LEVELS = (300, 1792, 0, 1001)
 SIZE = (10, 7)
@@ -178,7 +178,7 @@ def test_close_to_the_float_network(small_net, inputs):
 def test_symmetric_variant_ties_its_scales(inputs):
     """Without asymmetry left and right are the same integers."""
     torch.manual_seed(0)
-    from bench.codecs.agvae.model import AGVAE
+    from bench.codecs.agvae.model.model import AGVAE
 
     out = run(networks(AGVAE(preset("small", asymmetric=False))), *inputs)
 

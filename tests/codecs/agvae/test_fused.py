@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.codecs.agvae import fused, model
-from bench.codecs.agvae.config import Config
+from bench.codecs.agvae import fused
+from bench.codecs.agvae.model import model
+from bench.codecs.agvae.model.config import Config
 
 
 @pytest.fixture(scope="module")

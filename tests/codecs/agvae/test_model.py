@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.codecs.agvae.config import preset
-from bench.codecs.agvae.model import AGVAE
+from bench.codecs.agvae.model.config import preset
+from bench.codecs.agvae.model.model import AGVAE
 
 
 @pytest.fixture(params=[(g, a) for g in (True, False) for a in (True, False)])

@@ -17,7 +17,7 @@ from bench.codec import Setting
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
-from bench.codecs.agvae.model import AGVAE
+from bench.codecs.agvae.model.model import AGVAE
 
 GOLDEN = Path(__file__).parent / "golden"
 

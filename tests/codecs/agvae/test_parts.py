@@ -10,16 +10,16 @@ import pytest
 import torch
 from scipy import integrate
 
-from bench.codecs.agvae import entropy, gain, partition
-from bench.codecs.agvae.config import LAMBDAS_MSE, PASSES, Config, preset
-from bench.codecs.agvae.context import QuadtreeContext
-from bench.codecs.agvae.prior import FactorizedPrior
+from bench.codecs.agvae.model import gain_units, quadtree, split_normal
+from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config, preset
+from bench.codecs.agvae.model.context_model import QuadtreeContext
+from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
 
 
 def test_gain_interpolates_exponentially():
     """Between levels r and t the gain is m_r^l m_t^(1-l), the inverse likewise (eqs. 7-8)."""
     torch.manual_seed(0)
-    unit = gain.GainUnit(5, torch.randn(4))
+    unit = gain_units.GainUnit(5, torch.randn(4))
     for table in unit.parameters():
         table.data.normal_()
     m, inverse = unit.log_gain.exp(), unit.log_inverse.exp()
@@ -35,7 +35,7 @@ def test_gain_interpolates_exponentially():
 
 def test_gains_start_at_the_roots_of_lambda():
     """Gains of two levels start in the ratio of the roots of their loss weights."""
-    start = gain.log_start(LAMBDAS_MSE).exp()
+    start = gain_units.log_start(LAMBDAS_MSE).exp()
 
     assert math.sqrt(0.18 / 0.0018) == pytest.approx(float(start[7] / start[0]), rel=1e-5)
     assert 1 == start[4]
@@ -54,7 +54,7 @@ def test_split_normal_bits_against_numerical_integration(left, right):
     values = [v for v in (-3.0, -1.0, -0.3, 0.0, 0.45, 1.0, 2.0) if -4 * left < v < 4 * right]
     mass = [integrate.quad(density, v - 0.5, v + 0.5, points=[0], epsabs=1e-13)[0] for v in values]
 
-    got = entropy.split_normal_bits(
+    got = split_normal.split_normal_bits(
         torch.tensor(values, dtype=torch.float64),
         torch.full((len(values),), math.log(left), dtype=torch.float64),
         torch.full((len(values),), math.log(right), dtype=torch.float64),
@@ -71,7 +71,7 @@ def test_equal_scales_give_the_gaussian():
 
     expected = -torch.log2(normal.cdf(v + 0.5) - normal.cdf(v - 0.5))
 
-    torch.testing.assert_close(expected, entropy.split_normal_bits(v, log_scale, log_scale))
+    torch.testing.assert_close(expected, split_normal.split_normal_bits(v, log_scale, log_scale))
 
 
 def test_bins_sum_to_one_and_mirror():
@@ -79,11 +79,11 @@ def test_bins_sum_to_one_and_mirror():
     k = torch.arange(-400.0, 401, dtype=torch.float64)
     left, right = (torch.full_like(k, math.log(s)) for s in (0.6, 9.0))
 
-    bits = entropy.split_normal_bits(k, left, right)
+    bits = split_normal.split_normal_bits(k, left, right)
 
     # Every bin is held to at least 1e-9, so that far tails add up to a little.
     assert 1 == pytest.approx(float(torch.exp2(-bits).sum()), abs=1e-6)
-    torch.testing.assert_close(bits.flip(0), entropy.split_normal_bits(k, right, left))
+    torch.testing.assert_close(bits.flip(0), split_normal.split_normal_bits(k, right, left))
 
 
 def test_only_the_near_scale_shapes_a_side():
@@ -92,7 +92,7 @@ def test_only_the_near_scale_shapes_a_side():
     right = torch.full_like(k, math.log(2.0))
 
     gaps = [
-        entropy.split_normal_bits(k, torch.full_like(k, math.log(s)), right).diff().item()
+        split_normal.split_normal_bits(k, torch.full_like(k, math.log(s)), right).diff().item()
         for s in (0.2, 5.0)
     ]
 
@@ -103,7 +103,7 @@ def test_bounded_scales_can_climb_back():
     """A log-scale under the floor still receives the gradient that lifts it, not the other."""
     x = torch.tensor([-5.0, -5.0, 9.0], requires_grad=True)
 
-    bounded = entropy.bound_log_scale(x)
+    bounded = split_normal.bound_log_scale(x)
     (bounded * torch.tensor([-1.0, 1.0, 1.0])).sum().backward()
 
     assert [math.log(0.11), math.log(0.11), math.log(64)] == pytest.approx(bounded.tolist())
@@ -143,7 +143,7 @@ def test_partition_visits_the_diagonal_next():
     """The group that a class decodes in a pass is the diagonal's in the pass after (0->1, 2->3)."""
     for first, second in ((0, 1), (2, 3)):
         for here, diagonal in ((0, 3), (1, 2), (2, 1), (3, 0)):
-            assert partition.group(first, here) == partition.group(second, diagonal)
+            assert quadtree.group(first, here) == quadtree.group(second, diagonal)
 
 
 def test_config_speaks_of_its_variant():

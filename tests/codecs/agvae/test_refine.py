@@ -12,9 +12,9 @@ from bench import registry
 from bench.codec import Setting
 from bench.codecs.agvae import checkpoints, objective, refine
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
 from bench.codecs.agvae.engine import Engine
-from bench.codecs.agvae.model import straight_through
+from bench.codecs.agvae.model.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
+from bench.codecs.agvae.model.model import straight_through
 from bench.codecs.agvae.objective import Objective
 from bench.codecs.agvae.refine import Coins, refined
 from bench.metrics.ms_ssim import create as create_ms_ssim

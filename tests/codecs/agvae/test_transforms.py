@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.codecs.agvae.config import Config
+from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.transforms import Transforms, hyper_size, latent_size, reach
 
 

@@ -6,9 +6,9 @@ import pytest
 import pytorch_msssim
 import torch
 
-from bench.codecs.agvae.config import LAMBDAS_MSE
-from bench.codecs.agvae.model import Estimate
-from bench.codecs.agvae.similarity import ms_ssim
+from bench.codecs.agvae.model.config import LAMBDAS_MSE
+from bench.codecs.agvae.model.model import Estimate
+from bench.codecs.agvae.model.ms_ssim import ms_ssim
 from bench.codecs.agvae.training.losses import level_weights, rate_distortion
 
 

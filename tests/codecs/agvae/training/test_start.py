@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.codecs.agvae.config import preset
-from bench.codecs.agvae.model import AGVAE
+from bench.codecs.agvae.model.config import preset
+from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.training import campaign, shards, start
 from bench.codecs.agvae.training.finish import train
 from bench.codecs.agvae.training.run import Run, Sitting

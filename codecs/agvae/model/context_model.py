@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.config import PASSES, Config
-from bench.codecs.agvae.entropy import bound_log_scale, tie_scales
-from bench.codecs.agvae.layers import DepthBlock
-from bench.codecs.agvae.partition import parts
+from bench.codecs.agvae.model.config import PASSES, Config
+from bench.codecs.agvae.model.layers import DepthBlock
+from bench.codecs.agvae.model.quadtree import parts
+from bench.codecs.agvae.model.split_normal import bound_log_scale, tie_scales
 
 
 class QuadtreeContext(nn.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bench.codecs.agvae.config import PASSES
+from bench.codecs.agvae.model.config import PASSES
 
 CLASSES: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
 """(row, column) parity of each position class."""

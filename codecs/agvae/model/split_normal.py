@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.layers import lower_bound
+from bench.codecs.agvae.model.layers import lower_bound
 
 SCALE_MIN = 0.11
 SCALE_MAX = 64.0

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.config import LAMBDAS_MSE, PASSES, Config
-from bench.codecs.agvae.context import QuadtreeContext
-from bench.codecs.agvae.entropy import split_normal_bits
-from bench.codecs.agvae.gain import gain_unit, log_start
-from bench.codecs.agvae.layers import SLOPE, bottlenecks, down, up
-from bench.codecs.agvae.prior import FactorizedPrior
+from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config
+from bench.codecs.agvae.model.context_model import QuadtreeContext
+from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
+from bench.codecs.agvae.model.gain_units import gain_unit, log_start
+from bench.codecs.agvae.model.layers import SLOPE, bottlenecks, down, up
+from bench.codecs.agvae.model.split_normal import split_normal_bits
 
 Z_POWER = 0.3
 """Hyper-latents hold scales and shapes, which move less with the level than the latent does."""

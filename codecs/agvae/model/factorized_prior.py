@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.codecs.agvae.layers import lower_bound
+from bench.codecs.agvae.model.layers import lower_bound
 
 _MASS_MIN = 1e-9
 

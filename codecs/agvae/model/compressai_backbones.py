@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.config import LAMBDAS_MSE
-from bench.codecs.agvae.entropy import bound_log_scale, split_normal_bits, tie_scales
-from bench.codecs.agvae.gain import gain_unit, log_start
-from bench.codecs.agvae.model import Z_POWER, Estimate, straight_through, with_noise
+from bench.codecs.agvae.model.config import LAMBDAS_MSE
+from bench.codecs.agvae.model.gain_units import gain_unit, log_start
+from bench.codecs.agvae.model.model import Z_POWER, Estimate, straight_through, with_noise
+from bench.codecs.agvae.model.split_normal import bound_log_scale, split_normal_bits, tie_scales
 
 NAMES = ("bmshj2018-hyperprior", "mbt2018-mean")
 
