@@ -22,7 +22,6 @@ from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
 from bench.codecs.agvae.checkpoints import Manifest
-from bench.codecs.agvae.engine import engine
 from bench.codecs.agvae.integer.entropy_networks import (
     LEVEL_STEPS,
     ExactEntropyNetworks,
@@ -34,7 +33,8 @@ from bench.codecs.agvae.model import model
 from bench.codecs.agvae.model.config import PASSES
 from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.model.split_normal import SCALE_MAX, SCALE_MIN
-from bench.codecs.agvae.transforms import Transforms, latent_size
+from bench.codecs.agvae.runtime.engine import engine
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
 from bench.errors import CodecError
 from bench.figures.figure import Skipped
 from bench.image import Image, pixels_sha256

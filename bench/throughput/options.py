@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.codec import Codec
-from bench.codecs.agvae import precision as precisions
+from bench.codecs.agvae.runtime import precision as precisions
 from bench.dataset.open import Dataset
 from bench.errors import UsageError
 from bench.measurement import plan, provenance

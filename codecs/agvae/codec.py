@@ -18,7 +18,7 @@ from bench.errors import DecodeError, SettingError, Unavailable
 from bench.image import Image, check
 
 if TYPE_CHECKING:
-    from bench.codecs.agvae.engine import Engine
+    from bench.codecs.agvae.runtime.engine import Engine
     from bench.stopwatch import Phases
 
 LEVEL_STEPS = 256
@@ -166,7 +166,7 @@ class AgvaeCodec(Codec):
         base
             Options to hold: ``refine``.
         """
-        from bench.codecs.agvae.rate import search
+        from bench.codecs.agvae.runtime.rate_search import search
 
         pixels = image.shape[0] * image.shape[1]
         files: dict[int, bytes] = {}
@@ -234,7 +234,7 @@ class AgvaeCodec(Codec):
         return steps
 
     def _engine(self, steps: int) -> Engine:
-        from bench.codecs.agvae.engine import engine
+        from bench.codecs.agvae.runtime.engine import engine
 
         for network in self._networks:
             if network.level is None or round(network.level * LEVEL_STEPS) == steps:
@@ -242,7 +242,7 @@ class AgvaeCodec(Codec):
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
     def _engine_of(self, header: Header) -> Engine:
-        from bench.codecs.agvae.engine import engine
+        from bench.codecs.agvae.runtime.engine import engine
 
         wanted = header.model_id.hex()
         own: list[Manifest] = [n for n in self._networks if n.model_id == wanted]

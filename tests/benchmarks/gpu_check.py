@@ -30,10 +30,10 @@ import triton
 from bench import image as images_of
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container, frequency_tables, rans
-from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.gpu.engine import DeviceEngine
 from bench.codecs.agvae.gpu.rans import Reader, Writer
 from bench.codecs.agvae.gpu.table_lookup import lookup
+from bench.codecs.agvae.runtime.engine import Engine
 from bench.stopwatch import Phases
 
 LEVEL = 4 * 256

@@ -17,8 +17,8 @@ from bench.gate.curves import Verdict
 from bench.gate.rows import Locked
 
 torch = pytest.importorskip("torch")
-from bench.codecs.agvae import engine as engines  # noqa: E402 - after the check for torch
 from bench.codecs.agvae.bitstream import frequency_tables  # noqa: E402
+from bench.codecs.agvae.runtime import engine as engines  # noqa: E402 - after the check for torch
 
 
 def fresh() -> None:

@@ -18,8 +18,8 @@ from bench.codecs.agvae.bitstream.frequency_tables import Bank
 from bench.codecs.agvae.bitstream.rans import Decoder, Encoder
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, Quarter, reconstruct
 from bench.codecs.agvae.model.config import PASSES
+from bench.codecs.agvae.runtime.tiled_transforms import hyper_size
 from bench.codecs.agvae.threads import at_once
-from bench.codecs.agvae.transforms import hyper_size
 from bench.stopwatch import Phases
 
 Ints = NDArray[np.int32]

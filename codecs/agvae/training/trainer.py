@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.codecs.agvae import precision
 from bench.codecs.agvae.model.model import AGVAE, Estimate
+from bench.codecs.agvae.runtime import precision
 from bench.codecs.agvae.training import many, shards
 from bench.codecs.agvae.training.crops import Crops
 from bench.codecs.agvae.training.losses import Loss, level_weights, rate_distortion

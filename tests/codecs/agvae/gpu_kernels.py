@@ -31,7 +31,7 @@ from bench.codecs.agvae.gpu.latent_coder import DeviceLatentCoder
 from bench.codecs.agvae.gpu.rans import Reader, Writer
 from bench.codecs.agvae.gpu.table_lookup import lookup
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
-from bench.codecs.agvae.transforms import Transforms, hyper_size
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms, hyper_size
 from bench.errors import DecodeError
 from bench.stopwatch import Phases
 

@@ -17,7 +17,7 @@ from bench.codec import Setting
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
-from bench.codecs.agvae.engine import Engine, engine
+from bench.codecs.agvae.runtime.engine import Engine, engine
 from bench.errors import DecodeError, SettingError, Unavailable
 from bench.stopwatch import Phases
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.codecs.agvae import fused
 from bench.codecs.agvae.model import model
 from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.runtime import fused_conv
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def test_results_are_the_same(nets, name, size):
     """Same values, up to the last bits that oneDNN's choice of kernels moves for small pictures."""
     x = activations(name, *size)
     with torch.inference_mode():
-        plain, quick = nets[name](x), fused.fused(nets[name])(x)
+        plain, quick = nets[name](x), fused_conv.fused(nets[name])(x)
 
     torch.testing.assert_close(plain, quick, rtol=1e-5, atol=1e-6)
 
 
 def test_weights_are_shared(nets):
     """A fused network holds no second copy of the weights."""
-    quick = fused.fused(nets["g_a"])
+    quick = fused_conv.fused(nets["g_a"])
 
     own = {p.data_ptr() for p in nets["g_a"].parameters()}
     assert own == {p.data_ptr() for p in quick.parameters()}
@@ -53,4 +53,4 @@ def test_without_the_operators_the_network_stays(nets, monkeypatch):
     """Where PyTorch lacks them, nothing changes."""
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
 
-    assert nets["g_s"] is fused.fused(nets["g_s"])
+    assert nets["g_s"] is fused_conv.fused(nets["g_s"])

@@ -11,7 +11,7 @@ import torch
 
 from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.engine import Engine, engine
+from bench.codecs.agvae.runtime.engine import Engine, engine
 from bench.errors import DecodeError, SettingError
 from bench.stopwatch import Phases
 

@@ -10,13 +10,14 @@ import torch
 
 from bench import registry
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints, objective, refine
+from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.engine import Engine
 from bench.codecs.agvae.model.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
 from bench.codecs.agvae.model.model import straight_through
-from bench.codecs.agvae.objective import Objective
-from bench.codecs.agvae.refine import Coins, refined
+from bench.codecs.agvae.runtime import refinement, refinement_loss
+from bench.codecs.agvae.runtime.engine import Engine
+from bench.codecs.agvae.runtime.refinement import Coins, refined
+from bench.codecs.agvae.runtime.refinement_loss import Objective
 from bench.metrics.ms_ssim import create as create_ms_ssim
 from bench.rate_search import encode_to_bpp
 
@@ -26,7 +27,7 @@ VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
 @pytest.fixture
 def in_float32(monkeypatch):
     """Compute in float32 wherever the machine could do bfloat16."""
-    monkeypatch.setattr(objective.precisions, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(refinement_loss.precisions, "has_bfloat16", lambda _: False)
 
 
 @functools.cache
@@ -132,7 +133,7 @@ def test_never_worse(monkeypatch, photo):
     """A search that ends badly changes nothing."""
     engine, image = engine_of(), photo[:64, :64].copy()
     y, z = latents_of(engine, image, 4)
-    monkeypatch.setattr(refine, "RATE", 30.0)
+    monkeypatch.setattr(refinement, "RATE", 30.0)
 
     found = refined(engine._objective, image, y, z, 4.0, 3)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.codecs.agvae.model.config import Config
-from bench.codecs.agvae.transforms import Transforms, hyper_size, latent_size, reach
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms, hyper_size, latent_size, reach
 
 
 def transforms(net, **options) -> Transforms:

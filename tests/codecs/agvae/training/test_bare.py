@@ -90,7 +90,7 @@ def test_codecs_do_not_load_the_trainer():
     """Encoding and decoding never import training code."""
     code = (
         "import sys, bench.registry as r; r.discover(); r.create('jpeg');"
-        "import bench.codecs.agvae.engine;"
+        "import bench.codecs.agvae.runtime.engine;"
         "print([m for m in sys.modules if '.training' in m])"
     )
 

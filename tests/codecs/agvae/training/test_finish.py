@@ -9,7 +9,7 @@ import pytest
 
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.engine import Engine
+from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.training import evaluate, photos
 from bench.codecs.agvae.training.finish import train
 from bench.codecs.agvae.training.run import Sitting

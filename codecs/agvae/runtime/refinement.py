@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.objective import Objective, Problem
+from bench.codecs.agvae.runtime.refinement_loss import Objective, Problem
 from bench.image import Image
 
 RATE = 0.03

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.codecs.agvae import precision as precisions
 from bench.codecs.agvae.model.config import PASSES, STRIDE, Config, lambda_at
 from bench.codecs.agvae.model.model import AGVAE, straight_through
 from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.model.quadtree import CLASSES, head_rows, parts
 from bench.codecs.agvae.model.split_normal import split_normal_bits
-from bench.codecs.agvae.transforms import TILE, core, reach, tiles
+from bench.codecs.agvae.runtime import precision as precisions
+from bench.codecs.agvae.runtime.tiled_transforms import TILE, core, reach, tiles
 from bench.image import Image
 
 Quantiser = Callable[[Tensor], Tensor]

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.fused import fused
 from bench.codecs.agvae.model.config import HYPER_STRIDE, STRIDE, Config
+from bench.codecs.agvae.runtime.fused_conv import fused
 from bench.image import Image
 
 TILE = 72

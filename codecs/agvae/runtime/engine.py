@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae import checkpoints
-from bench.codecs.agvae import precision as precisions
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
@@ -22,9 +21,10 @@ from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, ExactEntrop
 from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.model import model
 from bench.codecs.agvae.model.gain_units import at_level
-from bench.codecs.agvae.objective import Objective
-from bench.codecs.agvae.refine import refined
-from bench.codecs.agvae.transforms import Transforms, latent_size
+from bench.codecs.agvae.runtime import precision as precisions
+from bench.codecs.agvae.runtime.refinement import refined
+from bench.codecs.agvae.runtime.refinement_loss import Objective
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image
 from bench.stopwatch import Phases

@@ -1,0 +1,1 @@
+"""Running the networks: engine, precision, tiles, refinement and rate search."""
