@@ -113,7 +113,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 def _train(options: Any, *, real_files: bool, **sitting: Any) -> None:  # noqa: ANN401 - torch is lazy
     """Train with a progress bar, then say what came of it."""
-    from bench.codecs.agvae.training.finish import train as run
+    from bench.codecs.agvae.training.export_and_measure import train as run
     from bench.codecs.agvae.training.run import Sitting
 
     screen = console()
@@ -141,15 +141,15 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 def _check(paths: tuple[Path, ...], data_dir: Path | None) -> None:
     """Compare the photographs with every test image; fail where one is among them."""
-    from bench.codecs.agvae.training import fragments, leakage, photos
+    from bench.codecs.agvae.training import contamination, fragments, photographs
 
     screen = console()
     with screen.status("reading"):
-        training = photos.read(paths)
-        tests = leakage.at_hand(data_dir)
+        training = photographs.read(paths)
+        tests = contamination.at_hand(data_dir)
     with screen.status(f"comparing {len(training.members)} photographs") as status:
-        prints = [*leakage.known(), *leakage.fingerprints_of(tests)]
-        verdicts = leakage.check(training, prints)
+        prints = [*contamination.known(), *contamination.fingerprints_of(tests)]
+        verdicts = contamination.check(training, prints)
         for count in fragments.check(training, tests, verdicts):
             status.update(f"features of test image {count} of {len(tests)}")
     typer.echo(f"{len(training.members)} training photographs against")
@@ -162,7 +162,7 @@ def _check(paths: tuple[Path, ...], data_dir: Path | None) -> None:
         )
         for suspect in verdict.suspects:
             typer.echo(f"    {suspect.photo} shows {suspect.image}: {suspect.reason}")
-    leakage.refuse(verdicts.values())
+    contamination.refuse(verdicts.values())
 
 
 class Bar:

@@ -123,7 +123,7 @@ def _settings(
     data: tuple[Path, ...], work: Path, texts: Mapping[str, str | None], only: list[str]
 ) -> Any:  # noqa: ANN401 - torch is lazy
     """Return what to train; options that were not given keep their defaults."""
-    from bench.codecs.agvae.training.campaign import Settings
+    from bench.codecs.agvae.training.stages import Settings
 
     values = {
         name_of(option): READERS[option](text) for option, text in texts.items() if text is not None
@@ -178,19 +178,19 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 
 def _collect(settings: Any, folder: Path) -> None:  # noqa: ANN401 - torch is lazy
-    from bench.codecs.agvae.training import campaign, parcel
+    from bench.codecs.agvae.training import parcel, stages
 
     names = parcel.read(folder, settings.work)
     typer.echo(f"took in {len(names)} files: {', '.join(names)}")
-    for name, where in campaign.state_of(campaign.stages(settings)).items():
+    for name, where in stages.state_of(stages.stages(settings)).items():
         typer.echo(f"  {name}: {where}")
 
 
 def _install(settings: Any, folder: Path | None) -> None:  # noqa: ANN401 - torch is lazy
-    from bench.codecs.agvae.training import campaign
+    from bench.codecs.agvae.training import stages
 
-    target = folder or campaign.PACKAGED.parent
-    names = campaign.install(settings, target)
+    target = folder or stages.PACKAGED.parent
+    names = stages.install(settings, target)
     typer.echo(
         f"{len(names)} networks copied to {target}: {', '.join(names) or 'none is finished'}"
     )
@@ -232,7 +232,7 @@ def _train_all(
     **sitting: Any,  # noqa: ANN401 - handed on
 ) -> None:
     """Train what is left, with a bar per stage; pack what came of it."""
-    from bench.codecs.agvae.training import campaign, parcel
+    from bench.codecs.agvae.training import parcel, stages
     from bench.codecs.agvae.training.run import Sitting
 
     screen = console()
@@ -246,7 +246,7 @@ def _train_all(
             screen.print(line)
 
     try:
-        result = campaign.run(
+        result = stages.run(
             settings, Sitting(**sitting), real_files=real_files, tell=bars.show, told=told
         )
     finally:
@@ -254,7 +254,7 @@ def _train_all(
     folder, pieces, mib = luggage
     if folder is not None:
         piece_bytes = mib * parcel.MIB - parcel.MIB // 16
-        words = campaign.bring(settings, result, folder, pieces=pieces, piece_bytes=piece_bytes)
+        words = stages.bring(settings, result, folder, pieces=pieces, piece_bytes=piece_bytes)
         screen.print(f"in {folder}: {words}")
     if result.left:
         screen.print(f"left: {', '.join(result.left)}; the same command continues")

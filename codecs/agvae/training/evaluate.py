@@ -14,7 +14,7 @@ from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.training.options import CROP_MULTIPLE
-from bench.codecs.agvae.training.photos import Photo, Photos
+from bench.codecs.agvae.training.photographs import Photo, Photos
 from bench.image import Image
 
 MAX_ROWS, MAX_COLUMNS = 512, 768

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codecs.agvae.training.leakage import Suspect, Verdict
-from bench.codecs.agvae.training.photos import Photos
+from bench.codecs.agvae.training.contamination import Suspect, Verdict
+from bench.codecs.agvae.training.photographs import Photos
 from bench.image import Image
 
 MIN_MATCHES = 15

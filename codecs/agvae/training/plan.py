@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.codecs.agvae.training import campaign, parcel
-from bench.codecs.agvae.training.campaign import Settings, Stage
+from bench.codecs.agvae.training import parcel, stages
 from bench.codecs.agvae.training.parcel import MIB
-from bench.codecs.agvae.training.photos import MANIFEST
+from bench.codecs.agvae.training.photographs import MANIFEST
+from bench.codecs.agvae.training.stages import Settings, Stage
 from bench.errors import UsageError
 
 REMOTE = "/tmp/agvae"  # noqa: S108 - of a machine that nobody else uses
@@ -67,7 +67,7 @@ def luggage(settings: Settings) -> dict[str, Path]:
     UsageError
         If training data is missing, or two files have one name.
     """
-    files = {f"work/{name}": path for name, path in campaign.needed(settings).items()}
+    files = {f"work/{name}": path for name, path in stages.needed(settings).items()}
     for source in settings.data:
         if not source.exists():
             raise UsageError(f"{source}: no such file", "Give tars or folders to --data.")
@@ -168,13 +168,13 @@ def lines(
     tree
         Bytes of the checkout.
     """
-    planned = campaign.stages(settings)
+    planned = stages.stages(settings)
     left = [stage for stage in planned if not stage.finished]
     files = luggage(settings)
     total, piece = parcel.size_bytes(files), load_bytes(machine, tree)
     loads = math.ceil(total / piece)
     yield f"# {len(left)} of {len(planned)} networks to train"
-    for name, where in campaign.state_of(planned).items():
+    for name, where in stages.state_of(planned).items():
         yield f"#   {name}: {where}"
     yield (
         f"# checkout {tree / MIB:.1f} MiB, photographs and unfinished work {total / MIB:.1f} MiB, "

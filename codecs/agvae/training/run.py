@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from bench.codecs.agvae.training import shards, start
-from bench.codecs.agvae.training.leakage import guard
+from bench.codecs.agvae.training import initialise, state
+from bench.codecs.agvae.training.contamination import guard
 from bench.codecs.agvae.training.options import Options
-from bench.codecs.agvae.training.photos import Photos
-from bench.codecs.agvae.training.photos import read as read_photos
+from bench.codecs.agvae.training.photographs import Photos
+from bench.codecs.agvae.training.photographs import read as read_photos
 from bench.codecs.agvae.training.schedule import learning_rate
 from bench.codecs.agvae.training.trainer import Report, Trainer
 from bench.errors import DatasetError
@@ -105,17 +105,17 @@ class Run:
         self.trainer = Trainer(
             options, self.training, torch.device(sitting.device), fuse=sitting.fuse
         )
-        if shards.exists(options.state):
+        if state.exists(options.state):
             self._continue()
         elif options.init is not None:
-            begun = start.read(options.init, options.config, options.level)
+            begun = initialise.read(options.init, options.config, options.level)
             self.trainer.begin_with(begun.tensors)
             self.origin, self.taints = begun.origin, begun.taints
         self.step = self.trainer.step_count
         self._log = _Log(options, self.step)
 
     def _continue(self) -> None:
-        tensors, facts = shards.load(self.options.state)
+        tensors, facts = state.load(self.options.state)
         for name, wanted in self._identity().items():
             if facts["identity"].get(name) != wanted:
                 raise DatasetError(
@@ -148,7 +148,7 @@ class Run:
             "taints": list(self.taints),
         }
         tensors = self.trainer.tensors()
-        shards.save(folder or self.options.state, tensors, facts, compact=compact)
+        state.save(folder or self.options.state, tensors, facts, compact=compact)
 
     def train(self) -> bool:
         """Train until the budget or the sitting ends; return whether the budget is spent.

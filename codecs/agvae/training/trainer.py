@@ -16,12 +16,12 @@ from torch.func import functional_call
 
 from bench.codecs.agvae.model.model import AGVAE, Estimate
 from bench.codecs.agvae.runtime import precision
-from bench.codecs.agvae.training import many, shards
-from bench.codecs.agvae.training.crops import Crops
+from bench.codecs.agvae.training import many, state
 from bench.codecs.agvae.training.losses import Loss, level_weights, rate_distortion
-from bench.codecs.agvae.training.muon import MuonAdam
+from bench.codecs.agvae.training.optimiser import MuonAdam
 from bench.codecs.agvae.training.options import Options
-from bench.codecs.agvae.training.photos import Photos
+from bench.codecs.agvae.training.photographs import Photos
+from bench.codecs.agvae.training.random_crops import Crops
 from bench.errors import DatasetError
 
 _WARM_UP_RUNS = 3
@@ -174,9 +174,9 @@ class Trainer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state by name: views of the live tensors, but for the generator's."""
-        named = {f"{shards.NET}{name}": p.detach() for name, p in self._named}
+        named = {f"{state.NET}{name}": p.detach() for name, p in self._named}
         for (name, _), mean in zip(self._named, self._average, strict=True):
-            named[f"{shards.AVERAGE}{name}"] = mean
+            named[f"{state.AVERAGE}{name}"] = mean
         named |= {f"optimiser.{name}": t for name, t in self._optimiser.tensors().items()}
         named |= {"step": self._step, "sums": self._sums, "totals": self._totals}
         on_gpu = self.device.type == "cuda"

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from bench import image
-from bench.codecs.agvae.training.campaign import Settings, run, stages
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.run import Sitting
 from bench.codecs.agvae.training.schedule import Budget
+from bench.codecs.agvae.training.stages import Settings, run, stages
 from bench.image import Image
 
 CROPS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bench.codecs.agvae.training.counter import below, random_u32
+from bench.codecs.agvae.training.counter_rng import below, random_u32
 
 
 def draw(seed: int, step: int, count: int = 4) -> list[int]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.codecs.agvae.training.crops import Crops
-from bench.codecs.agvae.training.photos import Photo, Photos
+from bench.codecs.agvae.training.photographs import Photo, Photos
+from bench.codecs.agvae.training.random_crops import Crops
 
 
 def marked(height: int, width: int, number: int) -> Photo:

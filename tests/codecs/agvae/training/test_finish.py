@@ -10,8 +10,8 @@ import pytest
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.runtime.engine import Engine
-from bench.codecs.agvae.training import evaluate, photos
-from bench.codecs.agvae.training.finish import train
+from bench.codecs.agvae.training import evaluate, photographs
+from bench.codecs.agvae.training.export_and_measure import train
 from bench.codecs.agvae.training.run import Sitting
 
 
@@ -47,7 +47,7 @@ def test_the_table_is_of_real_files(finished, pieces):
     """Rows hold what encoding and decoding the held-out picture gives, half levels too."""
     options, outcome = finished
     facts = json.loads(options.manifest.read_text())
-    held_out = photos.read(options.data).members[0]
+    held_out = photographs.read(options.data).members[0]
     engine = Engine(checkpoints.read_manifest(options.manifest))
     image = evaluate.middle(held_out.pixels).copy()
     data = engine.encode([image], [3 * 256 + 128])[0]
@@ -65,7 +65,7 @@ def test_estimates_are_near_real_files(finished):
     options, outcome = finished
     stored = checkpoints.load(checkpoints.read_manifest(options.manifest))
     stored.pop(checkpoints.Z_TABLES)
-    _, held_out = photos.read(options.data).split(1)
+    _, held_out = photographs.read(options.data).split(1)
     import torch
 
     rows = evaluate.estimated(stored, options.config, held_out, [7.0], torch.device("cpu"))

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image as PILImage
 
 from bench import image
-from bench.codecs.agvae.training import fragments, leakage
-from bench.codecs.agvae.training.leakage import check, fingerprints_of, known, perceptual_hash
-from bench.codecs.agvae.training.photos import Photo, Photos, read
+from bench.codecs.agvae.training import contamination, fragments
+from bench.codecs.agvae.training.contamination import check, fingerprints_of, known, perceptual_hash
+from bench.codecs.agvae.training.photographs import Photo, Photos, read
 from bench.codecs.agvae.training.run import Run, Sitting
 from bench.errors import DatasetError
 
@@ -59,7 +59,7 @@ def test_orientations_follow_from_the_hash(photo):
 
     found = {perceptual_hash(one) for one in square}
 
-    assert set(leakage.orientations(perceptual_hash(photo))) == found
+    assert set(contamination.orientations(perceptual_hash(photo))) == found
 
 
 def test_crops_of_a_test_image_are_found(photo, pieces):
@@ -94,8 +94,8 @@ def test_fingerprints_are_written_and_kept(tmp_path, photo, pieces):
     """Writing adds to what is there."""
     path = tmp_path / "prints.json"
 
-    assert 1 == leakage.write_fingerprints([("a", "x", photo)], path)
-    assert 2 == leakage.write_fingerprints([("b", "y", pieces["ihc0.png"])], path)
+    assert 1 == contamination.write_fingerprints([("a", "x", photo)], path)
+    assert 2 == contamination.write_fingerprints([("b", "y", pieces["ihc0.png"])], path)
     assert f"{perceptual_hash(photo):016x}" in path.read_text()
 
 
@@ -116,7 +116,7 @@ def test_clean_photographs_pass(photo_dir):
     """Strangers are further apart than a near-duplicate ever is."""
     verdicts = check(read([photo_dir]), known())
 
-    leakage.refuse(verdicts.values())
+    contamination.refuse(verdicts.values())
     nearest = [v.nearest[0] for v in verdicts.values() if v.nearest]
-    assert min(nearest) > leakage.NEAR_BITS
+    assert min(nearest) > contamination.NEAR_BITS
     assert 24 == verdicts["kodak"].by_pixels == verdicts["kodak"].by_hash

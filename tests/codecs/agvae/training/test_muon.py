@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.codecs.agvae.training.muon import MuonAdam, is_matrix, orthogonalise
+from bench.codecs.agvae.training.optimiser import MuonAdam, is_matrix, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (12, 90), (90, 12)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from bench.codecs.agvae.training import photos
+from bench.codecs.agvae.training import photographs
 from bench.errors import DatasetError
 
 
@@ -22,9 +22,9 @@ def test_order_and_names_do_not_depend_on_packing(photo_dir, tmp_path):
                 archive.add(path, f"inside/{path.name}")
     shutil.copy(photo_dir / "manifest.csv", tmp_path)
 
-    folder = photos.read([photo_dir])
-    tars = photos.read([tmp_path / "part1.tar", tmp_path / "part0.tar"])
-    folder_of_tars = photos.read([tmp_path])
+    folder = photographs.read([photo_dir])
+    tars = photographs.read([tmp_path / "part1.tar", tmp_path / "part0.tar"])
+    folder_of_tars = photographs.read([tmp_path])
 
     assert 6 == len(folder.members)
     assert folder.digest == tars.digest == folder_of_tars.digest
@@ -34,7 +34,7 @@ def test_order_and_names_do_not_depend_on_packing(photo_dir, tmp_path):
 
 def test_pixels_arrive_unchanged(photo_dir, pieces):
     """What is read is what was saved."""
-    for photo in photos.read([photo_dir]).members:
+    for photo in photographs.read([photo_dir]).members:
         assert np.array_equal(pieces[photo.name], photo.pixels)
 
 
@@ -47,7 +47,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(photo_dir, tmp_path, pi
     (tmp_path / "d.jpg").write_bytes(b"\xff\xd8 not a picture")
     (tmp_path / "notes.txt").write_text("no picture either")
 
-    found = photos.read([tmp_path])
+    found = photographs.read([tmp_path])
 
     assert 1 == len(found.members)
     reasons = dict(found.left_out)
@@ -63,7 +63,7 @@ def test_another_file_of_the_name_is_refused(photo_dir, tmp_path):
     shutil.copy(tmp_path / "data" / "ihc0.png", tmp_path / "data" / "ihc1.png")
 
     with pytest.raises(DatasetError, match=r"ihc1\.png is not the one"):
-        photos.read([tmp_path / "data"])
+        photographs.read([tmp_path / "data"])
 
 
 @pytest.mark.parametrize("name", ["absent", "empty", "damaged.tar"])
@@ -73,12 +73,12 @@ def test_no_photographs(tmp_path, name):
     (tmp_path / "damaged.tar").write_bytes(b"no tar")
 
     with pytest.raises(DatasetError, match=name):
-        photos.read([tmp_path / name])
+        photographs.read([tmp_path / name])
 
 
 def test_split_and_size(photo_dir):
     """Held-out photographs are always the same; small ones are left out with their size."""
-    every = photos.read([photo_dir])
+    every = photographs.read([photo_dir])
 
     training, held_out = every.split(2)
     small = every.at_least(201)
@@ -90,7 +90,7 @@ def test_split_and_size(photo_dir):
 
 def test_facts_name_every_source(photo_dir):
     """The record of a training names each photograph under its licence."""
-    facts = photos.read([photo_dir]).facts()
+    facts = photographs.read([photo_dir]).facts()
 
     assert {"CC0": 6} == facts["licences"]
     assert "sky/rocket0.png" in facts["sources_by_licence"]["CC0"]

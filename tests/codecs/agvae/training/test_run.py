@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.codecs.agvae.training import shards, trainer
+from bench.codecs.agvae.training import state, trainer
 from bench.codecs.agvae.training.losses import Loss
-from bench.codecs.agvae.training.photos import read
+from bench.codecs.agvae.training.photographs import read
 from bench.codecs.agvae.training.run import Run, Sitting, prepare
 from bench.codecs.agvae.training.schedule import Budget
 from bench.errors import DatasetError, UsageError
@@ -109,7 +109,7 @@ def test_divergence_keeps_the_last_state(options, monkeypatch):
     """When the loss is no number any more, the run stops and its last state stays."""
     run = Run(options(steps=4), Sitting())
     run.save()
-    kept = shards.read_facts(run.options.state)
+    kept = state.read_facts(run.options.state)
 
     def broken(_: object, x: torch.Tensor) -> Loss:
         total = (x * torch.nan).mean().requires_grad_()
@@ -123,7 +123,7 @@ def test_divergence_keeps_the_last_state(options, monkeypatch):
     with pytest.raises(DatasetError, match="diverged"):
         other.train()
 
-    assert kept == shards.read_facts(run.options.state)
+    assert kept == state.read_facts(run.options.state)
 
 
 def test_validation_is_never_trained_on(options, photo_dir):

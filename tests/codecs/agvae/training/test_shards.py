@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.codecs.agvae.training import shards
+from bench.codecs.agvae.training import state as shards
 from bench.errors import DatasetError
 
 

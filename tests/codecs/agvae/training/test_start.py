@@ -7,8 +7,9 @@ import torch
 
 from bench.codecs.agvae.model.config import preset
 from bench.codecs.agvae.model.model import AGVAE
-from bench.codecs.agvae.training import campaign, shards, start
-from bench.codecs.agvae.training.finish import train
+from bench.codecs.agvae.training import initialise, stages
+from bench.codecs.agvae.training import state as shards
+from bench.codecs.agvae.training.export_and_measure import train
 from bench.codecs.agvae.training.run import Run, Sitting
 from bench.errors import UsageError
 
@@ -18,7 +19,7 @@ def gained(trained):
     """Weights of a gained network whose gains are not alike."""
     path = trained.work / "small-gain-asym-mse.safetensors"
     config = preset("small")
-    tensors = start.read(path, config, None).tensors
+    tensors = initialise.read(path, config, None).tensors
     torch.manual_seed(8)
     for name in ("gain_y.log_gain", "gain_y.log_inverse", "gain_z.log_gain", "gain_z.log_inverse"):
         tensors[name] = tensors[name] + 0.3 * torch.randn_like(tensors[name])
@@ -34,7 +35,7 @@ def test_folded_gains_are_the_same_function(gained, tmp_path, trained):
     tensors = {f"{shards.AVERAGE}{name}": tensor for name, tensor in gained.items()}
     shards.save(state, tensors, {"config": config.to_dict(), "step": 3, "taints": ["why"]})
     plain_config = preset("small", gain=False)
-    begun = start.read(state, plain_config, 5)
+    begun = initialise.read(state, plain_config, 5)
     plain = AGVAE(plain_config).eval()
     plain.load_state_dict(begun.tensors)
     x = torch.rand(1, 3, 64, 64)
@@ -52,13 +53,13 @@ def test_folded_gains_are_the_same_function(gained, tmp_path, trained):
 def test_packaged_weights_bring_their_caveat():
     """Weights continued from development weights say so: nobody may call them released."""
     config = preset("base")
-    if not campaign.PACKAGED.is_file():
+    if not stages.PACKAGED.is_file():
         pytest.skip("needs the packaged base-gain-asym-mse weights")
 
-    begun = start.read(campaign.PACKAGED, config, None)
+    begun = initialise.read(stages.PACKAGED, config, None)
     AGVAE(config).load_state_dict(begun.tensors)
 
-    manifest = campaign.PACKAGED.with_suffix(".json").read_text()
+    manifest = stages.PACKAGED.with_suffix(".json").read_text()
     assert ('"status": "development"' in manifest) == bool(begun.taints)
     assert "base-gain-asym-mse" == begun.origin["name"]
 
@@ -76,9 +77,9 @@ def test_sizes_must_agree_variants_need_not(trained, config, level, match):
     path = trained.work / "small-gain-asym-mse.safetensors"
     if match:
         with pytest.raises(UsageError, match=match):
-            start.read(path, config, level)
+            initialise.read(path, config, level)
     else:
-        AGVAE(config).load_state_dict(start.read(path, config, level).tensors)
+        AGVAE(config).load_state_dict(initialise.read(path, config, level).tensors)
 
 
 def test_gain_cannot_come_from_nothing(trained):
@@ -86,9 +87,9 @@ def test_gain_cannot_come_from_nothing(trained):
     path = trained.work / "small-nogain-asym-mse-level4.safetensors"
 
     with pytest.raises(UsageError, match="cannot become a gained one"):
-        start.read(path, preset("small"), None)
+        initialise.read(path, preset("small"), None)
     with pytest.raises(UsageError, match="no manifest"):
-        start.read(trained.work / "absent.safetensors", preset("small"), None)
+        initialise.read(trained.work / "absent.safetensors", preset("small"), None)
 
 
 def test_a_run_begins_where_its_start_ended(options, trained):
@@ -98,7 +99,7 @@ def test_a_run_begins_where_its_start_ended(options, trained):
 
     assert all(
         torch.equal(tensor, run.trainer.average()[name])
-        for name, tensor in start.read(path, preset("small"), None).tensors.items()
+        for name, tensor in initialise.read(path, preset("small"), None).tensors.items()
     )
     outcome = train(options("more", steps=1, init=path), Sitting(), real_files=False)
     assert '"name": "small-gain-asym-mse"' in outcome.manifest.read_text()

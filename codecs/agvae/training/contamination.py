@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codecs.agvae.training.photos import Photo, Photos
+from bench.codecs.agvae.training.photographs import Photo, Photos
 from bench.dataset import manifest as manifests
 from bench.errors import BenchError, DatasetError
 from bench.image import Image, pixels_sha256

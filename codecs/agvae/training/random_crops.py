@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.training.counter import below, random_u32
-from bench.codecs.agvae.training.photos import Photos
+from bench.codecs.agvae.training.counter_rng import below, random_u32
+from bench.codecs.agvae.training.photographs import Photos
 
 AREA_POWER = 0.7
 """A photo is chosen with probability area^0.7: large ones more often, but not by their area."""

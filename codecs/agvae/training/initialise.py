@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.checkpoints import Z_TABLES
 from bench.codecs.agvae.model.config import Config
-from bench.codecs.agvae.training import shards
+from bench.codecs.agvae.training import state
 from bench.errors import UsageError
 
 
@@ -57,8 +57,8 @@ def read(path: Path, config: Config, level: int | None) -> Start:
         If there are no such weights, or their sizes are others.
     """
     if path.is_dir():
-        tensors, facts = shards.load(path)
-        prefix = shards.AVERAGE
+        tensors, facts = state.load(path)
+        prefix = state.AVERAGE
         weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         found = Config.from_dict(facts["config"])
         start = Start(weights, {"name": path.stem, "steps": facts["step"]}, tuple(facts["taints"]))

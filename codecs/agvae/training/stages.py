@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from bench.codecs.agvae.training import parcel, shards
-from bench.codecs.agvae.training.finish import Outcome, train
-from bench.codecs.agvae.training.leakage import guard
+from bench.codecs.agvae.training import parcel
+from bench.codecs.agvae.training import state as shards
+from bench.codecs.agvae.training.contamination import guard
+from bench.codecs.agvae.training.export_and_measure import Outcome, train
 from bench.codecs.agvae.training.losses import LEVEL_POWER
 from bench.codecs.agvae.training.options import Options
-from bench.codecs.agvae.training.photos import read as read_photos
+from bench.codecs.agvae.training.photographs import read as read_photos
 from bench.codecs.agvae.training.run import Progress, Sitting
 from bench.codecs.agvae.training.schedule import Budget
 from bench.errors import OutputError, UsageError

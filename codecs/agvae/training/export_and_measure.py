@@ -16,7 +16,7 @@ from bench.codecs.agvae.checkpoints import Z_TABLES, load, read_manifest
 from bench.codecs.agvae.export import export
 from bench.codecs.agvae.training import evaluate
 from bench.codecs.agvae.training.options import Options
-from bench.codecs.agvae.training.photos import UNKNOWN_LICENCE, Photos
+from bench.codecs.agvae.training.photographs import UNKNOWN_LICENCE, Photos
 from bench.codecs.agvae.training.run import Run, Sitting
 from bench.image import write_atomically
 
