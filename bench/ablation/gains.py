@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.codecs.agvae import checkpoints
-from bench.codecs.agvae.checkpoints import Manifest
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Manifest
 
 UNITS = {"y": "gain_y", "z": "gain_z"}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import registry
-from bench.codecs.agvae import checkpoints
-from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.codec import AgvaeCodec
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
 
 EQUAL = ("budget", "batch", "crop", "seed", "rate", "decay", "average", "storage_bits")

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
-from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.integer.entropy_networks import (
     LEVEL_STEPS,
     ExactEntropyNetworks,
@@ -35,6 +33,8 @@ from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.model.split_normal import SCALE_MAX, SCALE_MIN
 from bench.codecs.agvae.runtime.engine import engine
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
 from bench.figures.figure import Skipped
 from bench.image import Image, pixels_sha256

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
-from bench.codecs.agvae.checkpoints import Manifest
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import DecodeError, SettingError, Unavailable
 from bench.image import Image, check
 

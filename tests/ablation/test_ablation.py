@@ -14,10 +14,10 @@ import torch
 from bench import image
 from bench.ablation import gains, terms
 from bench.cli import app
-from bench.codecs.agvae import checkpoints
-from bench.codecs.agvae.export import export
 from bench.codecs.agvae.model.config import preset
 from bench.codecs.agvae.model.model import AGVAE
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.export import export
 from bench.errors import UsageError
 
 TRAINING = {"steps": 100, "crops": 3200, "budget": "100steps", "batch": 32, "seed": 0}

@@ -28,12 +28,12 @@ import torch
 import triton
 
 from bench import image as images_of
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container, frequency_tables, rans
 from bench.codecs.agvae.gpu.engine import DeviceEngine
 from bench.codecs.agvae.gpu.rans import Reader, Writer
 from bench.codecs.agvae.gpu.table_lookup import lookup
 from bench.codecs.agvae.runtime.engine import Engine
+from bench.codecs.agvae.weights import checkpoints
 from bench.stopwatch import Phases
 
 LEVEL = 4 * 256

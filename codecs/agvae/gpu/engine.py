@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae.bitstream.container import Header
-from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.gpu.entropy_networks import MAX_POSITIONS, FusedNetworks
 from bench.codecs.agvae.gpu.latent_coder import DeviceLatentCoder
 from bench.codecs.agvae.gpu.transforms import DeviceTransforms
@@ -18,6 +17,7 @@ from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.runtime.tiled_transforms import latent_size
+from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.image import Image
 from bench.stopwatch import Phases
 

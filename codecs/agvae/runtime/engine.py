@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
-from bench.codecs.agvae.checkpoints import Manifest
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.model import model
@@ -25,6 +23,8 @@ from bench.codecs.agvae.runtime import precision as precisions
 from bench.codecs.agvae.runtime.refinement import refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image
 from bench.stopwatch import Phases

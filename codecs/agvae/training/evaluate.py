@@ -99,10 +99,10 @@ def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[s
     levels
         Real levels, in steps of 1/256.
     """
-    from bench.codecs.agvae import checkpoints
     from bench.codecs.agvae.bitstream import container
     from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS
     from bench.codecs.agvae.runtime.engine import Engine
+    from bench.codecs.agvae.weights import checkpoints
     from bench.metrics import Undefined
     from bench.metrics.ms_ssim import create as create_ms_ssim
     from bench.metrics.psnr import create as create_psnr

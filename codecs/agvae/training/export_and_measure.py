@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from bench.codecs.agvae.checkpoints import Z_TABLES, load, read_manifest
-from bench.codecs.agvae.export import export
 from bench.codecs.agvae.training import evaluate
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photographs import UNKNOWN_LICENCE, Photos
 from bench.codecs.agvae.training.run import Run, Sitting
+from bench.codecs.agvae.weights.checkpoints import Z_TABLES, load, read_manifest
+from bench.codecs.agvae.weights.export import export
 from bench.image import write_atomically
 
 HALF_LEVELS = (0.5, 3.5, 6.5)

@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.codecs.agvae import checkpoints
-from bench.codecs.agvae.checkpoints import Z_TABLES
 from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.training import state
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Z_TABLES
 from bench.errors import UsageError
 
 

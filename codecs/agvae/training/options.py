@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.codecs.agvae.export import storage_bits
 from bench.codecs.agvae.model.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, PRESETS, Config, preset
 from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE
 from bench.codecs.agvae.training.losses import LEVEL_POWER
 from bench.codecs.agvae.training.schedule import Budget
+from bench.codecs.agvae.weights.export import storage_bits
 from bench.errors import UsageError
 
 VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")

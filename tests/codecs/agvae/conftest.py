@@ -12,9 +12,9 @@ import torch
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.codec import AgvaeCodec
-from bench.codecs.agvae.export import export
 from bench.codecs.agvae.model.config import Config, preset
 from bench.codecs.agvae.model.model import AGVAE
+from bench.codecs.agvae.weights.export import export
 from bench.errors import DecodeError
 from bench.image import Image
 

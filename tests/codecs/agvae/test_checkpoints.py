@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.codecs.agvae import checkpoints, compact, export
 from bench.codecs.agvae.model.config import Config, preset
+from bench.codecs.agvae.weights import checkpoints, export, quantised
 from bench.errors import DecodeError, Unavailable
 
 
@@ -21,8 +21,8 @@ def test_packed_weights_come_back(bits):
     weight = torch.randn(7, 5, 3, 3) * torch.logspace(-3, 1, 7)[:, None, None, None]
     weight[3] = 0
 
-    packed = compact.pack({"a.weight": weight, "a.bias": weight[:, 0, 0, 0]}, {"a.": bits})
-    back = compact.unpack(packed)
+    packed = quantised.pack({"a.weight": weight, "a.bias": weight[:, 0, 0, 0]}, {"a.": bits})
+    back = quantised.unpack(packed)
 
     scale = packed["a.weight.scale"][:, None, None, None]
     error = (back["a.weight"] - weight).abs() / scale.clamp_min(1e-30)
@@ -42,7 +42,7 @@ def test_more_bits_cost_less_precision():
     state = {"w": torch.randn(16, 64, 3, 3)}
 
     error = [
-        (compact.unpack(compact.pack(state, {"w": b}))["w"] - state["w"]).square().mean().item()
+        (quantised.unpack(quantised.pack(state, {"w": b}))["w"] - state["w"]).square().mean().item()
         for b in (8, 10, 12)
     ]
 
@@ -55,24 +55,24 @@ def test_file_form_is_smaller_and_the_same():
     torch.manual_seed(1)
     weight = torch.randn(32, 64, 3, 3)
     weight[:, 0, 0, 0] = 12  # sticks out, as trained weights do
-    packed = compact.pack({"w": weight, "b": weight[0, 0, 0]}, {"w": 10})
+    packed = quantised.pack({"w": weight, "b": weight[0, 0, 0]}, {"w": 10})
 
-    stored = compact.deflate(packed)
+    stored = quantised.deflate(packed)
 
     assert stored["w.deflate"].numel() < 0.85 * packed["w"].numel()
-    back = compact.inflate(stored)
+    back = quantised.inflate(stored)
     assert list(packed) == list(back)
     assert all(torch.equal(packed[name], back[name]) for name in packed)
-    assert torch.equal(compact.unpack(packed)["w"], compact.unpack(stored)["w"])
+    assert torch.equal(quantised.unpack(packed)["w"], quantised.unpack(stored)["w"])
 
 
 def test_file_form_refuses_other_sizes():
     """Coded bytes that make more or fewer weights than their shape says are refused."""
-    stored = compact.deflate(compact.pack({"w": torch.randn(4, 4, 3, 3)}, {"w": 8}))
+    stored = quantised.deflate(quantised.pack({"w": torch.randn(4, 4, 3, 3)}, {"w": 8}))
     for shape in ([4, 4, 3, 4], [4, 4, 3, 1]):
         wrong = {**stored, "w.shape": torch.tensor(shape, dtype=torch.int32)}
         with pytest.raises(ValueError, match="bytes of weights, wanted"):
-            compact.inflate(wrong)
+            quantised.inflate(wrong)
 
 
 def test_exported_weights_load(small_dir, small_net, monkeypatch):

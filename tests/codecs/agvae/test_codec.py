@@ -14,10 +14,10 @@ import torch
 
 from bench import registry
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
 from bench.codecs.agvae.runtime.engine import Engine, engine
+from bench.codecs.agvae.weights import checkpoints
 from bench.errors import DecodeError, SettingError, Unavailable
 from bench.stopwatch import Phases
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS, Bank, standard_bank
 from bench.codecs.agvae.bitstream.rans import Decoder
+from bench.codecs.agvae.weights import checkpoints
 
 V, C = (0, 2, 1, 3), (0, 1, 3, 2)
 LIMIT = 1 << 22

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
 from bench.codecs.agvae.model.model import AGVAE
+from bench.codecs.agvae.weights import checkpoints
 
 GOLDEN = Path(__file__).parent / "golden"
 

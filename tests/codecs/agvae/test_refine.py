@@ -10,7 +10,6 @@ import torch
 
 from bench import registry
 from bench.codec import Setting
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.model.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
 from bench.codecs.agvae.model.model import straight_through
@@ -18,6 +17,7 @@ from bench.codecs.agvae.runtime import refinement, refinement_loss
 from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.runtime.refinement import Coins, refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
+from bench.codecs.agvae.weights import checkpoints
 from bench.metrics.ms_ssim import create as create_ms_ssim
 from bench.rate_search import encode_to_bpp
 

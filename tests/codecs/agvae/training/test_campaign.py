@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.training import parcel, plan
 from bench.codecs.agvae.training import stages as campaign
 from bench.codecs.agvae.training.run import Sitting
 from bench.codecs.agvae.training.stages import MS_SSIM, MSE, Settings, stages
+from bench.codecs.agvae.weights import checkpoints
 from bench.errors import DatasetError, OutputError, UsageError
 
 

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from bench.codecs.agvae import checkpoints
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.training import evaluate, photographs
 from bench.codecs.agvae.training.export_and_measure import train
 from bench.codecs.agvae.training.run import Sitting
+from bench.codecs.agvae.weights import checkpoints
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 The package's development weights were made by::
 
-    python -c "from bench.codecs.agvae.export import export_development as e; \
+    python -c "from bench.codecs.agvae.weights.export import export_development as e; \
         e(['asym.enc.safetensors', 'asym.dec.safetensors'], 'codecs/agvae/weights')"
 """
 
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae.bitstream.frequency_tables import z_tables_from_cdf
-from bench.codecs.agvae.checkpoints import MANIFEST_VERSION, Z_TABLES, model_id
-from bench.codecs.agvae.compact import deflate, pack
 from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
+from bench.codecs.agvae.weights.checkpoints import MANIFEST_VERSION, Z_TABLES, model_id
+from bench.codecs.agvae.weights.quantised import deflate, pack
 
 Z_TAIL = 2.0**-17
 """z's tables end where less than this is left on either side of every channel."""

@@ -84,7 +84,7 @@ def folders() -> list[Path]:
     """Return the folders where weights may lie, most specific first."""
     import platformdirs
 
-    own = Path(__file__).parent / "weights"
+    own = Path(__file__).parent
     cache = platformdirs.user_cache_path("agvae-bench") / "weights" / "agvae"
     named = os.environ.get("BENCH_WEIGHTS")
     return [*([Path(named) / "agvae"] if named else []), own, cache]
@@ -189,7 +189,7 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
     """
     from safetensors.torch import load as load_bytes
 
-    from bench.codecs.agvae.compact import unpack
+    from bench.codecs.agvae.weights.quantised import unpack
 
     try:
         data = manifest.path.read_bytes()
