@@ -8,18 +8,8 @@ from typing import Annotated
 import typer
 
 from bench import __version__
-from bench.cli import (
-    ablation,
-    figures,
-    files,
-    gate,
-    report,
-    run,
-    show,
-    throughput,
-    train,
-    train_all,
-)
+from bench.cli import figures, files, gate, report, run, show, throughput
+from bench.codecs.agvae.commands import ablation, train, train_all
 
 app = typer.Typer(
     name="bench",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.train import (
+from bench.codecs.agvae.commands.train import (
     Bar,
     Data,
     Device,

@@ -1,0 +1,1 @@
+"""Commands that AG-VAE adds to the command line: train, train-all, ablation."""
