@@ -6,20 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import UsageError
-from bench.figures import (
-    asymmetry,
-    cost,
-    crops,
+from bench.codecs.agvae.paper import (
+    channel_importance,
+    complexity,
     gain_vectors,
     hyper_gain,
-    importance,
-    pairs,
-    rate_distortion,
-    rates,
-    residuals,
-    speed,
+    rate_control,
+    residual_densities,
+    two_scales,
+    variant_pairs,
 )
+from bench.errors import UsageError
+from bench.figures import crops, rate_distortion, speed
 from bench.figures.figure import Product
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, options_of
@@ -35,18 +33,18 @@ class Kind:
 
 
 KINDS = {
-    "importance": Kind(importance.Options, importance.make),
-    "discrete": Kind(rates.DiscreteOptions, rates.make_discrete),
-    "continuous": Kind(rates.ContinuousOptions, rates.make_continuous),
+    "importance": Kind(channel_importance.Options, channel_importance.make),
+    "discrete": Kind(rate_control.DiscreteOptions, rate_control.make_discrete),
+    "continuous": Kind(rate_control.ContinuousOptions, rate_control.make_continuous),
     "hyper-gain": Kind(hyper_gain.Options, hyper_gain.make),
     "rd": Kind(rate_distortion.Options, rate_distortion.make),
     "crops": Kind(crops.Options, crops.make),
-    "pairs": Kind(pairs.Options, pairs.make),
-    "reported-pairs": Kind(pairs.ReportedOptions, pairs.make_reported),
-    "asymmetry": Kind(asymmetry.Options, asymmetry.make),
-    "cost": Kind(cost.Options, cost.make),
+    "pairs": Kind(variant_pairs.Options, variant_pairs.make),
+    "reported-pairs": Kind(variant_pairs.ReportedOptions, variant_pairs.make_reported),
+    "asymmetry": Kind(two_scales.Options, two_scales.make),
+    "cost": Kind(complexity.Options, complexity.make),
     "gain-vectors": Kind(gain_vectors.Options, gain_vectors.make),
-    "residuals": Kind(residuals.Options, residuals.make),
+    "residuals": Kind(residual_densities.Options, residual_densities.make),
     "speed": Kind(speed.Options, speed.make),
 }
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from bench import image
-from bench.ablation import gains, terms
 from bench.cli import app
 from bench.codecs.agvae.model.config import preset
 from bench.codecs.agvae.model.model import AGVAE
+from bench.codecs.agvae.paper import ablation_terms, gain_drift
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.export import export
 from bench.errors import UsageError
@@ -56,7 +56,7 @@ def at_hand(weights, monkeypatch):
 
 def test_variants_and_reasons(at_hand):
     """Four variants in order; the absent one says which command makes it."""
-    found = terms.variants("small")
+    found = ablation_terms.variants("small")
 
     assert ["gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss"] == [
         variant.variant for variant in found
@@ -67,10 +67,11 @@ def test_variants_and_reasons(at_hand):
 
 def test_equal_terms(at_hand):
     """Equal trainings pass; one more step or other data is named."""
-    found = terms.variants("small")
-    assert [] == terms.inequalities(found)
+    found = ablation_terms.variants("small")
+    assert [] == ablation_terms.inequalities(found)
     assert [400.0, 3200.0] == [
-        terms.crops_per_level(network) for network in (found[0].networks[0], found[2].networks[0])
+        ablation_terms.crops_per_level(network)
+        for network in (found[0].networks[0], found[2].networks[0])
     ]
 
     path = at_hand / "small-gain-gauss-mse.json"
@@ -79,7 +80,7 @@ def test_equal_terms(at_hand):
     facts["training"] |= {"steps": 101, "seed": 3, "data": {"pixels_sha256": "other"}}
     path.write_text(json.dumps(facts))
     try:
-        words = "; ".join(terms.inequalities(terms.variants("small")))
+        words = "; ".join(ablation_terms.inequalities(ablation_terms.variants("small")))
     finally:
         path.write_text(before)
     assert "steps differ: 100 to 101" in words
@@ -89,8 +90,8 @@ def test_equal_terms(at_hand):
 
 def test_drift(at_hand):
     """m m' of the networks above is one but at level 7, where it is 1.5."""
-    table = gains.products(checkpoints.find("gain-asym", preset="small")[0])
-    y, z = gains.drifts(table)
+    table = gain_drift.products(checkpoints.find("gain-asym", preset="small")[0])
+    y, z = gain_drift.drifts(table)
 
     assert 8 * (64 + 32) == len(table)
     assert (64, 32) == (y.channels, z.channels)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.ablation.curves import compare_all, matched_percent
 from bench.analysis.bjontegaard import Curve
+from bench.codecs.agvae.paper.ablation_curves import compare_all, matched_percent
 
 IMAGES = tuple(f"i{n}" for n in range(6))
 

@@ -88,8 +88,8 @@ def test_a_second_run_measures_nothing_and_writes_the_same(tiny, built, tmp_path
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr("bench.figures.probe.Probe.symbols", refuse)
-    monkeypatch.setattr("bench.figures.probe.Probe.encode", refuse)
+    monkeypatch.setattr("bench.codecs.agvae.paper.latents_of_files.Probe.symbols", refuse)
+    monkeypatch.setattr("bench.codecs.agvae.paper.latents_of_files.Probe.encode", refuse)
 
     chosen = ["importance", "asymmetry", "rd"]
     build.build(str(tiny.toml), tiny.results, only=chosen, out=tmp_path)

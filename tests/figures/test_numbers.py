@@ -8,8 +8,9 @@ import torch
 from scipy import integrate
 
 from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
-from bench.figures import cost, rate_distortion
-from bench.figures.residuals import SplitNormal, fit_split_normal, split_density
+from bench.codecs.agvae.paper import complexity
+from bench.codecs.agvae.paper.residual_densities import SplitNormal, fit_split_normal, split_density
+from bench.figures import rate_distortion
 
 
 @pytest.mark.parametrize(("left", "right"), [(1.0, 1.0), (0.5, 2.0), (3.0, 0.4)])
@@ -45,7 +46,7 @@ def test_macs_of_a_convolution():
     """A 3x3 convolution from 3 to 8 channels costs 3 * 8 * 9 MACs a pixel."""
     conv = torch.nn.Conv2d(3, 8, 3, padding=1).to("meta")
 
-    macs, values = cost._counted(lambda x: conv(x).numel())
+    macs, values = complexity._counted(lambda x: conv(x).numel())
 
     assert 3 * 8 * 9 * 256**2 == macs
     assert 8 * 256**2 == values
@@ -53,14 +54,14 @@ def test_macs_of_a_convolution():
 
 def test_gain_units_of_the_ablation_backbone_cost_what_the_paper_says():
     """With N = 128, M = 192 and six levels, 0.076 % of Balle's hyperprior: the paper's number."""
-    options = cost.Options(backbones=(("bmshj2018-hyperprior", 128, 192, 6),))
+    options = complexity.Options(backbones=(("bmshj2018-hyperprior", 128, 192, 6),))
 
-    [found] = cost.computed(options)
+    [found] = complexity.computed(options)
 
     assert 2 * 6 * (128 + 192) == found.parameters_added
     assert "0.076" == f"{found.parameters_percent:.3f}"
     net = GainedBackbone("bmshj2018-hyperprior", 128, 192, gain=False, asymmetric=False)
-    assert cost.parameters(net) == found.parameters
+    assert complexity.parameters(net) == found.parameters
     assert 2 * (192 * 16**2 + 128 * 4**2) == found.macs_added
 
 

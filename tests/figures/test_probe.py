@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bench import image
-from bench.figures.asymmetry import bits, matched_mass, split_mass
+from bench.codecs.agvae.paper.latents_of_files import Probe, Symbols
+from bench.codecs.agvae.paper.two_scales import bits, matched_mass, split_mass
 from bench.figures.figure import Skipped
-from bench.figures.probe import Probe, Symbols
 
 
 @pytest.fixture(scope="module")

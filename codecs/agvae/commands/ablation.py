@@ -28,9 +28,10 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     download: Download = True,
 ) -> None:
     """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
-    from bench.ablation import terms, write
     from bench.cli.run import _console, _device, _measure, _open_datasets
     from bench.codecs.agvae.model.config import PRESETS
+    from bench.codecs.agvae.paper import ablation as write
+    from bench.codecs.agvae.paper import ablation_terms
     from bench.errors import UsageError
     from bench.measurement import provenance
     from bench.measurement.plan import Request
@@ -39,7 +40,7 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}", f"Known: {', '.join(PRESETS)}.")
     screen = _console()
-    found = terms.variants(preset)
+    found = ablation_terms.variants(preset)
     for variant in found:
         if not variant.networks:
             screen.print(f"[yellow]absent: {variant.codec}: {variant.reason}[/]")

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
 from bench.figures.figure import COMPUTED, Product, join, select, series
-from bench.figures.probe import Floats, Probe
 from bench.figures.provenance import of_record
 from bench.figures.results import Context
 from bench.figures.sheet import GREY, Sheet

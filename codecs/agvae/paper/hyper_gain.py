@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
 from bench.figures.figure import COMPUTED, MEASURED, Product, join, select, series
-from bench.figures.probe import Floats, Probe
 from bench.figures.results import Context
 from bench.figures.sheet import GREY, Look, Sheet, look_of
 from bench.figures.spec import Entry

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
+from bench.codecs.agvae.paper.latents_of_files import Probe
 from bench.figures.figure import MEASURED, Product, Skipped, join, select, series
-from bench.figures.probe import Probe
 from bench.figures.results import Context
 from bench.figures.sheet import GREY, Look, Sheet, look_of
 from bench.figures.spec import Entry

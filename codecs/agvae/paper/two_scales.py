@@ -21,8 +21,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import ndtr
 
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe, Symbols
 from bench.figures.figure import ESTIMATED, Product, Skipped, join, select, series
-from bench.figures.probe import Floats, Probe, Symbols
 from bench.figures.results import Context
 from bench.figures.sheet import GREY, Sheet, look_of
 from bench.figures.spec import Entry

@@ -11,18 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench.ablation import curves, gains, terms
-from bench.ablation.curves import Comparison
-from bench.ablation.gains import Drift
-from bench.ablation.terms import Variant
+from bench.codecs.agvae.paper import ablation_curves, ablation_terms, complexity, gain_drift
+from bench.codecs.agvae.paper.ablation_curves import Comparison
+from bench.codecs.agvae.paper.ablation_terms import Variant
+from bench.codecs.agvae.paper.gain_drift import Drift
 from bench.errors import CodecError
-from bench.figures import cost
 from bench.figures.provenance import of_record
 from bench.image import write_atomically
 from bench.output.csv_files import make_folder, to_csv
 from bench.output.table_formats import Cell, Table, number
 
-_COST = cost.Options(
+_COST = complexity.Options(
     backbones=(
         ("bmshj2018-hyperprior", 128, 192, 6),
         ("mbt2018-mean", 128, 192, 6),
@@ -67,17 +66,17 @@ def write_all(
     """
     folder = make_folder(out)
     order = [variant.codec for variant in found if variant.networks]
-    comparisons = curves.compare_all(rows, order)
+    comparisons = ablation_curves.compare_all(rows, order)
     networks = [n for variant in found for n in variant.networks if n.config.gain]
     products = [table for network in networks if (table := _products(network)) is not None]
     drift_table = pd.concat(products, ignore_index=True) if products else pd.DataFrame()
-    drifts = gains.drifts(drift_table) if len(drift_table) else []
+    drifts = gain_drift.drifts(drift_table) if len(drift_table) else []
     stamp = of_record(
         provenance,
         datasets=datasets,
         weights={n.name: n.model_id for variant in found for n in variant.networks},
     )
-    costs = [*cost.computed(_COST), *cost.reported()]
+    costs = [*complexity.computed(_COST), *complexity.reported()]
     tables = [
         *_rate_tables(comparisons, order),
         terms_table(found),
@@ -103,7 +102,7 @@ def write_all(
 def _products(network: Any) -> pd.DataFrame | None:  # noqa: ANN401 - a manifest
     """Return the gain products of a network; None where its weights are damaged."""
     try:
-        return gains.products(network)
+        return gain_drift.products(network)
     except CodecError:
         return None
 
@@ -111,17 +110,17 @@ def _products(network: Any) -> pd.DataFrame | None:  # noqa: ANN401 - a manifest
 def _figure(
     rows: pd.DataFrame, order: Sequence[str], drift: pd.DataFrame, folder: Path, small_print: str
 ) -> list[Path]:
-    from bench.ablation import figure
+    from bench.codecs.agvae.paper import ablation_figure
 
     if not len(rows) or not order:
         return []
-    return figure.write(rows, order, drift, folder / "plots", small_print)
+    return ablation_figure.write(rows, order, drift, folder / "plots", small_print)
 
 
 def remarks(found: Sequence[Variant]) -> list[str]:
     """Return what must stand under the tables: what is absent and why, whether terms are equal."""
     lines = [f"absent: {v.codec}: {v.reason}" for v in found if not v.networks]
-    odd = terms.inequalities(found)
+    odd = ablation_terms.inequalities(found)
     lines += [f"NOT ON EQUAL TERMS: {words}" for words in odd]
     networks = [network for variant in found for network in variant.networks]
     if len(networks) > 1 and not odd:
@@ -189,8 +188,8 @@ def terms_table(found: Sequence[Variant]) -> Table:
     rows = []
     for variant in found:
         for network in variant.networks:
-            record = terms.training_of(network)
-            per_level = terms.crops_per_level(network)
+            record = ablation_terms.training_of(network)
+            per_level = ablation_terms.crops_per_level(network)
             cells = (
                 variant.codec,
                 network.name,
@@ -240,7 +239,7 @@ def _drift_table(drifts: Sequence[Drift]) -> Table:
     )
 
 
-def _cost_table(costs: Sequence[cost.Cost]) -> Table:
+def _cost_table(costs: Sequence[complexity.Cost]) -> Table:
     return Table(
         name="ablation-cost",
         caption="What gain units add: parameters and multiply-accumulates (MACs).",

@@ -21,9 +21,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from bench.figures.asymmetry import split_mass
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
+from bench.codecs.agvae.paper.two_scales import split_mass
 from bench.figures.figure import COMPUTED, MEASURED, Product, join, select, series
-from bench.figures.probe import Floats, Probe
 from bench.figures.results import Context
 from bench.figures.sheet import Look, Sheet, look_of
 from bench.figures.spec import Entry

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.ablation.curves import curves_of, mean_curve
 from bench.analysis import summary
+from bench.codecs.agvae.paper.ablation_curves import curves_of, mean_curve
 from bench.figures import sheet as canvas
 from bench.figures.figure import COMPUTED, MEASURED, join, series
 from bench.figures.sheet import Look, Sheet
