@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs.bpg import colour, container, hevc, still, x265
+from bench.codecs.bpg import colour, container, hevc, picture, x265
 from bench.codecs.bpg.container import Header
 from bench.image import Image
 from bench.registry import complete
@@ -55,7 +55,7 @@ class Bpg(Codec):
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return a BPG file."""
         values = complete(self, setting)
-        return still.encode(
+        return picture.encode(
             image,
             qp=int(values["qp"]),
             subsampling=str(values["subsampling"]),
@@ -66,13 +66,13 @@ class Bpg(Codec):
 
     def decode(self, data: bytes) -> Image:
         """Return the picture of any writer's BPG file, alpha and animation excepted."""
-        return still.decode(data)
+        return picture.decode(data)
 
     def ceiling(self, image: Image, setting: Setting) -> Image:
         """Return the image after the exact colour conversion that the file passes through."""
         values = complete(self, setting)
         depth = int(values["depth"])
-        pixel_format = still.pixel_format_of(image, str(values["subsampling"]))
+        pixel_format = picture.pixel_format_of(image, str(values["subsampling"]))
         planes = colour.rgb_to_planes(image, pixel_format, depth)
         height, width = image.shape[:2]
         return colour.planes_to_rgb(planes, Header(width, height, pixel_format, bit_depth=depth))

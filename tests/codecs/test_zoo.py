@@ -17,7 +17,9 @@ import pytest
 
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.codecs import _zoo_file, _zoo_weights, zoo
+from bench.codecs.zoo import codec as zoo
+from bench.codecs.zoo import container
+from bench.codecs.zoo import weights as _zoo_weights
 from bench.errors import DecodeError, Unavailable, UsageError
 from bench.image import Image
 
@@ -80,7 +82,7 @@ def crop(photo: Image) -> Image:
 def test_importing_needs_no_torch():
     """Discovery of the zoo, and of weights, imports neither torch nor CompressAI."""
     code = (
-        "import sys\nimport bench.codecs.zoo as zoo\nzoo.MeanScale().ladder()\n"
+        "import sys\nimport bench.codecs.zoo.codec as zoo\nzoo.MeanScale().ladder()\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'compressai')))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
@@ -203,9 +205,9 @@ def test_another_models_file_is_refused(folder: Path, crop: Image):
 
 
 def _repacked(data: bytes, **changes) -> bytes:
-    file = _zoo_file.File.unpack(data)
+    file = container.File.unpack(data)
     values = {name: changes.get(name, getattr(file, name)) for name in file.__slots__}
-    return _zoo_file.File(**values).pack()
+    return container.File(**values).pack()
 
 
 @pytest.mark.parametrize(

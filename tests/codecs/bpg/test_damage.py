@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench.codec import Setting
-from bench.codecs.bpg import container, hevc, still
+from bench.codecs.bpg import container, hevc
+from bench.codecs.bpg import picture as still
 from bench.codecs.bpg.container import Header, PixelFormat
 from bench.errors import DecodeError, EncodeError
 

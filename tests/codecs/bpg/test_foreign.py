@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.codec import Setting
-from bench.codecs.bpg import colour, container, hevc, still, x265
+from bench.codecs.bpg import colour, container, hevc, x265
+from bench.codecs.bpg import picture as still
 from bench.codecs.bpg.container import ColorSpace, Header, PixelFormat
 from bench.errors import DecodeError
 

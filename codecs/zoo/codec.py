@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs._zoo_file import DAMAGED, MAGIC, File
-from bench.codecs._zoo_weights import METRICS, at_hand, fetch_weights, load, places, published
+from bench.codecs.zoo.container import DAMAGED, MAGIC, File
+from bench.codecs.zoo.weights import METRICS, at_hand, fetch_weights, load, places, published
 from bench.errors import DecodeError, EncodeError, Unavailable, UsageError
 from bench.image import Image
 
