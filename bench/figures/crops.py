@@ -1,7 +1,7 @@
 """The same crop from every codec at a matched rate, with numbers (Cui et al. 2021, Fig. 8).
 
-Every codec is searched for the file nearest to the wanted rate (``bench.rate_search``); a codec that
-cannot reach it gives the nearest file it can, and the figure says so.
+Every codec is searched for the file nearest to the wanted rate (``bench.rate_search``); a codec
+that cannot reach it gives the nearest file it can, and the figure says so.
 """
 
 from __future__ import annotations

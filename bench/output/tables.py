@@ -312,7 +312,7 @@ def write_all(
     out
         Made if missing.
     provenance
-        Plain data as of ``bench.measurement.provenance.record``: date, commit, cpu, cores, versions.
+        Plain data as of ``provenance.record``: date, commit, cpu, cores, versions.
     ceilings
         ``codec, label, ceiling_psnr_db``, with or without ``dataset``.
     unavailable
