@@ -16,6 +16,8 @@ BenchError                  shown as one line, exit code 2
 
 from __future__ import annotations
 
+import difflib
+
 
 class BenchError(Exception):
     """An expected failure, told in one line.
@@ -81,3 +83,9 @@ class EncodeError(CodecError):
 
 class DecodeError(CodecError):
     """The bytes are damaged, truncated or of another format."""
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """Return ``Did you mean x? Known: ...`` for a mistyped word."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(known)}."

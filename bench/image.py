@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import re
-import secrets
 import stat
 import struct
 import warnings
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import ImageError, OutputError
+from bench.files import write_atomically
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
@@ -210,47 +208,3 @@ def save(image: Image, path: Path | str) -> None:
     buffer = BytesIO()
     PILImage.fromarray(check(image)).save(buffer, _LOSSLESS[path.suffix.lower()])
     write_atomically(path, buffer.getvalue())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` by way of a temporary file beside it; nothing is half-written.
-
-    A kill at any moment leaves the old file or the new one, never a part; a link is followed.
-    A device or pipe, which must not be replaced by a file, is written to directly.
-
-    Raises
-    ------
-    OutputError
-        If the folder is missing or read-only, or the disk is full.
-    """
-    try:
-        target = path.resolve()
-        if target.exists() and not target.is_file() and not target.is_dir():
-            target.write_bytes(data)
-            return
-        part = target.with_name(f".{secrets.token_hex(8)}.part")
-        try:
-            # Mode "x" makes the file with the permissions that the user's umask leaves.
-            with part.open("xb") as file:
-                file.write(data)
-            part.replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: Exception) -> OutputError:
-    number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
-        next_step = "The disk is full: make room, or choose another folder."
-    elif number in (errno.ENOENT, errno.ENOTDIR):
-        next_step = f"Make the folder {path.parent} first."
-    else:
-        next_step = "Choose another folder."
-    return OutputError(
-        f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
-        "nothing was written there",
-        next_step,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.codec import Codec, Parameter, Scalar, Setting
-from bench.errors import SettingError, Unavailable, UsageError
+from bench.errors import SettingError, Unavailable, UsageError, suggest
 
 ENTRY_POINTS = "bench.codecs"
 _FOLDER = Path(__file__).parent / "codecs"
@@ -109,12 +108,6 @@ def discover() -> dict[str, Found]:
             )
         found[item.name] = item
     return found
-
-
-def suggest(word: str, known: list[str]) -> str:
-    """Return ``Did you mean x? Known: ...`` for a mistyped word."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(known)}."
 
 
 def create(name: str, device: str = "cpu") -> Codec:

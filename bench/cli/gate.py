@@ -88,7 +88,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def _write(path: Path, text: str) -> None:
-    from bench.image import write_atomically
+    from bench.files import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.encode())

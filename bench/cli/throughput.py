@@ -107,8 +107,8 @@ def _measure(
     import tempfile
 
     from bench.errors import UsageError
+    from bench.files import make_folder
     from bench.measurement import provenance
-    from bench.output.csv_files import make_folder
     from bench.throughput import tables
     from bench.throughput import write as output
     from bench.throughput.measure import Request, measure

@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DatasetError, UsageError
-from bench.registry import suggest
+from bench.errors import DatasetError, UsageError, suggest
 
 FOLDER = Path(__file__).parents[1] / "datasets"
 SUFFIXES = (".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")

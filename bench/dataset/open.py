@@ -16,8 +16,7 @@ from bench.dataset import manifest as manifests
 from bench.dataset.fetch import Incomplete, fetch
 from bench.dataset.item import Item, load_item, pixel_hash, pixel_identity, verify
 from bench.dataset.manifest import Manifest
-from bench.errors import DatasetError, ImageError, OutputError, UsageError
-from bench.registry import suggest
+from bench.errors import DatasetError, ImageError, OutputError, UsageError, suggest
 
 __all__ = [
     "Dataset",

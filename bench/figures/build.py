@@ -10,16 +10,15 @@ from typing import Any
 
 import matplotlib as mpl
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, suggest
 from bench.figures import latex, registry
 from bench.figures.cache import Cache
 from bench.figures.figure import Product, Skipped
 from bench.figures.results import Context, Results
 from bench.figures.sheet import FORMATS, RC, encode
 from bench.figures.spec import Entry, FigureSet, load
-from bench.image import write_atomically
-from bench.output.csv_files import make_folder, to_csv
-from bench.registry import suggest
+from bench.files import make_folder, write_atomically
+from bench.output.csv_files import to_csv
 
 CACHE = "figures_cache"
 INDEX = "figures.json"

@@ -16,9 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.image import write_atomically
+from bench.files import make_folder, write_atomically
 from bench.measurement import provenance
-from bench.output.csv_files import make_folder
 
 
 @dataclass(frozen=True, slots=True)

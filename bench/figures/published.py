@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import UsageError
+from bench.errors import UsageError, suggest
 from bench.figures.spec import check_keys
-from bench.registry import suggest
 
 PATH = Path(__file__).with_name("reported.toml")
 _ORIGIN = ("source", "read")

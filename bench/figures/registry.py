@@ -16,12 +16,11 @@ from bench.codecs.agvae.paper import (
     two_scales,
     variant_pairs,
 )
-from bench.errors import UsageError
+from bench.errors import UsageError, suggest
 from bench.figures import crops, rate_distortion, speed
 from bench.figures.figure import Product
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, options_of
-from bench.registry import suggest
 
 
 @dataclass(frozen=True, slots=True)

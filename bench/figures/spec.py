@@ -10,8 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.errors import UsageError
-from bench.registry import suggest
+from bench.errors import UsageError, suggest
 
 FOLDER = Path(__file__).parent
 _NOT_SETS = {"reported"}

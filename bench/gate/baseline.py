@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import OutputError, UsageError
+from bench.files import write_atomically
 from bench.gate.rows import COLUMNS, Locked, Row, by_key
-from bench.image import write_atomically
 from bench.measurement.sqlite import connect_to_read
 from bench.measurement.store import SCHEMA_VERSION
 

@@ -21,8 +21,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import summary
-from bench.image import write_atomically
-from bench.output.csv_files import file_stems, make_folder
+from bench.files import file_stems, make_folder, write_atomically
 
 _FIELDS = {
     # our column: (their field, description)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.summary import error_text, lpips_columns
 from bench.errors import OutputError
-from bench.image import write_atomically
+from bench.files import write_atomically
 
 _TEXT = (
     *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
@@ -33,24 +31,6 @@ def tidy_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return ``rows`` with exactly the columns of ``rows.csv``: sizes whole, errors text."""
     frame = rows.assign(error=error_text(rows)).reindex(columns=row_columns(rows))
     return frame.astype({"bytes": "Int64"})
-
-
-def make_folder(folder: Path) -> Path:
-    """Return ``folder``, made if missing.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror or error}",
-            "Choose another --out.",
-        ) from error
-    return folder
 
 
 def to_csv(frame: pd.DataFrame) -> bytes:
@@ -97,18 +77,3 @@ def write_frame(frame: pd.DataFrame, folder: Path, stem: str) -> list[Path]:
     parquet = folder / f"{stem}.parquet"
     write_atomically(parquet, buffer.getvalue())
     return [csv, parquet]
-
-
-def file_stems(datasets: Sequence[str]) -> dict[str, str]:
-    """Return a file-name stem for each dataset, distinct and safe on every file system.
-
-    >>> file_stems(["kodak", "folder:/tmp/my photos"])
-    {'kodak': 'kodak', 'folder:/tmp/my photos': 'folder_tmp_my_photos'}
-    """
-    stems: dict[str, str] = {}
-    for name in datasets:
-        safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in name)
-        stem = "_".join(part for part in safe.split("_") if part).lstrip(".") or "dataset"
-        candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
-        stems[name] = next(c for c in candidates if c not in stems.values())
-    return stems

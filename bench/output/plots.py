@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
-from bench.image import write_atomically
-from bench.output.csv_files import file_stems, make_folder
+from bench.files import file_stems, make_folder, write_atomically
 from bench.output.plot_styles import Style, styles
 from bench.output.rd_plot import RC, Curve, draw, encode
 from bench.output.tables import count_text

@@ -16,8 +16,8 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
-from bench.image import write_atomically
-from bench.output.csv_files import file_stems, make_folder, tidy_rows, write_frame
+from bench.files import file_stems, make_folder, write_atomically
+from bench.output.csv_files import tidy_rows, write_frame
 from bench.output.table_formats import DOWN, UP, Cell, Table, number
 
 _DIGITS = {"bpp": 3, "psnr_db": 2, "ms_ssim": 4, "ms_ssim_db": 2}

@@ -11,7 +11,7 @@ from typing import Any
 import bench
 from bench import metrics as metrics_of
 from bench.errors import BenchError
-from bench.image import write_atomically
+from bench.files import write_atomically
 from bench.measurement.store import Store
 
 RECORD = "run.json"

@@ -14,7 +14,7 @@ from typing import Any
 import bench
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
-from bench.image import write_atomically
+from bench.files import write_atomically
 from bench.measurement.provenance import git_commit
 from bench.report import bit_allocation, dataset_view, page_data, sections, summary_section
 from bench.report import results as data

@@ -18,8 +18,8 @@ from bench.errors import UsageError
 from bench.figures.figure import MEASURED, join, series
 from bench.figures.provenance import of_record
 from bench.figures.sheet import RC, Look, Sheet, look_of
-from bench.image import write_atomically
-from bench.output.csv_files import file_stems, make_folder, read_csv
+from bench.files import file_stems, make_folder, write_atomically
+from bench.output.csv_files import read_csv
 from bench.output.rd_plot import encode
 from bench.throughput.measure import Result, lanes_text
 from bench.throughput.rows import Row

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bench.codec import Codec, Setting
 from bench.errors import DecodeError
-from bench.image import Image, load, save, write_atomically
+from bench.files import write_atomically
+from bench.image import Image, load, save
 from bench.throughput import batches
 
 if TYPE_CHECKING:

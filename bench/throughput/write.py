@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.image import write_atomically
-from bench.output.csv_files import make_folder, to_csv
+from bench.files import make_folder, write_atomically
+from bench.output.csv_files import to_csv
 from bench.throughput import plots, tables
 from bench.throughput.measure import Result
 from bench.throughput.rows import frame, plain

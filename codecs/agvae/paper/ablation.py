@@ -17,8 +17,8 @@ from bench.codecs.agvae.paper.ablation_terms import Variant
 from bench.codecs.agvae.paper.gain_drift import Drift
 from bench.errors import CodecError
 from bench.figures.provenance import of_record
-from bench.image import write_atomically
-from bench.output.csv_files import make_folder, to_csv
+from bench.files import make_folder, write_atomically
+from bench.output.csv_files import to_csv
 from bench.output.table_formats import Cell, Table, number
 
 _COST = complexity.Options(

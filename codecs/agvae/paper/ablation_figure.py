@@ -15,8 +15,8 @@ from bench.codecs.agvae.paper.ablation_curves import curves_of, mean_curve
 from bench.figures import sheet as canvas
 from bench.figures.figure import COMPUTED, MEASURED, join, series
 from bench.figures.sheet import Look, Sheet
-from bench.image import write_atomically
-from bench.output.csv_files import file_stems, make_folder, to_csv
+from bench.files import file_stems, make_folder, write_atomically
+from bench.output.csv_files import to_csv
 from bench.output.plot_styles import styles
 
 _QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}

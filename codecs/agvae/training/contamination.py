@@ -170,7 +170,7 @@ def fingerprints_of(images: Iterable[tuple[str, str, Image]]) -> list[Fingerprin
 
 def write_fingerprints(images: Iterable[tuple[str, str, Image]], path: Path = FINGERPRINTS) -> int:
     """Store the perceptual hashes of test images, others kept; return how many there are."""
-    from bench.image import write_atomically
+    from bench.files import write_atomically
 
     stored: dict[str, dict[str, str]] = {}
     if path.is_file():

@@ -18,7 +18,7 @@ from bench.codecs.agvae.training.photographs import UNKNOWN_LICENCE, Photos
 from bench.codecs.agvae.training.run import Run, Sitting
 from bench.codecs.agvae.weights.checkpoints import Z_TABLES, load, read_manifest
 from bench.codecs.agvae.weights.export import export
-from bench.image import write_atomically
+from bench.files import write_atomically
 
 HALF_LEVELS = (0.5, 3.5, 6.5)
 """Measured beside the whole ones: interpolated gains must lie on the curve."""

@@ -27,7 +27,7 @@ from bench.codecs.agvae.training.photographs import read as read_photos
 from bench.codecs.agvae.training.run import Progress, Sitting
 from bench.codecs.agvae.training.schedule import Budget
 from bench.errors import OutputError, UsageError
-from bench.image import write_atomically
+from bench.files import write_atomically
 
 PACKAGED = Path(__file__).parents[1] / "weights" / "base-gain-asym-mse.safetensors"
 MSE, MS_SSIM = "base-gain-asym-mse", "base-gain-asym-ms-ssim"

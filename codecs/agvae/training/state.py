@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import DatasetError
-from bench.image import write_atomically
+from bench.files import write_atomically
 
 SHARD_BYTES = 16 * 2**20 - 2**16
 """Of tensor data; the rest of 16 MiB is for the file's own header."""

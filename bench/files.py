@@ -1,0 +1,89 @@
+"""Files and folders of results: written whole or not at all, named safely."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import OutputError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` by way of a temporary file beside it; nothing is half-written.
+
+    A kill at any moment leaves the old file or the new one, never a part; a link is followed.
+    A device or pipe, which must not be replaced by a file, is written to directly.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or read-only, or the disk is full.
+    """
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(data)
+            return
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            # Mode "x" makes the file with the permissions that the user's umask leaves.
+            with part.open("xb") as file:
+                file.write(data)
+            part.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: Exception) -> OutputError:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOSPC:
+        next_step = "The disk is full: make room, or choose another folder."
+    elif number in (errno.ENOENT, errno.ENOTDIR):
+        next_step = f"Make the folder {path.parent} first."
+    else:
+        next_step = "Choose another folder."
+    return OutputError(
+        f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
+        "nothing was written there",
+        next_step,
+    )
+
+
+def make_folder(folder: Path) -> Path:
+    """Return ``folder``, made if missing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror or error}",
+            "Choose another --out.",
+        ) from error
+    return folder
+
+
+def file_stems(datasets: Sequence[str]) -> dict[str, str]:
+    """Return a file-name stem for each dataset, distinct and safe on every file system.
+
+    >>> file_stems(["kodak", "folder:/tmp/my photos"])
+    {'kodak': 'kodak', 'folder:/tmp/my photos': 'folder_tmp_my_photos'}
+    """
+    stems: dict[str, str] = {}
+    for name in datasets:
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in name)
+        stem = "_".join(part for part in safe.split("_") if part).lstrip(".") or "dataset"
+        candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+        stems[name] = next(c for c in candidates if c not in stems.values())
+    return stems
