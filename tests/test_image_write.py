@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import image
+from bench import files, image
 from bench.errors import OutputError
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
@@ -42,7 +42,7 @@ def test_write_respects_umask_and_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     old = os.umask(0o027)
     try:
-        image.write_atomically(tmp_path / "link", b"new")
+        files.write_atomically(tmp_path / "link", b"new")
     finally:
         os.umask(old)
 
@@ -58,7 +58,7 @@ def test_write_never_replaces_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        image.write_atomically(pipe, b"data")
+        files.write_atomically(pipe, b"data")
 
         assert b"data" == os.read(reader, 10)
         assert pipe.is_fifo()
@@ -76,7 +76,7 @@ def test_write_never_replaces_a_device(tmp_path: Path) -> None:
     except PermissionError:
         pytest.skip("needs to be root on a disk that allows devices")
     with pytest.raises(OutputError, match=r"No space left on device.*make room"):
-        image.write_atomically(full, b"data")
+        files.write_atomically(full, b"data")
 
     assert full.is_char_device()
 
@@ -93,7 +93,7 @@ def test_write_refuses_impossible_places(tmp_path: Path) -> None:
         Path("/proc/a.png"): "cannot write /proc/a.png",
     }.items():
         with pytest.raises(OutputError, match=told):
-            image.write_atomically(path, b"data")
+            files.write_atomically(path, b"data")
 
     assert ["file", "folder"] == sorted(path.name for path in tmp_path.iterdir())
     assert b"kept" == (tmp_path / "file").read_bytes()
@@ -102,12 +102,12 @@ def test_write_refuses_impossible_places(tmp_path: Path) -> None:
 def test_write_on_a_full_disk(tmp_path: Path) -> None:
     """Where the system stops a write half-way, the old file stays and no part is left."""
     target = tmp_path / "a.bin"
-    image.write_atomically(target, b"old")
+    files.write_atomically(target, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OutputError, match="nothing was written there"):
-            image.write_atomically(target, bytes(5000))
+            files.write_atomically(target, bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -121,9 +121,9 @@ def test_write_on_a_small_disk(tmp_path: Path) -> None:
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("needs to be root and to mount a tmpfs")
     try:
-        image.write_atomically(tmp_path / "a.bin", b"old")
+        files.write_atomically(tmp_path / "a.bin", b"old")
         with pytest.raises(OutputError, match=r"No space left on device.*The disk is full"):
-            image.write_atomically(tmp_path / "a.bin", bytes(1 << 20))
+            files.write_atomically(tmp_path / "a.bin", bytes(1 << 20))
 
         assert b"old" == (tmp_path / "a.bin").read_bytes()
         assert ["a.bin"] == [path.name for path in tmp_path.iterdir()]
@@ -138,7 +138,7 @@ def test_kill_while_writing(moment: str, tmp_path: Path) -> None:
     target.write_bytes(b"old")
     script = f"""
 import io, os, pathlib, signal
-from bench import image
+from bench import files, image
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if {moment!r} == "replace":
     pathlib.Path.replace = die
@@ -149,7 +149,7 @@ else:
         file.write(bytes(100_000)); file.flush()
         die()
     pathlib.Path.open = opened
-image.write_atomically(pathlib.Path({str(target)!r}), bytes(200_000))
+files.write_atomically(pathlib.Path({str(target)!r}), bytes(200_000))
 """
     done = subprocess.run([sys.executable, "-c", script], check=False)
 

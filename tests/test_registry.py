@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench import registry
+from bench import errors, registry
 from bench.codec import Setting
 from bench.errors import SettingError, Unavailable, UsageError
 from bench.registry import Spec
@@ -334,6 +334,6 @@ def test_real_folder_is_found():
 )
 def test_suggestion(known: list[str], expected: str):
     """The near word first, then all of them."""
-    suggest: Callable[[str, list[str]], str] = registry.suggest
+    suggest: Callable[[str, list[str]], str] = errors.suggest
 
     assert expected == suggest("wepb", known)

@@ -30,7 +30,7 @@ def encode(
     device: Device = "cpu",
 ) -> None:
     """Compress one image."""
-    from bench import image, metrics, rate_search, registry
+    from bench import files, image, metrics, rate_search, registry
     from bench.cli.run import _device
     from bench.errors import UsageError
 
@@ -49,7 +49,7 @@ def encode(
             registry.settings(chosen, spec, quality=points)[0] if points else usual[len(usual) // 2]
         )
         data, reached = chosen.encode(pixels, setting), True
-    image.write_atomically(target, data)
+    files.write_atomically(target, data)
     found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
     psnr = metrics.create("psnr")(pixels, chosen.decode(data))
     typer.echo(

@@ -13,7 +13,7 @@ from bench.dataset.download import Check, Unreachable, download, extract, reach,
 from bench.dataset.identity import Identity, file_hash, identify, match
 from bench.dataset.item import expected, verify
 from bench.dataset.manifest import File, Manifest, cache_dir, download_dir, locate, names, read
-from bench.errors import DatasetError, ImageError, UsageError
+from bench.errors import DatasetError, ImageError, UsageError, suggest
 
 Tell = Callable[[str], object]
 """Called with what is going on, in a few words."""
@@ -130,7 +130,7 @@ def fetch_any(
     }
     if name not in fetchers:
         known = [*names(), LPIPS_ALEX, *sorted(fetchers)]
-        raise UsageError(f"nothing to fetch is called {name!r}", registry.suggest(name, known))
+        raise UsageError(f"nothing to fetch is called {name!r}", suggest(name, known))
     paths = fetchers[name](tell)
     return f"{name}: {', '.join(str(path) for path in paths)}"
 

@@ -16,7 +16,7 @@ from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
 from bench.dataset import open as datasets
-from bench.errors import BenchError, CodecError, UsageError
+from bench.errors import BenchError, CodecError, UsageError, suggest
 from bench.gate import environment
 from bench.gate.baseline import read_stored
 from bench.gate.rows import CellKey, Locked, Row, by_key
@@ -362,13 +362,13 @@ def restrict(
         if word not in known:
             raise UsageError(
                 f"the baseline {locked.source} has no codec {word!r}",
-                registry.suggest(word, sorted(known)),
+                suggest(word, sorted(known)),
             )
     for word in dataset_names:
         if word not in locked.datasets:
             raise UsageError(
                 f"the baseline {locked.source} has no dataset {word!r}",
-                registry.suggest(word, locked.datasets),
+                suggest(word, locked.datasets),
             )
     rows: list[Row] = []
     for (dataset, curve), found in locked.curves().items():

@@ -33,5 +33,5 @@ step gpu_check 150 python3 tests/benchmarks/gpu_check.py \
   --data "$data/kodak" --out "$out" "${check[@]}"
 step tests 180 python3 -m pytest -q -p no:cacheprovider \
   tests/codecs/agvae/test_gpu_codec.py tests/codecs/agvae/test_gpu_rans.py \
-  tests/codecs/agvae/test_exact.py tests/codecs/agvae/training/test_run.py -k 'cuda or gpu or fused'
+  tests/codecs/agvae/test_entropy_networks.py tests/codecs/agvae/training/test_run.py -k 'cuda or gpu or fused'
 exit $failed

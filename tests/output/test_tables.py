@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench import files
 from bench.analysis import summary
 from bench.errors import OutputError
 from bench.output import csv_files, tables
@@ -331,7 +332,7 @@ def test_without_pyarrow_there_is_csv_alone(
 
 def test_names_of_datasets_are_safe_and_distinct():
     """Any dataset gives a plain file name, and no two the same."""
-    stems = csv_files.file_stems(["kodak", "folder:/my photos", "folder:my photos", "..", "Ü"])
+    stems = files.file_stems(["kodak", "folder:/my photos", "folder:my photos", "..", "Ü"])
 
     assert ["kodak", "folder_my_photos", "folder_my_photos-2", "dataset", "dataset-2"] == list(
         stems.values()

@@ -15,7 +15,7 @@ from bench.analysis import bjontegaard as bd
 from bench.analysis.bjontegaard import Curve, compare, compare_over_images
 from bench.errors import BDError, UsageError
 
-REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 
 RATE = (0.12, 0.25, 0.5, 0.8, 1.3, 2.0)
 PSNR = (27.1, 29.6, 32.7, 34.9, 37.6, 40.3)
