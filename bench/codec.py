@@ -1,7 +1,8 @@
 """The codec contract: pixels in, bytes out, pixels back from the bytes alone.
 
 A codec is a class with a name, a ladder of settings, a version, ``encode`` and ``decode``.
-Everything else here has a default. A complete codec (``codecs/null.py`` is one)::
+Everything else here has a default, so callers ask every codec the same questions. A complete
+codec (``codecs/null.py`` is one)::
 
     class Null(Codec):
         name = "null"
@@ -25,14 +26,19 @@ from __future__ import annotations
 import abc
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from bench.errors import SettingError
 from bench.image import Image
+from bench.stopwatch import Phases
 
 Scalar = str | int | float | bool
+
+FASTEST = "fastest"
+"""A wish for the precision that a device computes quickest; see ``Codec.choose_precision``."""
 
 
 def _canonical(value: Scalar) -> Scalar:
@@ -206,6 +212,17 @@ class Codec(abc.ABC):
         How far samples may differ between two decodes of one file. 0 for integer arithmetic; 1
         for a floating-point synthesis, whose sums move in the last bit with thread count, memory
         alignment and library, so that now and then one of them rounds to the next integer.
+    learned
+        Whether it is a network. A network uses several cores as threads of one process; any other
+        codec uses them as several processes. ``bench throughput`` times it accordingly.
+    precisions
+        Arithmetics that ``precision`` may name, the most exact first, such as ``float32``; empty
+        for a codec without a network.
+    device, precision
+        Where and in which arithmetic this object works. They are set after construction and before
+        the first image; an empty precision is the codec's own choice for its device.
+    weights_sha256
+        Hash of the weights that the files depend on; ``bench check`` records it. Empty: none.
     """
 
     name: ClassVar[str]
@@ -217,8 +234,11 @@ class Codec(abc.ABC):
     in_default_run: ClassVar[bool] = True
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     pixel_tolerance: ClassVar[int] = 0
+    learned: ClassVar[bool] = False
+    precisions: ClassVar[tuple[str, ...]] = ()
 
     device: str = "cpu"
+    precision: str = ""
 
     @abc.abstractmethod
     def ladder(self) -> Sequence[Setting]:
@@ -247,6 +267,99 @@ class Codec(abc.ABC):
         DecodeError
             If the bytes are damaged, truncated or of another format.
         """
+
+    def encode_batch(
+        self,
+        images: Sequence[Image],
+        settings: Sequence[Setting],
+        phases: Phases | None = None,  # noqa: ARG002
+    ) -> list[bytes]:
+        """Return one file per image, in order.
+
+        A codec that gains from several images at once overrides this and ``decode_batch``.
+
+        Parameters
+        ----------
+        images
+            uint8 RGB (H, W, 3), of any sizes.
+        settings
+            One per image.
+        phases
+            Stopwatch for a codec that can say where its time goes:
+            ``with phases("analysis"): ...``.
+        """
+        return [self.encode(image, one) for image, one in zip(images, settings, strict=True)]
+
+    def decode_batch(
+        self,
+        files: Sequence[bytes],
+        phases: Phases | None = None,  # noqa: ARG002
+    ) -> list[Image]:
+        """Return the image of each file, in order; see ``encode_batch``."""
+        return [self.decode(data) for data in files]
+
+    @property
+    def batched(self) -> bool:
+        """Whether the codec codes several images at once, with batch functions of its own."""
+        return type(self).encode_batch is not Codec.encode_batch
+
+    def encode_to_rate(
+        self,
+        image: Image,  # noqa: ARG002
+        bpp: float,  # noqa: ARG002
+        tolerance: float,  # noqa: ARG002
+        base: Setting,  # noqa: ARG002
+    ) -> tuple[bytes, Setting] | None:
+        """Return the file nearest to a rate and its setting, or None: no search of its own.
+
+        A codec overrides this if it can do better than ``bench.rate_search``, which encodes anew
+        for every value of the rate parameter.
+
+        Parameters
+        ----------
+        image
+            uint8 RGB (H, W, 3).
+        bpp
+            Target in bits per pixel of the whole file.
+        tolerance
+            Relative distance at which the search may stop.
+        base
+            Options to hold.
+        """
+        return None
+
+    def choose_precision(self, wanted: str) -> str:
+        """Return what a wish for a precision means on ``device``; empty without a network.
+
+        Parameters
+        ----------
+        wanted
+            One of ``precisions``; empty: the default of the device; ``FASTEST``: the one that the
+            device computes quickest.
+        """
+        default = self.precisions[0] if self.precisions else ""
+        return wanted if wanted in self.precisions else default
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights that the files depend on; empty: none."""
+        return ""
+
+    @classmethod
+    def fetch(cls, tell: Callable[[str], object]) -> Sequence[Path]:  # noqa: ARG003
+        """Download what the codec needs, weights for instance; return the files.
+
+        Parameters
+        ----------
+        tell
+            Called with the progress in words.
+
+        Raises
+        ------
+        BenchError
+            If something cannot be downloaded or stored.
+        """
+        return ()
 
     def describe(self, setting: Setting) -> str:  # noqa: ARG002
         """Return chroma format and bit depth of a setting, such as ``4:2:0 8-bit``."""

@@ -68,7 +68,7 @@ def encode_to_bpp(
     Parameters
     ----------
     codec
-        Any codec whose ``rate`` parameter has bounds.
+        Any codec with a rate search of its own, or whose ``rate`` parameter has bounds.
     image
         uint8 RGB (H, W, 3).
     base
@@ -82,19 +82,18 @@ def encode_to_bpp(
     Raises
     ------
     SettingError
-        If the codec has no bounded rate parameter, or ``bpp`` is not positive.
+        If the codec has neither, or ``bpp`` is not positive.
     """
     if not bpp > 0:
         raise SettingError(f"--bpp must be positive, found {bpp}")
+    own = codec.encode_to_rate(image, bpp, tolerance, base)
+    if own is not None:
+        return _result(image, *own, bpp, tolerance, encodes=0)
     rate = registry.rate_name(codec)
     parameter = registry.parameters(codec).get(rate)
     if parameter is None or parameter.low is None or parameter.high is None:
         raise SettingError(f"codec {codec.name} has no bounded rate parameter to search over")
     search = _Search(codec, image, base, bpp)
-    own = getattr(codec, "encode_to_rate", None)
-    if own is not None:  # AG-VAE analyses the image once and repeats only the entropy coding
-        data, setting = own(image, bpp, tolerance, base)
-        return _result(image, data, setting, bpp, tolerance, encodes=0)
     low, high = _oriented(codec, rate, parameter.low, parameter.high)
     _bisect(search, low, high, tolerance, whole=isinstance(parameter.default, int))
     assert search.best is not None

@@ -6,6 +6,7 @@ import pytest
 
 from bench import rate_search, registry
 from bench.codec import Setting
+from bench.codecs.null import Null
 from bench.errors import SettingError
 
 
@@ -52,3 +53,18 @@ def test_codec_without_rate_is_refused(photo):
     """Raw pixels have one size only."""
     with pytest.raises(SettingError, match="no bounded rate parameter"):
         rate_search.encode_to_bpp(registry.create("null"), photo, Setting(), 1.0)
+
+
+def test_own_search_of_a_codec_is_used(photo):
+    """A codec without rate parameter can still know how to hit a rate."""
+
+    class Own(Null):
+        name = "own"
+
+        def encode_to_rate(self, image, bpp, tolerance, base):
+            assert (0.5, 0.01, Setting()) == (bpp, tolerance, base)
+            return bytes(image.shape[0] * image.shape[1] // 16), base
+
+    found = rate_search.encode_to_bpp(Own(), photo[:32, :32], Setting(), 0.5)
+
+    assert (0.5, True, 0) == (found.bpp, found.reached, found.encodes)

@@ -103,8 +103,7 @@ def fetch_any(
 ) -> Report | str:
     """Fetch whatever ``bench fetch`` knows by this name, and return what to tell about it.
 
-    That is a dataset, ``lpips-alex``, or a codec whose class has a method ``fetch``, called with
-    ``progress`` and returning the files.
+    That is a dataset, ``lpips-alex``, or a codec, by its method ``fetch``.
 
     Raises
     ------
@@ -123,16 +122,12 @@ def fetch_any(
             tell(f"{name}: {_megabytes(done, total)}")
 
         return f"{name}: {fetch_alex(show)}"
-    fetchers = {
-        found.name: found.cls.fetch
-        for found in registry.discover().values()
-        if found.cls is not None and hasattr(found.cls, "fetch")
-    }
-    if name not in fetchers:
-        known = [*names(), LPIPS_ALEX, *sorted(fetchers)]
+    codecs = {found.name: found.cls for found in registry.discover().values() if found.cls}
+    if name not in codecs:
+        known = [*names(), LPIPS_ALEX, *sorted(codecs)]
         raise UsageError(f"nothing to fetch is called {name!r}", suggest(name, known))
-    paths = fetchers[name](tell)
-    return f"{name}: {', '.join(str(path) for path in paths)}"
+    paths = codecs[name].fetch(tell)
+    return f"{name}: {', '.join(map(str, paths)) or 'nothing to download'}"
 
 
 def _megabytes(done: int, total: int) -> str:

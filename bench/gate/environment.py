@@ -65,9 +65,8 @@ def record(codecs: Iterable[Codec], metrics: Iterable[metrics_of.Metric]) -> dic
 
 def _codec_record(codec: Codec) -> dict[str, Any]:
     found: dict[str, Any] = {"version": codec.version(), "format_version": codec.format_version}
-    weights = getattr(codec, "weights_sha256", None)  # learned codecs have it
-    if weights is not None:
-        found["weights_sha256"] = weights() if callable(weights) else weights
+    if codec.weights_sha256:
+        found["weights_sha256"] = codec.weights_sha256
     return found
 
 

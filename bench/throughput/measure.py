@@ -15,9 +15,9 @@ from bench.errors import BenchError
 from bench.measurement import plan
 from bench.output.tables import count_text
 from bench.throughput import idle_check, sampling
-from bench.throughput.options import Options, is_learned, precision_of
+from bench.throughput.options import Options
 from bench.throughput.rows import Config, Cost, Row, Size, of_phase, of_start
-from bench.throughput.runner import DIRECTIONS, Batched, Pass
+from bench.throughput.runner import DIRECTIONS, Pass
 from bench.throughput.sampling import Policy
 from bench.throughput.worker import Job
 from bench.throughput.worker_pool import Lanes, Station, Used
@@ -100,7 +100,7 @@ def lanes_of(codec: Codec, threads: Sequence[int]) -> list[Lanes]:
     """
     if codec.device == "cuda":
         return [Lanes(1, max(threads))]
-    return [Lanes(1, n) if is_learned(codec) else Lanes(n, 1) for n in threads]
+    return [Lanes(1, n) if codec.learned else Lanes(n, 1) for n in threads]
 
 
 def measure(
@@ -144,12 +144,12 @@ class _Point:
         self._codec = codec
         rate = registry.rate_name(codec)
         self._point = f"{rate} {setting[rate]}" if rate else ""
-        precision = precision_of(codec, request.options.precision)
+        precision = codec.choose_precision(request.options.precision)
         self._job = Job(
             codec=registry.spec_name(codec, setting),
             setting=setting.json,
             device=codec.device,
-            precision=precision if hasattr(codec, "precision") else "",
+            precision=precision,
             images=tuple(str(item.path.resolve()) for item in dataset.items),
             cores=(),
             folder=str(request.folder.resolve()),
@@ -183,7 +183,7 @@ class _Point:
         return describe(config, self._point)
 
     def _batches(self) -> tuple[int, ...]:
-        return self._request.options.batches if isinstance(self._codec, Batched) else (1,)
+        return self._request.options.batches if self._codec.batched else (1,)
 
     @contextlib.contextmanager
     def _failing(self, config: Config) -> Iterator[None]:

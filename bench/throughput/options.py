@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench.codec import Codec
-from bench.codecs.agvae.runtime import precision as precisions
+from bench.codec import FASTEST, Codec
 from bench.dataset.open import Dataset
 from bench.errors import UsageError
 from bench.measurement import plan, provenance
 from bench.throughput.sampling import Policy
-
-FASTEST = "fastest"
-"""The precision that the device does quickest."""
 
 _MOST_BATCH = 1024
 
@@ -32,8 +28,8 @@ class Options:
     threads
         Numbers of cores, rising.
     precision
-        Of AG-VAE's transforms; empty: bfloat16 on a GPU, else float32; ``fastest``: bfloat16
-        also on a CPU that has circuits for it.
+        Of the networks; empty: the codec's default for the device; ``fastest``: the one that the
+        device computes quickest.
     repeats
         Passes that count; None: the policy decides.
     """
@@ -112,44 +108,25 @@ def curves(
     return chosen, unavailable
 
 
-def is_learned(codec: Codec) -> bool:
-    """Return whether a codec is a network, which uses many cores in one process."""
-    return "cuda" in codec.devices
-
-
 def check_precision(precision: str, codecs: Sequence[Codec]) -> None:
-    """Refuse a precision that a learned codec cannot be set to.
+    """Refuse a precision that a learned codec does not have.
 
     Raises
     ------
     UsageError
-        If that is so, or no codec at all can.
+        If that is so, or if no codec is learned.
     """
-    known = (*precisions.NAMES, FASTEST)
-    if precision and precision not in known:
-        raise UsageError(f"unknown precision {precision!r}", f"Choose {' or '.join(known)}.")
-    if precision in ("", FASTEST, precisions.NAMES[0]):
+    if precision in ("", FASTEST):
         return
-    can = [codec for codec in codecs if hasattr(codec, "precision")]
-    cannot = [codec.name for codec in codecs if is_learned(codec) and codec not in can]
-    if cannot or not can:
-        names = ", ".join(cannot or [codec.name for codec in codecs])
+    learned = [codec for codec in codecs if codec.learned]
+    cannot = [codec for codec in learned or codecs if precision not in codec.precisions]
+    if cannot:
+        names = ", ".join(codec.name for codec in cannot)
+        known = dict.fromkeys(name for codec in codecs for name in codec.precisions)
         raise UsageError(
-            f"--precision {precision}: {names} cannot choose the precision",
-            "Leave --precision out, or choose other codecs.",
+            f"--precision {precision}: {names} cannot compute in it",
+            f"Choose {' or '.join([*known, FASTEST])}, leave it out, or choose other codecs.",
         )
-
-
-def precision_of(codec: Codec, wanted: str) -> str:
-    """Return the precision of a codec's networks; empty where it has none.
-
-    Where a codec can choose, the choice is made here, so that what is recorded is what ran.
-    """
-    if not hasattr(codec, "precision"):
-        return precisions.NAMES[0] if is_learned(codec) else ""
-    if wanted == FASTEST:
-        return precisions.fastest(codec.device)
-    return precisions.named(wanted, codec.device)
 
 
 def few(dataset: Dataset, images: int) -> Dataset:

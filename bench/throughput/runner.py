@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bench.codec import Codec, Setting
-from bench.errors import DecodeError
+from bench.errors import DecodeError, EncodeError
 from bench.files import write_atomically
 from bench.image import Image, load, save
+from bench.stopwatch import Phases
 from bench.throughput import batches
-
-if TYPE_CHECKING:
-    from bench.stopwatch import Phases
 
 ENCODE, DECODE = "encode", "decode"
 DIRECTIONS = (ENCODE, DECODE)
 LOAD, WRITE, OTHER = "load", "write", "other"
-
-
-@runtime_checkable
-class Batched(Protocol):
-    """A codec that codes several images at once: what a throughput measurement calls if it can.
-
-    A codec whose methods take ``phases`` too tells where its time goes: ``phases`` is a stopwatch
-    to be used as ``with phases("analysis"): ...``, or None.
-    """
-
-    def encode_batch(self, images: Sequence[Image], settings: Sequence[Setting]) -> list[bytes]:
-        """Return one file per image."""
-
-    def decode_batch(self, files: Sequence[bytes]) -> list[Image]:
-        """Return the image of each file."""
-
-
-def tells_phases(codec: Codec) -> bool:
-    """Return whether a codec takes a stopwatch."""
-    return isinstance(codec, Batched) and all(
-        "phases" in inspect.signature(method).parameters
-        for method in (codec.encode_batch, codec.decode_batch)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +29,7 @@ class Pass:
     time_s
         Seconds of the whole pass; the mean where it was repeated at a stretch.
     phases
-        Seconds by phase, ``other`` for what the codec did in none; empty where it does not tell.
+        Seconds by phase, ``other`` for what the codec did in none; empty if it reports none.
     loops
         How often it was repeated at a stretch.
     """
@@ -96,7 +69,6 @@ class Runner:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._codec, self._setting, self._clock = codec, setting, clock
-        self._tells = tells_phases(codec)
         self._sync = _synchronise(codec.device)
         self._sets = (list(images), [batches.upside_down(image) for image in images])
         self._turn = count()
@@ -155,17 +127,17 @@ class Runner:
         """
         turns = [next(self._turn) % 2 for _ in range(loops)]
         jobs = [self._job(direction, batch, turn) for turn in turns]
-        stopwatch = self._stopwatch() if phases and self._tells else None
+        stopwatch = Phases(self._sync) if phases else None
         self._sync()
         started = self._clock()
         for job in jobs:
             job(stopwatch)
         self._sync()
         time_s = (self._clock() - started) / loops
-        if stopwatch is None:
+        if stopwatch is None or not stopwatch.time_s:
             return Pass(time_s, {}, loops)
-        told = {name: value / loops for name, value in stopwatch.time_s.items()}
-        return Pass(time_s, {**told, OTHER: max(0.0, time_s - sum(told.values()))}, loops)
+        found = {name: value / loops for name, value in stopwatch.time_s.items()}
+        return Pass(time_s, {**found, OTHER: max(0.0, time_s - sum(found.values()))}, loops)
 
     def files(self, direction: str, paths: Sequence[Path], folder: Path) -> Pass:
         """Time what lies around the codec: source and result read and written as files.
@@ -221,23 +193,14 @@ class Runner:
             self._files[batch, turn] = [self._encode(group, None) for group in groups]
         return self._files[batch, turn]
 
-    def _stopwatch(self) -> Phases:
-        from bench.stopwatch import Phases
-
-        return Phases(self._sync)
-
     def _encode(self, images: list[Image], stopwatch: Phases | None) -> list[bytes]:
-        codec, settings = self._codec, [self._setting] * len(images)
-        if not isinstance(codec, Batched):
-            return [bytes(codec.encode(image, self._setting)) for image in images]
-        if stopwatch is None:
-            return codec.encode_batch(images, settings)
-        return codec.encode_batch(images, settings, phases=stopwatch)  # type: ignore[call-arg]
+        files = self._codec.encode_batch(images, [self._setting] * len(images), stopwatch)
+        if len(files) != len(images):
+            raise EncodeError(f"{len(images)} images gave {len(files)} files")
+        return files
 
     def _decode(self, files: list[bytes], stopwatch: Phases | None) -> list[Image]:
-        codec = self._codec
-        if not isinstance(codec, Batched):
-            return [codec.decode(data) for data in files]
-        if stopwatch is None:
-            return codec.decode_batch(files)
-        return codec.decode_batch(files, phases=stopwatch)  # type: ignore[call-arg]
+        images = self._codec.decode_batch(files, stopwatch)
+        if len(images) != len(files):
+            raise DecodeError(f"{len(files)} files gave {len(images)} images")
+        return images

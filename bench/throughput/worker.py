@@ -34,7 +34,7 @@ class Job:
     device
         ``cpu`` or ``cuda``.
     precision
-        Of AG-VAE's transforms; empty for the codec's own.
+        Of a learned codec's network; empty without one.
     images
         Paths.
     cores
@@ -133,18 +133,16 @@ def create(word: str, device: str, precision: str) -> Codec:
     Raises
     ------
     UsageError
-        If it cannot choose its precision.
+        If it does not have that precision.
     """
     from bench import registry
     from bench.errors import UsageError
 
     codec = registry.create(registry.Spec.parse(word).name, device)
-    if not precision or getattr(codec, "precision", "float32") == precision:
-        return codec
-    if not hasattr(codec, "precision"):
+    if precision and precision not in codec.precisions:
         raise UsageError(
-            f"--precision {precision}: codec {codec.name} cannot choose its precision",
-            "Leave --precision out, or choose codecs that can.",
+            f"codec {codec.name} cannot compute in {precision}",
+            f"It can in {', '.join(codec.precisions) or 'none: it has no network'}.",
         )
     codec.precision = precision
     return codec

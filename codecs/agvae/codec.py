@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.codec import Codec, Parameter, Setting
+from bench.codec import FASTEST, Codec, Parameter, Setting
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
+from bench.codecs.agvae.runtime import precision as precisions
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import DecodeError, SettingError, Unavailable
@@ -32,14 +33,16 @@ class AgvaeCodec(Codec):
     variant, preset, metric
         Which weights: see ``checkpoints.find``.
     precision
-        Of the transforms, ``float32`` or ``bfloat16``; empty: bfloat16 on CUDA, else float32. It
-        moves pixels by a rounding, never the latent that a file decodes to.
+        Of the transforms; empty: bfloat16 on CUDA, else float32. It moves pixels by a rounding,
+        never the latent that a file decodes to.
     """
 
     suffix = ".agv"
     format_version = container.FORMAT_VERSION
     rate = "level"
     devices = ("cpu", "cuda")
+    learned = True
+    precisions = precisions.NAMES
     pixel_tolerance = 1
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("level", 4.0, "rate level, any real number, in steps of 1/256", low=0, high=7),
@@ -47,11 +50,12 @@ class AgvaeCodec(Codec):
     variant: ClassVar[str]
     preset: ClassVar[str] = "base"
     metric: ClassVar[str] = "mse"
-    precision: str = ""
 
     def __init__(self) -> None:
-        self._networks = checkpoints.find(self.variant, preset=self.preset, metric=self.metric)
-        if not self._networks:
+        self.networks: list[Manifest] = checkpoints.find(
+            self.variant, preset=self.preset, metric=self.metric
+        )
+        if not self.networks:
             level = " --level 4" if self.variant.startswith("nogain") else ""
             raise Unavailable(
                 f"no {self.preset} weights of {self.variant} ({self.metric}) are at hand",
@@ -66,16 +70,16 @@ class AgvaeCodec(Codec):
 
     @cached_property
     def _levels(self) -> list[float]:
-        return [level for network in self._networks for level in network.levels]
+        return [level for network in self.networks for level in network.levels]
 
     def version(self) -> str:
         """Return the hash of the decoder's weights."""
         status = "" if self._released else ", development weights"
-        return f"AG-VAE {checkpoints.names_of(self._networks)}{status}"
+        return f"AG-VAE {checkpoints.names_of(self.networks)}{status}"
 
     @property
     def _released(self) -> bool:
-        return all(network.status == "released" for network in self._networks)
+        return all(network.status == "released" for network in self.networks)
 
     def describe(self, setting: Setting) -> str:
         """Return colour format and depth (the network sees RGB), and how long it was refined."""
@@ -84,7 +88,7 @@ class AgvaeCodec(Codec):
 
     def note(self) -> str:
         """Return the manifest's caveats."""
-        notes = [str(network.facts.get("note", "")) for network in self._networks]
+        notes = [str(network.facts.get("note", "")) for network in self.networks]
         return "; ".join(dict.fromkeys(filter(None, notes)))
 
     def recognises(self, data: bytes) -> bool:
@@ -178,6 +182,12 @@ class AgvaeCodec(Codec):
         steps = search(bits_per_pixel, self._searchable, bpp, tolerance)
         return files[steps], base.replace(level=steps / LEVEL_STEPS)
 
+    def choose_precision(self, wanted: str) -> str:
+        """Return a precision; ``fastest`` is bfloat16 wherever there are circuits for it."""
+        if wanted == FASTEST:
+            return precisions.fastest(self.device)
+        return precisions.named(wanted, self.device)
+
     def ledger(self, data: bytes) -> dict[str, int]:
         """Return the bytes of header, hyper-latent, each context pass and checksum.
 
@@ -193,9 +203,10 @@ class AgvaeCodec(Codec):
             "checksum": container.CHECKSUM_BYTES,
         }
 
+    @property
     def weights_sha256(self) -> str:
-        """Return the hashes of the weight files, encoder included; ``bench check`` records them."""
-        return ",".join(network.sha256 for network in self._networks)
+        """The hashes of the weight files, encoder included."""
+        return ",".join(network.sha256 for network in self.networks)
 
     def facts(self, data: bytes) -> dict[str, str]:
         """Return what a file's header says, in words, for ``bench info``.
@@ -218,7 +229,7 @@ class AgvaeCodec(Codec):
     @property
     def _searchable(self) -> Sequence[int]:
         """Levels that a rate search may choose, in steps."""
-        if self._networks[0].config.gain:
+        if self.networks[0].config.gain:
             return range(int(self._levels[-1]) * LEVEL_STEPS + 1)
         return [round(level * LEVEL_STEPS) for level in self._levels]
 
@@ -236,7 +247,7 @@ class AgvaeCodec(Codec):
     def _engine(self, steps: int) -> Engine:
         from bench.codecs.agvae.runtime.engine import engine
 
-        for network in self._networks:
+        for network in self.networks:
             if network.level is None or round(network.level * LEVEL_STEPS) == steps:
                 return engine(network, self.device, self.precision)
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
@@ -245,7 +256,7 @@ class AgvaeCodec(Codec):
         from bench.codecs.agvae.runtime.engine import engine
 
         wanted = header.model_id.hex()
-        own: list[Manifest] = [n for n in self._networks if n.model_id == wanted]
+        own: list[Manifest] = [n for n in self.networks if n.model_id == wanted]
         try:
             network = own[0] if own else checkpoints.by_model_id(wanted)
             return engine(network, self.device, self.precision)

@@ -32,6 +32,8 @@ class _Zoo(Codec):
     rate = "quality"
     in_default_run = False
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    learned = True
+    precisions = ("float32",)
 
     arch: ClassVar[str]
     model: ClassVar[int]
@@ -141,6 +143,11 @@ class _Zoo(Codec):
         latent, *hyper = [len(string) for string in self._read(data).strings]
         header = len(data) - latent - sum(hyper)
         return {"header": header, "side_information": sum(hyper), "payload": latent}
+
+    @property
+    def weights_sha256(self) -> str:
+        """The first 8 hex digits of each, which the files carry."""
+        return ",".join(found.fingerprint.hex() for _, found in sorted(self._weights.items()))
 
     def _read(self, data: bytes) -> File:
         """Return the parts of a file, checked against this architecture.

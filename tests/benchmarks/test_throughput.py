@@ -18,6 +18,7 @@ import pytest
 from bench import registry
 from bench.codec import Codec, Setting
 from bench.image import Image
+from bench.stopwatch import Phases
 from bench.throughput import sampling
 from bench.throughput.runner import DIRECTIONS, Runner
 from bench.throughput.sampling import Policy, Spread
@@ -30,6 +31,9 @@ NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 
 class Untrained(Codec):
     """A network of CompressAI's zoo as its own ``compress`` and ``decompress`` run it."""
+
+    learned = True
+    precisions = ("float32",)
 
     def __init__(self, arch: str, device: str) -> None:
         from compressai import zoo
@@ -55,7 +59,8 @@ class Untrained(Codec):
     def encode_batch(
         self,
         images: Sequence[Image],
-        settings: Sequence[Setting],  # noqa: ARG002 - part of the protocol
+        settings: Sequence[Setting],  # noqa: ARG002 - part of the contract
+        phases: Phases | None = None,  # noqa: ARG002
     ) -> list[bytes]:
         x = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
@@ -63,7 +68,11 @@ class Untrained(Codec):
         strings = zip(*out["strings"], strict=True)
         return [pickle.dumps((string, tuple(out["shape"]))) for string in strings]
 
-    def decode_batch(self, files: Sequence[bytes]) -> list[Image]:
+    def decode_batch(
+        self,
+        files: Sequence[bytes],
+        phases: Phases | None = None,  # noqa: ARG002
+    ) -> list[Image]:
         read = [pickle.loads(data) for data in files]
         strings = [list(part) for part in zip(*(strings for strings, _ in read), strict=True)]
         with torch.inference_mode():

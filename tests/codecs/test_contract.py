@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bench import metrics, registry
-from bench.codec import Codec, Setting
+from bench.codec import FASTEST, Codec, Setting
 from bench.errors import Unavailable
 from bench.image import Image
 
@@ -234,6 +234,28 @@ def test_ceiling_bounds_the_conversion(codec: Codec, images: dict[str, Image], k
     assert image.shape == ceiling.shape
     assert np.uint8 == ceiling.dtype
     assert kind != "photo" or metrics.create("psnr")(image, ceiling) >= 25
+
+
+def test_what_a_network_says_of_itself(codec: Codec):
+    """A learned codec has a precision and the hash of its weights; no other codec has."""
+    chosen = {codec.choose_precision(wanted) for wanted in ("", FASTEST, *codec.precisions)}
+
+    assert codec.learned == bool(codec.precisions)
+    assert codec.learned == codec.name.startswith(SLOW)
+    assert chosen <= set(codec.precisions or ("",))
+    assert codec.learned == bool(codec.weights_sha256)
+
+
+def test_batches_are_the_files_and_images_one_by_one(codec: Codec, images: dict[str, Image]):
+    """In order, and of any sizes together."""
+    setting = _middle(codec)
+    pictures = [images[kind] for kind in ("13x8", "1x7", "13x8")]
+    files = codec.encode_batch(pictures, [setting] * 3)
+    decoded = codec.decode_batch(files)
+
+    assert [_encoded(codec, picture, setting) for picture in pictures] == files
+    assert [picture.shape for picture in pictures] == [image.shape for image in decoded]
+    assert np.array_equal(decoded[0], decoded[2])
 
 
 @pytest.mark.parametrize("kind", ["1x1", "13x8", "noise", "photo"])

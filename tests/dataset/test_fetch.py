@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench import registry
+from bench.codec import Codec
 from bench.dataset import download
 from bench.dataset.fetch import Incomplete, fetch, fetch_any
 from bench.errors import DatasetError, OutputError, UsageError
@@ -237,21 +238,25 @@ def test_fetch_any_knows_the_sample() -> None:
 
 
 def test_fetch_any_asks_a_codec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A codec whose class has ``fetch`` is fetched by its own means."""
+    """A codec is fetched by its own means; most have nothing to download."""
     weights = tmp_path / "weights"
 
-    class Learned:
+    class Learned(Codec):
+        name = "learned"
+
         @classmethod
         def fetch(cls, tell: Any) -> list[Path]:
             tell("learned: downloading")
             return [weights]
 
     found = registry.Found("learned", "here", Learned)
-    monkeypatch.setattr(registry, "discover", lambda: {"learned": found})
+    plain = registry.discover()["jpeg"]
+    monkeypatch.setattr(registry, "discover", lambda: {"learned": found, "jpeg": plain})
     told: list[str] = []
 
     assert f"learned: {weights}" == fetch_any("learned", progress=told.append)
     assert ["learned: downloading"] == told
+    assert "jpeg: nothing to download" == fetch_any("jpeg")
 
 
 def test_fetch_any_fetches_lpips_weights(monkeypatch: pytest.MonkeyPatch) -> None:

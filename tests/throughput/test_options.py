@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench import registry
+from bench.codecs.null import Null
 from bench.dataset import open as dataset
 from bench.errors import SettingError, UsageError
 from bench.measurement import provenance
@@ -37,24 +38,33 @@ def test_bad_threads(text: str):
         options.threads(text)
 
 
+class Network(Null):
+    """A learned codec whose network computes in float32 alone."""
+
+    name = "network"
+    learned = True
+    precisions = ("float32",)
+    devices = ("cpu", "cuda")
+
+
+class Flexible(Network):
+    """One that can choose."""
+
+    name = "flexible"
+    precisions = ("float32", "bfloat16")
+
+
 def test_precision_only_where_it_can_be_chosen():
     """A learned codec that cannot is named; classical ones do not matter beside one that can."""
-
-    class Fixed:
-        name, devices = "fixed", ("cpu", "cuda")
-
-    class Chosen(Fixed):
-        precision = "float32"
-
     jpeg = registry.create("jpeg")
     for harmless in ("", "float32", "fastest"):
-        options.check_precision(harmless, [Fixed(), jpeg])
-    options.check_precision("bfloat16", [Chosen(), jpeg])
-    for codecs in ([Fixed(), Chosen()], [jpeg]):
-        with pytest.raises(UsageError, match=f"{codecs[0].name} cannot choose the precision"):
+        options.check_precision(harmless, [Network(), jpeg])
+    options.check_precision("bfloat16", [Flexible(), jpeg])
+    for codecs in ([Network(), Flexible()], [jpeg]):
+        with pytest.raises(UsageError, match=f"bfloat16: {codecs[0].name} cannot compute in it"):
             options.check_precision("bfloat16", codecs)
     with pytest.raises(UsageError, match="float32 or bfloat16 or fastest"):
-        options.check_precision("float16", [Chosen()])
+        options.check_precision("float16", [Flexible()])
 
 
 @pytest.mark.parametrize(
@@ -67,16 +77,13 @@ def test_precision_only_where_it_can_be_chosen():
     ],
 )
 def test_precision_is_recorded_as_it_runs(device: str, wanted: str, found: str):
-    """The codec's usual one on that device, unless another is asked for."""
-
-    class Chosen:
-        name, devices, precision = "chosen", ("cpu", "cuda"), ""
-
-    codec = Chosen()
+    """AG-VAE's usual one on that device, or the one asked for; classical codecs have none."""
+    codec = registry.create("agvae")
     codec.device = device
 
-    assert found == options.precision_of(codec, wanted)
-    assert "" == options.precision_of(registry.create("jpeg"), wanted)
+    assert found == codec.choose_precision(wanted)
+    assert "" == registry.create("jpeg").choose_precision(wanted)
+    assert "float32" == Network().choose_precision("fastest")
 
 
 @pytest.mark.parametrize(
@@ -84,16 +91,13 @@ def test_precision_is_recorded_as_it_runs(device: str, wanted: str, found: str):
 )
 def test_fastest_precision(monkeypatch, circuits: bool, found: str):
     """What has circuits for bfloat16 uses them if asked for speed."""
-
-    class Chosen:
-        name, device, devices, precision = "chosen", "cpu", ("cpu", "cuda"), ""
-
+    codec = registry.create("agvae")
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, probe, lambda: circuits, raising=False)
 
-    assert found == options.precision_of(Chosen(), "fastest")
-    Chosen.device = "cuda"
-    assert "bfloat16" == options.precision_of(Chosen(), "fastest")
+    assert found == codec.choose_precision("fastest")
+    codec.device = "cuda"
+    assert "bfloat16" == codec.choose_precision("fastest")
 
 
 def test_settings_are_those_of_bench_all():
@@ -118,6 +122,17 @@ def test_lanes():
     assert [Lanes(1, 1), Lanes(8, 1)] == lanes_of(jpeg, (1, 8))
     assert [Lanes(1, 1), Lanes(1, 8)] == lanes_of(agvae, (1, 8))
     assert [Lanes(1, 8)] == lanes_of(on_gpu, (1, 8))
+
+
+@pytest.mark.parametrize("arch", ["mbt2018", "cheng2020-anchor", "cheng2020-attn"])
+def test_networks_without_gpu_are_networks_still(arch: str):
+    """CompressAI's autoregressive codecs run on the CPU alone, with threads and in float32."""
+    cls = registry.discover()[f"compressai-{arch}"].cls
+    codec = cls.__new__(cls)  # its weights do not matter
+
+    assert ("cpu",) == codec.devices
+    assert [Lanes(1, 1), Lanes(1, 8)] == lanes_of(codec, (1, 8))
+    assert "float32" == codec.choose_precision("")
 
 
 def test_few_images_are_spread_over_the_dataset():

@@ -12,11 +12,11 @@ import pytest
 from bench import registry
 from bench.codec import Codec, Setting
 from bench.codecs.null import Null
-from bench.errors import DecodeError
+from bench.errors import CodecError, DecodeError
 from bench.image import Image, save
 from bench.stopwatch import Phases
 from bench.throughput import batches
-from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, Runner, tells_phases
+from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, Runner
 
 
 class Clock:
@@ -112,7 +112,7 @@ def test_codecs_without_batches_are_looped():
     pixels = np.zeros((4, 4, 3), np.uint8)
     runner = Runner(codec, Setting(), [pixels, pixels])
 
-    assert not tells_phases(codec)
+    assert not codec.batched
     assert {} == runner.run(ENCODE, 1, phases=True).phases
     assert (2, 32e-6) == runner.size(1)
     assert (8 * (8 + 48) / 16, math.inf) == runner.quality()
@@ -121,10 +121,22 @@ def test_codecs_without_batches_are_looped():
 def test_wrong_shape_is_no_measurement(station, monkeypatch):
     """A decoder that is fast because it loses rows is told so."""
     runner, codec = station
-    monkeypatch.setattr(codec, "decode_batch", lambda _: [np.zeros((1, 1, 3), np.uint8)])
+    monkeypatch.setattr(codec, "decode_batch", lambda *_: [np.zeros((1, 1, 3), np.uint8)])
 
     with pytest.raises(DecodeError, match="wanted"):
         runner.quality()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_batch_that_loses_images_is_no_measurement(station, monkeypatch, direction: str):
+    """Nor one that is fast because it codes fewer images than it was given."""
+    runner, codec = station
+    runner.run(ENCODE, 2)
+    method = getattr(codec, f"{direction}_batch")
+    monkeypatch.setattr(codec, f"{direction}_batch", lambda *given: method(*given)[1:])
+
+    with pytest.raises(CodecError, match=r"2 \w+ gave 1"):
+        runner.run(direction, 2)
 
 
 def test_files_around_the_codec(photo: Image, tmp_path: Path):
@@ -150,7 +162,7 @@ def test_agvae_tells_its_phases(photo: Image):
     encoded = runner.run(ENCODE, 2, phases=True)
     decoded = runner.run(DECODE, 2, phases=True)
 
-    assert tells_phases(codec)
+    assert codec.batched
     assert {"analysis", "entropy model", "entropy coding", "other"} == set(encoded.phases)
     assert {"entropy model", "entropy coding", "synthesis", "other"} == set(decoded.phases)
     for found in (encoded, decoded):

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import registry
-from bench.codec import Codec, Setting
+from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
+from bench.codecs.agvae.codec import AgvaeCodec
 from bench.codecs.agvae.integer.entropy_networks import (
     LEVEL_STEPS,
     ExactEntropyNetworks,
@@ -82,16 +83,13 @@ class Probe:
 
     def __init__(self, name: str) -> None:
         try:
-            self.codec: Codec = registry.create(name)
+            codec = registry.create(name)
         except CodecError as error:
             raise Skipped(error.what, error.next_step) from error
-        if not hasattr(self.codec, "variant"):
+        if not isinstance(codec, AgvaeCodec):
             raise Skipped(f"{name} is not an AG-VAE: it has no latents to look into")
-        self.networks = checkpoints.find(
-            self.codec.variant,
-            preset=getattr(self.codec, "preset", "base"),
-            metric=getattr(self.codec, "metric", "mse"),
-        )
+        self.codec = codec
+        self.networks = codec.networks
         self.manifest: Manifest = self.networks[0]
         self.config = self.manifest.config
         self._analysed: dict[str, Tensor] = {}

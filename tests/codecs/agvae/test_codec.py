@@ -80,7 +80,7 @@ def test_encoder_threads_do_not_reach_the_latent(small, formula):
     codec = small()
     files = [codec.encode(formula(80, 48), Setting(level=level)) for level in (0, 3, 5, 7)]
     expected = [hashlib.sha256(latents(codec, data).numpy()).digest() for data in files]
-    network = codec._networks[0]
+    network = codec.networks[0]
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
@@ -186,7 +186,7 @@ def test_ladder_and_label(small):
     codec = small()
 
     assert list(range(8)) == [setting["level"] for setting in codec.ladder()]
-    assert codec.version() == f"AG-VAE {codec._networks[0].model_id}"
+    assert codec.version() == f"AG-VAE {codec.networks[0].model_id}"
     assert "RGB 8-bit" in codec.label(codec.ladder()[0])
     assert "" == codec.note()
 
@@ -284,4 +284,4 @@ def test_engines_are_shared(small):
     codec = small()
 
     assert codec._engine(0) is small()._engine(512)
-    assert engine(codec._networks[0], "cpu") is codec._engine(0)
+    assert engine(codec.networks[0], "cpu") is codec._engine(0)

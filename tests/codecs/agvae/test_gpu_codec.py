@@ -39,7 +39,7 @@ def test_precision_chooses_the_engine(small, formula):
     """Every precision has its engine; the latent that a file decodes to has none."""
     codec, other = small(), small()
     other.precision = "bfloat16"
-    network = codec._networks[0]
+    network = codec.networks[0]
     data = codec.encode(formula(40, 24), Setting(level=3))
     read = [container.read(data)]
 
@@ -73,7 +73,7 @@ def test_recording_that_fails_is_a_warning(monkeypatch, caplog):
 @pytest.mark.parametrize("batch", [1, 4])
 def test_bytes_of_equal_latents_are_equal(small, formula, batch, graphs):
     """The same y gives the same payload on both sides; three times, for graphs."""
-    network = small()._networks[0]
+    network = small().networks[0]
     here, there = Engine(network), device_engine(network, graphs=graphs)
     for levels in ((LEVELS * 2)[:batch], (700,) * batch, LEVELS[::-1] * 2)[:3]:
         steps = list(levels)[:batch]
@@ -91,7 +91,7 @@ def test_bytes_of_equal_latents_are_equal(small, formula, batch, graphs):
 @pytest.mark.parametrize("graphs", [False, True])
 def test_files_decode_to_one_latent(small, formula, precision, graphs):
     """Files of either side, of several levels and sizes, give the same integers on both."""
-    network = small()._networks[0]
+    network = small().networks[0]
     here, there = Engine(network), device_engine(network, precision, graphs=graphs)
     for size in ((64, 96), (1, 1), (70, 150), (64, 96), (64, 96)):
         for batch in (1, 4):
@@ -145,7 +145,7 @@ def test_images_larger_than_a_tile(small, formula, monkeypatch):
     """Tiles and strips, for images too large for one go, decode to the same latent."""
     from bench.codecs.agvae.gpu import latent_coder, transforms
 
-    network = small()._networks[0]
+    network = small().networks[0]
     image = formula(160, 208)
     data = device_engine(network, "float32").encode([image], [900])[0]
     expected = device_engine(network, "float32").decode_latents([container.read(data)])
@@ -163,7 +163,7 @@ def test_images_larger_than_a_tile(small, formula, monkeypatch):
 def test_refined_on_the_device(small, formula):
     """The search runs on the device too, and a CPU decodes what it found to the same latent."""
     codec, image = small(), formula(96, 112)
-    network = codec._networks[0]
+    network = codec.networks[0]
 
     plain, refined = (device_engine(network).encode([image], [896], refine=n)[0] for n in (0, 30))
 

@@ -53,7 +53,7 @@ def test_golden_file(codec, formula):
     data = (GOLDEN / "formula.agv").read_bytes()
 
     assert LATENT_SHA256 == latent_sha256(codec, data)
-    assert codec._networks[0].model_id == container.read(data)[0].model_id.hex()
+    assert codec.networks[0].model_id == container.read(data)[0].model_id.hex()
     difference = codec.decode(data).astype(int) - formula(48, 40)
     assert np.sqrt(np.square(difference).mean()) < 20
 
