@@ -111,7 +111,7 @@ def test_the_command(run_bench, weights, photo, tmp_path):
     words = ("ablation", "--dataset", f"folder:{pictures}", "--out", tmp_path / "out", "-j", 1)
     only_these = f"""
 from pathlib import Path
-from bench.codecs.agvae import checkpoints
+from bench.codecs.agvae.weights import checkpoints
 checkpoints.folders = lambda: [Path({str(tmp_path / "w" / "agvae")!r})]
 """
     (tmp_path / "sitecustomize.py").write_text(only_these)  # of every process: no packaged weights
