@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.codecs.bpg import colour, container, hevc, x265
+from bench.codecs.bpg import colour, container, hevc, picture_hash, pps, x265
 from bench.codecs.bpg.bits import DAMAGED
 from bench.codecs.bpg.colour import Plane
 from bench.codecs.bpg.container import BpgFile, ColorSpace, Header, PixelFormat
@@ -107,21 +107,48 @@ def decode_planes(file: BpgFile) -> list[Plane]:
     header = file.header
     if header.bit_depth not in DECODABLE_DEPTHS:
         raise DecodeError(
-            f"this BPG file has {header.bit_depth} bits a sample; the HEVC decoder at hand "
+            f"this BPG file has {header.bit_depth} bits a sample; the available HEVC decoder "
             f"knows {', '.join(map(str, DECODABLE_DEPTHS))}",
             "Decode it with bpgdec of libbpg.",
         )
     tools = hevc.CodingTools.from_header(file.hevc_header)
-    nals = hevc.picture_nals(file.nal_bytes)
-    _check_plausible(nals, tools, header)
-    parameter_sets = [hevc.build_vps(), hevc.build_sps(header, tools)]
-    planes = _decode_nals([*parameter_sets, *nals], header)
+    stored = hevc.picture_nals(file.nal_bytes)
+    _check_plausible(stored, tools, header)
+    hashes = picture_hash.hashes(stored)
+    parameters = [pps.parse(nal) for nal in stored if hevc.nal_type(nal) == hevc.PPS]
+    unproven = ", ".join(pps.unproven_tools(tools, parameters))
+    if unproven and not hashes:
+        raise _unproven(f"this BPG file uses {unproven}, and carries no picture hash")
+    # SEI messages stay behind: the decoder would report a wrong MD5 as any other damage.
+    nals = [nal for nal in stored if hevc.nal_type(nal) not in hevc.SEI]
+    nals = [hevc.build_vps(), hevc.build_sps(header, tools), *nals]
+    planes = _decode_nals(nals, header)
     if planes[0].shape[::-1] != tools.coded_size(header.width, header.height):
         raise DecodeError(f"HEVC picture has shape {planes[0].shape}, unlike the header", DAMAGED)
     _check_complete(planes, tools, header)
+    _check_hashes(hashes, planes, unproven)
     if not file.length_stated:
-        _check_not_cut([*parameter_sets, *nals], planes, header)
+        _check_not_cut(nals, planes, header)
     return planes
+
+
+def _unproven(found: str) -> DecodeError:
+    return DecodeError(
+        f"{found}: FFmpeg's decoder is not known to decode that exactly, so nothing was decoded",
+        "Decode it with bpgdec of libbpg.",
+    )
+
+
+def _check_hashes(hashes: Sequence[bytes], planes: Sequence[Plane], unproven: str) -> None:
+    """Refuse a picture that is not the one whose hash its file carries."""
+    for payload in hashes:
+        wrong = picture_hash.differing_planes(payload, planes)
+        if wrong and unproven:
+            raise _unproven(
+                f"this BPG file uses {unproven}, and the {wrong} differs from what the file says"
+            )
+        if wrong:
+            raise DecodeError(f"HEVC picture: the {wrong} differs from what the file says", DAMAGED)
 
 
 def _decode_nals(nals: Sequence[bytes], header: Header) -> list[Plane]:

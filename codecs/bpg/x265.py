@@ -101,6 +101,7 @@ def encode(
     ctb, sao, rd, rdoq, depth, fast, skip = _TOOLS[level - 1]
     while ctb > min(height, width):
         ctb //= 2
+    depth = min(depth, ctb.bit_length() - 2)  # HEVC's limit, x265 counts from 1 (7.4.3.2.1)
     parameters = (
         f"qp={qp}:keyint=1:total-frames=1:repeat-headers=1:rect=1:amp=1:info=0:log-level=none"
         ":allow-non-conformance=1"  # levels forbid small blocks in large pictures; BPG has no level
