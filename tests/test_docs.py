@@ -16,7 +16,7 @@ from bench.cli import app
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "codecs/*/*.md", "results/*.md", "results/*/README.md")
+    for pattern in ("*.md", "docs/*.md", "codecs/*/*.md", "results/*.md", "results/*/README.md")
     for path in ROOT.glob(pattern)
 )
 
