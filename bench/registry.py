@@ -10,11 +10,13 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bench.codec import Codec, Parameter, Scalar, Setting
 from bench.errors import SettingError, Unavailable, UsageError, suggest
 
 ENTRY_POINTS = "bench.codecs"
+INSTALL_AGAIN = "Install the package again: python -m pip install -e ."
 _FOLDER = Path(__file__).parent / "codecs"
 
 
@@ -56,7 +58,7 @@ def _classes(module: ModuleType) -> list[type[Codec]]:
     return list(dict.fromkeys(found))  # a class may have two names in its module
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """Return the reason on one line; what is not a missing library also says its kind."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"
@@ -86,6 +88,42 @@ def _from_entry_point(point: EntryPoint) -> Found:
         reason = f"{point.value} is no subclass of bench.codec.Codec with a name"
         return Found(point.name, source, None, reason)
     return Found(cls.name, source, cls)
+
+
+def load_plugin(group: str, name: str) -> Any:  # noqa: ANN401 - whatever the package offers
+    """Return what the entry point ``name`` of a group stands for, imported now.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be imported, or two packages offer different things by that name.
+    """
+    points = {point.value: point for point in entry_points(group=group, name=name)}
+    if len(points) != 1:
+        raise UsageError(
+            f"{len(points)} packages offer {name!r} in {group}: {', '.join(points)}",
+            "Uninstall all but one of them.",
+        )
+    [(value, point)] = points.items()
+    try:
+        return point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may even exit
+        source = point.dist.name if point.dist else "a package"
+        raise UsageError(
+            f"{name} of {source} ({value}) cannot be imported: {_why(error)}"
+        ) from error
+
+
+def outdated_metadata(group: str) -> str:
+    """Return why this installation's own plug-ins of a group are unknown; empty: they are known.
+
+    An editable installation keeps the entry points of the day when it was made.
+    """
+    if any(point.dist and point.dist.name == "agvae-bench" for point in entry_points(group=group)):
+        return ""
+    return f"the installed metadata of agvae-bench lists no {group}, it is older than its source"
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from bench.cli import app
+from bench.cli import command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -47,7 +47,7 @@ def test_documents_show_commands():
 def test_documented_command_parses(line: str):
     """Every ``bench`` line in a document names a command and options that exist."""
     words = shlex.split(line)[1:]
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(command_line(words))
     command = group.get_command(None, words[0])
 
     assert command is not None, f"no command {words[0]}"

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from bench import __version__
-from bench.cli import figures, files, gate, report, run, show, throughput
-from bench.codecs.agvae.commands import ablation, train, train_all
+from bench.cli import figures, files, gate, plugins, report, run, show, throughput
 
-app = typer.Typer(
-    name="bench",
-    help="Measure image codecs from real bitstreams: bpp, PSNR, MS-SSIM, LPIPS, BD-rate.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("all")(run.all_)
-app.command("list")(show.list_)
-app.command("fetch")(files.fetch)
-app.command("tables")(show.tables)
-app.command("plots")(show.plots)
-app.command("encode")(files.encode)
-app.command("decode")(files.decode)
-app.command("info")(files.info)
-app.command("check")(gate.check)
-app.command("report")(report.report)
-app.command("figures")(figures.figures)
-app.command("train")(train.train)
-app.command("train-all")(train_all.train_all)
-app.command("ablation")(ablation.ablation)
-app.command("throughput")(throughput.throughput)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "all": run.all_,
+    "list": show.list_,
+    "fetch": files.fetch,
+    "tables": show.tables,
+    "plots": show.plots,
+    "encode": files.encode,
+    "decode": files.decode,
+    "info": files.info,
+    "check": gate.check,
+    "report": report.report,
+    "figures": figures.figures,
+    "throughput": throughput.throughput,
+}
 
 
 def _version(value: bool) -> None:
@@ -42,7 +33,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -51,12 +41,36 @@ def _root(
     """Measure image codecs from real bitstreams: bpp, PSNR, MS-SSIM, LPIPS, BD-rate."""
 
 
+def command_line(words: Sequence[str]) -> typer.Typer:
+    """Return the command line for what was typed after ``bench``.
+
+    The commands of other packages are part of it; the one that is called is imported.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be.
+    """
+    app = typer.Typer(
+        name="bench",
+        callback=_root,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, function in _COMMANDS.items():
+        app.command(name)(function)
+    plugins.register(app, words)
+    return app
+
+
 def main() -> None:
     """Run the command line; expected failures are one line on stderr and exit code 2."""
     from bench.errors import BenchError
 
     try:
-        app()
+        command_line(sys.argv[1:])()
     except BenchError as error:
         typer.echo(f"bench: {error}", err=True)
         sys.exit(2)

@@ -1,62 +1,57 @@
-"""The kinds of figures: what a set's ``kind`` may say."""
+"""The kinds of figures: what a set's ``kind`` may say.
+
+A kind is a function ``make(context, entry, options) -> Product`` whose last parameter is annotated
+with the dataclass of the options that a set's file may give. Other packages offer theirs as entry
+points ``bench.figures``; they are imported when a set asks for them.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, get_type_hints
 
-from bench.codecs.agvae.paper import (
-    channel_importance,
-    complexity,
-    gain_vectors,
-    hyper_gain,
-    rate_control,
-    residual_densities,
-    two_scales,
-    variant_pairs,
-)
+from bench import registry
 from bench.errors import UsageError, suggest
 from bench.figures import crops, rate_distortion, speed
-from bench.figures.figure import Product
+from bench.figures.figure import Product, Skipped
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, options_of
 
+Make = Callable[[Context, Entry, Any], Product]
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind: the dataclass of its options, and what makes it."""
-
-    options: type
-    make: Callable[[Context, Entry, Any], Product]
+GROUP = "bench.figures"
+OWN: dict[str, Make] = {"rd": rate_distortion.make, "crops": crops.make, "speed": speed.make}
 
 
-KINDS = {
-    "importance": Kind(channel_importance.Options, channel_importance.make),
-    "discrete": Kind(rate_control.DiscreteOptions, rate_control.make_discrete),
-    "continuous": Kind(rate_control.ContinuousOptions, rate_control.make_continuous),
-    "hyper-gain": Kind(hyper_gain.Options, hyper_gain.make),
-    "rd": Kind(rate_distortion.Options, rate_distortion.make),
-    "crops": Kind(crops.Options, crops.make),
-    "pairs": Kind(variant_pairs.Options, variant_pairs.make),
-    "reported-pairs": Kind(variant_pairs.ReportedOptions, variant_pairs.make_reported),
-    "asymmetry": Kind(two_scales.Options, two_scales.make),
-    "cost": Kind(complexity.Options, complexity.make),
-    "gain-vectors": Kind(gain_vectors.Options, gain_vectors.make),
-    "residuals": Kind(residual_densities.Options, residual_densities.make),
-    "speed": Kind(speed.Options, speed.make),
-}
+def names() -> list[str]:
+    """Return the names of all kinds, sorted; nothing is imported."""
+    return sorted({*OWN, *(point.name for point in entry_points(group=GROUP))})
 
 
 def check(figure_set: FigureSet) -> None:
-    """Raise UsageError unless every entry has a known kind and legal options."""
+    """Check that every entry has a known kind and legal options.
+
+    Raises
+    ------
+    UsageError
+        If one has not. A kind that cannot be imported is checked, and skipped, when it is made.
+    """
+    known = names()
     for entry in figure_set.entries:
-        if entry.kind not in KINDS:
+        if entry.kind not in known:
+            reason = registry.outdated_metadata(GROUP)
             raise UsageError(
-                f"figure {entry.id} has the unknown kind {entry.kind!r}",
-                suggest(entry.kind, sorted(KINDS)),
+                f"figure {entry.id} has the unknown kind {entry.kind!r}"
+                + (f"; {reason}" if reason else ""),
+                registry.INSTALL_AGAIN if reason else suggest(entry.kind, known),
             )
-        options_of(KINDS[entry.kind].options, entry)
+        try:
+            options = _kind(entry.kind)[1]
+        except Skipped:
+            continue
+        options_of(options, entry)
 
 
 def make(context: Context, entry: Entry) -> Product:
@@ -67,5 +62,26 @@ def make(context: Context, entry: Entry) -> Product:
     Skipped
         If something that it needs is not here.
     """
-    kind = KINDS[entry.kind]
-    return kind.make(context, entry, options_of(kind.options, entry))
+    make_it, options = _kind(entry.kind)
+    return make_it(context, entry, options_of(options, entry))
+
+
+def _kind(name: str) -> tuple[Make, type]:
+    """Return the function and the options of a kind.
+
+    Raises
+    ------
+    Skipped
+        If it cannot be imported, or is no such function.
+    """
+    try:
+        found = OWN[name] if name in OWN else registry.load_plugin(GROUP, name)
+    except UsageError as error:
+        raise Skipped(f"kind {error.what}", error.next_step) from error
+    try:
+        last = list(inspect.signature(found).parameters)[2]
+        return found, get_type_hints(found)[last]
+    except (TypeError, ValueError, IndexError, KeyError, NameError) as error:
+        raise Skipped(
+            f"kind {name}: {found!r} is no function of context, entry and annotated options"
+        ) from error

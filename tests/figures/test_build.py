@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as PILImage
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli import command_line
 from bench.errors import UsageError
 from bench.figures import build, cache, registry
 from bench.figures.figure import Skipped
@@ -231,14 +231,16 @@ def test_the_command_prints_files_and_reasons(tiny, tmp_path):
     """`bench figures` writes what was asked for and says where."""
     words = ["figures", "--paper", str(tiny.toml), "--results", str(tiny.results)]
 
-    done = CliRunner().invoke(app, [*words, "--only", "gain-vectors", "--out", str(tmp_path)])
+    done = CliRunner().invoke(
+        command_line(words), [*words, "--only", "gain-vectors", "--out", str(tmp_path)]
+    )
 
     assert 0 == done.exit_code, done.output
     assert str(tmp_path / "gain-vectors.pdf") in done.stdout
-    wrong = CliRunner().invoke(app, [*words, "--only", "gain-vector"])
+    wrong = CliRunner().invoke(command_line(words), [*words, "--only", "gain-vector"])
     assert "Did you mean gain-vectors?" in str(wrong.exception)
 
 
 def test_kinds_that_draw_are_known_to_the_tests(products):
     """Every kind of the suite was made from the tiny run."""
-    assert set(registry.KINDS) == set(products)
+    assert set(registry.names()) == set(products)

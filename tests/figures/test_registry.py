@@ -15,7 +15,7 @@ from bench.figures import registry as kinds
 from bench.figures.figure import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
 from bench.figures.sheet import RC
 
-DRAWN = sorted(set(kinds.KINDS) - {"cost", "speed"})
+DRAWN = sorted(set(kinds.names()) - {"cost", "speed"})
 LINES = sorted(set(DRAWN) - {"crops", "gain-vectors"})
 
 

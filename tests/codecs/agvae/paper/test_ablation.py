@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench import image
-from bench.cli import app
+from bench.cli import command_line
 from bench.codecs.agvae.model.config import preset
 from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.paper import ablation_terms, gain_drift
@@ -138,6 +138,7 @@ checkpoints.folders = lambda: [Path({str(tmp_path / "w" / "agvae")!r})]
 def test_nothing_at_hand(monkeypatch, tmp_path):
     """Without weights of a preset the command says how to make them."""
     monkeypatch.setattr(checkpoints, "folders", lambda: [tmp_path])
+    words = ["ablation", "--out", str(tmp_path / "out")]
 
     with pytest.raises(UsageError, match="no variant of the preset small"):
-        app(["ablation", "--out", str(tmp_path / "out")], standalone_mode=False)
+        command_line(words)(words, standalone_mode=False)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from bench.cli import app
+from bench.cli import command_line
 from bench.errors import BenchError
 
 ABSENT = (
@@ -80,7 +80,7 @@ def test_bad_input(tmp_path, monkeypatch, words, match):
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(BenchError, match=match) as caught:
-        app(words, standalone_mode=False)
+        command_line(words)(words, standalone_mode=False)
 
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("x*"))
@@ -109,9 +109,10 @@ def test_train_continues_on_the_command_line(photo_dir, tmp_path, capsys):
         *("--level", 4, "--device", "cpu"),
     )
 
-    app([*map(str, words), "--pause-after", "0.001s"], standalone_mode=False)
+    words = [*map(str, words)]
+    command_line(words)([*words, "--pause-after", "0.001s"], standalone_mode=False)
     first = capsys.readouterr()
-    app([*map(str, words)], standalone_mode=False)
+    command_line(words)(words, standalone_mode=False)
     second = capsys.readouterr()
 
     assert "paused at step 10" in first.err
