@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench.measurement.ownership import seal
 
 PACKAGES = (
     "numpy",
@@ -116,5 +117,6 @@ def record(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - plain data for JSON
         "gpu": gpu_name(),
         "system": f"{platform.system()} {platform.machine()}",
         "executable": Path(sys.executable).name,
+        "seal": seal(more),
         **more,
     }

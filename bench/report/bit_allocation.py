@@ -97,7 +97,7 @@ def build(
             ]
         except BenchError as error:
             found.missing.append(f"{codec}: {error.what}")
-        except Exception as error:  # noqa: BLE001 - a codec may raise anything; it costs its bars
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs its bars
             found.missing.append(f"{codec}: unexpected {type(error).__name__}: {error}")
         else:
             found.curves[str(codec)] = sorted(points, key=lambda point: point.bpp)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import bench
 from bench.analysis import summary
@@ -222,7 +221,8 @@ def _assemble(
             for number, shot in enumerate(gallery.shots)
         ),
     }
-    return _fill(_read("page.html"), slots).encode()
+    # half a surrogate pair, which a file's name may hold, is no UTF-8
+    return _fill(_read("page.html"), slots).encode("utf-8", "backslashreplace")
 
 
 def _fill(template: str, slots: Mapping[str, str]) -> str:
@@ -266,15 +266,3 @@ def _colours(looks: Mapping[str, dataset_view.Look]) -> str:
         rules.append(f".k{look.index}{{--k:var(--k{look.index});--t:var(--t{look.index})}}")
         rules.append(f".codec.k{look.index}::before{{clip-path:{shape}}}")
     return "".join(rules)
-
-
-def describe(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as plain data."""
-    return {
-        "path": str(outcome.path),
-        "size_bytes": outcome.size_bytes,
-        "time_s": outcome.time_s,
-        "pictures": outcome.pictures,
-        "left_out": list(outcome.left_out),
-        "encoded": outcome.encoded,
-    }
