@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +16,10 @@ import typer
 from bench.cli.run import DataDir, Download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.gate.check import Report
     from bench.gate.measure import Measured, Want
     from bench.gate.rows import Locked
+    from bench.gate.tolerance import Tolerances
     from bench.image import Image
 
 
@@ -33,14 +37,29 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     codec: Annotated[
         list[str] | None, typer.Option("--codec", "-c", help="Only these of the baseline.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", "-m", help="With --update: lock these scores; default psnr and ms_ssim."
+        ),
+    ] = None,
     points: Annotated[
-        int | None, typer.Option("--points", help="Only this many rungs of each curve.")
+        int | None, typer.Option("--points", min=1, help="Only this many rungs of each curve.")
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Show the difference, then lock today's rows.")
     ] = False,
+    accept_failures: Annotated[
+        bool, typer.Option("--accept-failures", help="With --update: lock cells that fail as well.")
+    ] = False,
     allow_environment: Annotated[
-        bool, typer.Option("--allow-environment", help="A changed library is no failure.")
+        bool,
+        typer.Option(
+            "--allow-environment",
+            help="Another version of a codec's library may change it: the size of any file by at "
+            "most 10 %, PSNR and MS-SSIM of any image by 0.5 dB, its BD-rate by 5 %; more is a "
+            "failure, and so is a codec that gives no file.",
+        ),
     ] = False,
     speed: Annotated[
         bool, typer.Option("--speed", help="Compare speed too; slower is a warning.")
@@ -60,49 +79,154 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
     download: Download = True,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")
+    ] = False,
 ) -> None:
     """Compare with a locked baseline; exit 0: nothing is worse, 1: regressed, 2: cannot tell."""
-    from bench.gate import report as reports
-    from bench.gate.junit import to_xml
-
-    session = _Session(baseline, data_dir, out, jobs, download=download)
-    if update:
-        session.update(against, dataset or [], codec or [], points, speed=speed or speed_fail)
-        return
-    report = session.check(
-        against, dataset or [], codec or [], points, allow_environment=allow_environment
+    session = _Session(
+        _Options(baseline, against, dataset or [], codec or [], metric or [], points),
+        data_dir=data_dir,
+        out=out,
+        jobs=jobs,
+        download=download,
     )
-    if speed or speed_fail:
-        report = replace(report, speed=session.speed(report.baseline), speed_fail=speed_fail)
-    writers: tuple[tuple[Path | None, Callable[[Report], str]], ...] = (
-        (markdown, reports.markdown),
-        (junit, to_xml),
-        (json_path, reports.to_json),
-    )
-    for path, writer in writers:
-        if path is not None:
-            _write(path, writer(report))
-    for line in reports.lines(report):
-        typer.echo(line)
-    raise typer.Exit(report.exit_code)
+    files = _Files(markdown, junit, json_path)
+
+    def work() -> int:
+        timed = speed or speed_fail
+        if update:
+            files.refuse("--update")
+            session.update(speed=timed, accept_failures=accept_failures)
+            return 0
+        _refuse(metric=metric, accept_failures=accept_failures)
+        report = session.check(allow_environment=allow_environment)
+        if timed:
+            report = replace(report, speed=session.speed(report.baseline), speed_fail=speed_fail)
+        files.write(report)
+        _print(report)
+        return report.exit_code
+
+    raise typer.Exit(_guarded(work, files, debug=debug))
 
 
-def _write(path: Path, text: str) -> None:
-    from bench.files import write_atomically
+def _refuse(**options: object) -> None:
+    """Refuse options that say how to lock where nothing is locked."""
+    from bench.errors import UsageError
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode())
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--{name.replace('_', '-')} belongs to --update")
+
+
+def _guarded(work: Callable[[], int], files: _Files, *, debug: bool) -> int:
+    """Return the exit code of ``work``; whatever else ends it is 2, in one line and in every file.
+
+    A gate that crashed says so: it is neither passed nor regressed.
+    """
+    from bench.errors import BenchError
+    from bench.gate.report import plain
+
+    try:
+        return work()
+    except BenchError as error:
+        message = str(error)
+    except KeyboardInterrupt:
+        files.write_failure("interrupted")
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a codec may raise anything
+        if debug:
+            traceback.print_exc()
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        message = f"unexpected {text}. Nothing was compared; --debug prints the traceback."
+    files.write_failure(message)
+    typer.echo(f"bench: {plain(message)}", err=True)
+    return 2
+
+
+def _print(report: Report) -> None:
+    """Print the report; a reader that has seen enough (head, less) does not change its verdict."""
+    from bench.gate.report import lines
+
+    try:
+        for line in lines(report):
+            typer.echo(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where the report is written, for whom it was asked."""
+
+    markdown: Path | None
+    junit: Path | None
+    json: Path | None
+
+    def write(self, report: Report) -> None:
+        """Write the report in the forms that were asked for."""
+        from bench.gate import junit
+        from bench.gate import report as reports
+
+        self._write(reports.markdown(report), junit.to_xml(report), reports.to_json(report))
+
+    def write_failure(self, message: str) -> None:
+        """Write that there is no report, over what an earlier run may have left there."""
+        from bench.errors import OutputError
+        from bench.gate import junit
+        from bench.gate import report as reports
+
+        with contextlib.suppress(OutputError, OSError):  # what is wrong is printed as well
+            self._write(
+                reports.failure_markdown(message),
+                junit.failure_xml(message),
+                reports.failure_json(message),
+            )
+
+    def refuse(self, option: str) -> None:
+        """Refuse to write a report where none is made."""
+        from bench.errors import UsageError
+
+        if any((self.markdown, self.junit, self.json)):
+            raise UsageError(f"{option} writes no report", "Leave the report's options out.")
+
+    def _write(self, *texts: str) -> None:
+        from bench.files import write_atomically
+
+        for path, text in zip((self.markdown, self.junit, self.json), texts, strict=True):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What of which baseline is compared or locked."""
+
+    path: Path
+    against: Path | None
+    datasets: list[str]
+    codecs: list[str]
+    metrics: list[str]
+    points: int | None
 
 
 class _Session:
     """The options that checking and locking share."""
 
     def __init__(
-        self, baseline: Path, data_dir: Path | None, out: Path | None, jobs: int, *, download: bool
+        self,
+        options: _Options,
+        *,
+        data_dir: Path | None,
+        out: Path | None,
+        jobs: int,
+        download: bool,
     ) -> None:
         from bench.measurement import provenance
 
-        self.path = baseline
+        self.options = options
         self.common: dict[str, Any] = {
             "data_dir": data_dir,
             "out": out,
@@ -110,23 +234,23 @@ class _Session:
             "download": download,
         }
 
-    def check(
-        self,
-        against: Path | None,
-        datasets: list[str],
-        codecs: list[str],
-        points: int | None,
-        *,
-        allow_environment: bool,
-    ) -> Report:
+    def _part(self, locked: Locked) -> Locked:
+        """Return the part of rows that was asked for."""
+        from bench.gate import measure
+
+        return measure.restrict(
+            locked, self.options.datasets, self.options.codecs, self.options.points
+        )
+
+    def check(self, *, allow_environment: bool) -> Report:
         """Return the report of today's rows, measured or stored, against the baseline."""
-        from bench.gate import baseline, diagnose, measure, tolerance
+        from bench.gate import baseline, diagnose, measure
         from bench.gate.check import compare
 
-        locked = measure.restrict(baseline.read(self.path), datasets, codecs, points)
-        tolerances = tolerance.load(self.path)
-        if against is not None:
-            now = baseline.read(against)
+        whole = baseline.read(self.options.path)
+        tolerances, locked = self._tolerances(whole), self._part(whole)
+        if self.options.against is not None:
+            now = baseline.read(self.options.against)
             return compare(locked, now, tolerances, allow_environment=allow_environment)
         measured = self._measure(measure.of_rows(locked.rows.values()), like=locked)
         report = compare(
@@ -138,11 +262,19 @@ class _Session:
         )
         return diagnose.notes(report, measured.items)
 
+    def _tolerances(self, locked: Locked) -> Tolerances:
+        from bench.gate import tolerance
+
+        return tolerance.load(self.options.path, {row.codec for row in locked.rows.values()})
+
     def _measure(self, want: Want, **more: Any) -> Measured:  # noqa: ANN401 - options of measure
         from bench.cli.run import _console, _progress
         from bench.gate import measure
 
-        with _progress(_console()) as bar:
+        console = _console()
+        progress = _progress(console)
+        progress.disable = not console.is_terminal  # a log wants no bar
+        with progress as bar:
             task = bar.add_task("measuring", total=None)
 
             def advance(done: int, cells: int) -> None:
@@ -150,32 +282,28 @@ class _Session:
 
             return measure.measure(want, progress=advance, **self.common, **more)
 
-    def update(
-        self,
-        against: Path | None,
-        datasets: list[str],
-        codecs: list[str],
-        points: int | None,
-        *,
-        speed: bool,
-    ) -> None:
+    def update(self, *, speed: bool, accept_failures: bool) -> None:
         """Lock today's rows after showing how they differ from those that were locked."""
-        from bench.gate import baseline, measure, report, tolerance
+        from bench.gate import baseline, report
         from bench.gate.check import compare
 
-        old = baseline.read(self.path) if self.path.exists() else None
-        if against is not None:
-            now = measure.restrict(baseline.read(against), datasets, codecs, points)
+        options = self.options
+        old = baseline.read(options.path) if options.path.exists() else None
+        if options.against is not None:
+            _refuse(metric=options.metrics)
+            now = self._part(baseline.read(options.against))
         else:
-            now = self._measure_new(old, datasets, codecs, points)
+            now = self._measure_new(old)
         if speed:
             now = replace(now, speed=self._speed_ratios(now))
         elif old is not None:
             now = replace(now, speed=old.speed)
         if old is not None and old.rows:
-            for line in report.lines(compare(old, now, tolerance.load(self.path)))[:-1]:
+            found = compare(old, now, self._tolerances(old))
+            for line in report.lines(found, advice=False)[:-1]:
                 typer.echo(line)
-        for path in baseline.write(self.path, now):
+        baseline.refuse_unlockable(now, accept_failures=accept_failures)
+        for path in baseline.write(options.path, now):
             typer.echo(f"locked: {path}")
         failed = sum(bool(row.error) for row in now.rows.values())
         typer.echo(
@@ -183,17 +311,18 @@ class _Session:
             + (f", {failed} of them FAILED (column error)" if failed else "")
         )
 
-    def _measure_new(
-        self, old: Locked | None, datasets: list[str], codecs: list[str], points: int | None
-    ) -> Locked:
+    def _measure_new(self, old: Locked | None) -> Locked:
         from bench.errors import UsageError
         from bench.gate import measure
 
-        if old is None or codecs:
-            names = datasets or (old.datasets if old else ["sample"])
-            want = measure.of_words(names, codecs, points)
+        options = self.options
+        if old is None or options.codecs:
+            names = options.datasets or (old.datasets if old else ["sample"])
+            metrics = options.metrics or (measure.of_rows(old.rows.values()).metrics if old else [])
+            want = measure.of_words(names, options.codecs, options.points, metrics)
         else:
-            want = measure.relocking(measure.restrict(old, datasets, [], None), points)
+            part = measure.restrict(old, options.datasets, [], None)
+            want = measure.relocking(part, options.points, options.metrics)
         measured = self._measure(want, decoded=True)
         for (name, setting), reason in measured.lacking.items():
             raise UsageError(
@@ -204,18 +333,18 @@ class _Session:
 
     def speed(self, locked: Locked) -> list[Any]:
         """Return today's ratios beside the locked ones."""
-        from bench.gate import speed, tolerance
+        from bench.gate import speed
         from bench.measurement import provenance
 
         same_cpu = locked.environment.get("cpu") == provenance.cpu_name()
         ratios = self._speed_ratios(locked)
-        return speed.compare(locked.speed, ratios, tolerance.load(self.path), same_cpu=same_cpu)
+        return speed.compare(locked.speed, ratios, self._tolerances(locked), same_cpu=same_cpu)
 
     def _speed_ratios(self, locked: Locked) -> dict[str, Any]:
         from bench.cli.run import _console
         from bench.gate import speed
 
-        with _console().status("speed"):
+        with _console().status("speed"):  # prints nothing where there is no terminal
             return speed.measure(self._speed_jobs(locked))
 
     def _speed_jobs(self, locked: Locked) -> dict[str, tuple[str, Image]]:

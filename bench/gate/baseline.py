@@ -1,33 +1,44 @@
 """A locked baseline on disk: CSV with a JSON record beside it, a database of bench, or its folder.
 
-``sample.csv`` holds the rows, ``sample.json`` the environment that made them, the ladders and the
-speed ratios: two small text files whose difference a reviewer can read.
+``sample.csv`` holds the rows, ``sample.json`` the environment that made them, the ladders, the
+speed ratios, and how many rows there are with their hash: two small text files whose difference a
+reviewer can read. A row that cannot be true is refused, and so are rows that are not those of the
+record: a baseline that lost its last lines would pass whatever it no longer holds.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import math
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.errors import OutputError, UsageError
+from bench.codec import Setting
+from bench.errors import BenchError, OutputError, UsageError
 from bench.files import write_atomically
-from bench.gate.rows import COLUMNS, Locked, Row, by_key
+from bench.gate import scores
+from bench.gate.rows import AFTER_SCORES, BEFORE_SCORES, Locked, Row, by_key
 from bench.measurement.sqlite import connect_to_read
 from bench.measurement.store import SCHEMA_VERSION
+from bench.registry import Spec
 
 FORMAT_VERSION = 1
 
 _INTEGERS = ("width", "height", "size_bytes")
-_FLOATS = ("psnr_db", "ms_ssim")
 _DIGITS = 9
+_UNDEFINED = "undefined: "
+_HASH = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r" \(\d+ of \d+\)$")
+_ERRORS = "surrogatepass"  # names of files that are no UTF-8 survive
+_RESTORE = "Restore it, or remove it and lock the baseline again."
 
 
 def read(path: Path) -> Locked:
@@ -58,51 +69,175 @@ def read_csv(path: Path) -> Locked:
     Raises
     ------
     UsageError
-        If a column, a number or the format's version is not as ``write`` makes them.
+        If a column, a row or the format's version is not as ``write`` makes them, or if the rows
+        are not those of the record.
     """
-    record = _read_record(path.with_suffix(".json"))
+    record_path = path.with_suffix(".json")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = set(COLUMNS) - set(reader.fieldnames or ())
-            if missing:
-                raise UsageError(
-                    f"{path} is no baseline: it lacks the columns {', '.join(sorted(missing))}",
-                    "rows.csv of a run cannot be used; give the run's folder.",
-                )
-            rows = [_row(line) for line in reader]
+        with path.open(newline="", encoding="utf-8", errors=_ERRORS) as file:
+            reader = csv.reader(file, strict=True)
+            columns = _score_columns(path, next(reader, []))
+            rows = [_row(line, columns, f"{path}, line {reader.line_num}") for line in reader]
     except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"cannot read the baseline {path}: {error}", "Lock it again.") from error
+        raise UsageError(f"cannot read the baseline {path}: {error}", _RESTORE) from error
+    check_rows(rows, str(path))
+    record = _read_record(record_path)
+    wanted, found = record.get("rows"), _summary(rows, columns)
+    if wanted != found:
+        raise UsageError(
+            f"{path} does not hold the rows that {record_path} was written for: "
+            f"{_amount(found)}, wanted {_amount(wanted)}",
+            "Restore both files, or remove them and lock the baseline again.",
+        )
     return Locked(
         rows=by_key(rows),
-        environment=record.get("environment", {}),
-        ladders={k: tuple(v) for k, v in record.get("ladders", {}).items()},
-        speed=record.get("speed", {}),
+        environment=record["environment"],
+        ladders={k: tuple(v) for k, v in record["ladders"].items()},
+        speed=record["speed"],
         source=str(path),
     )
+
+
+def _score_columns(path: Path, header: Sequence[str]) -> list[str]:
+    """Return the columns of scores of a header.
+
+    Raises
+    ------
+    UsageError
+        If columns are missing, doubled or unknown.
+    """
+    fixed = (*BEFORE_SCORES, *AFTER_SCORES)
+    if missing := [name for name in fixed if name not in header]:
+        raise UsageError(
+            f"{path} is no baseline: it lacks the columns {', '.join(missing)}",
+            "rows.csv of a run cannot be used; give the run's folder.",
+        )
+    columns = [name for name in header if name not in fixed]
+    if len(set(header)) < len(header) or list(header) != [*BEFORE_SCORES, *columns, *AFTER_SCORES]:
+        raise UsageError(f"{path} has doubled columns, or columns in another order", _RESTORE)
+    if not columns:
+        raise UsageError(f"{path} has no column of scores", _RESTORE)
+    for column in columns:
+        try:
+            scores.of(column)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error.what}", error.next_step) from None
+    return columns
 
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}", "Lock the baseline again.") from error
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path} is missing, which says what made the baseline and how many rows it has",
+            "Restore it, or lock the baseline again.",
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"cannot read {path}: {error}", _RESTORE) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT_VERSION:
         raise UsageError(
             f"{path} is no record of a baseline of format {FORMAT_VERSION}",
             "It was written by another version of bench; lock the baseline again.",
         )
+    for name in ("environment", "ladders", "speed", "rows"):
+        if not isinstance(record.get(name), dict):
+            raise UsageError(f"{path} lacks the part {name!r}", _RESTORE)
     return record
 
 
-def _row(line: Mapping[str, str]) -> Row:
-    values: dict[str, Any] = {name: line[name] for name in COLUMNS}
-    for names, kind in ((_INTEGERS, int), (_FLOATS, float)):
-        for name in names:
-            values[name] = kind(values[name]) if values[name] else None
-    return Row(**values)
+def _row(line: Sequence[str], columns: Sequence[str], where: str) -> Row:
+    """Return the row of one line.
+
+    Raises
+    ------
+    UsageError
+        If a field is missing, or a number is none.
+    """
+    names = (*BEFORE_SCORES, *columns, *AFTER_SCORES)
+    if len(line) != len(names):
+        raise UsageError(f"{where} has {len(line)} fields, wanted {len(names)}", _RESTORE)
+    values: dict[str, Any] = dict(zip(names, line, strict=True))
+    texts = {column: values.pop(column) for column in columns}
+    try:
+        for name in _INTEGERS:
+            values[name] = int(values[name]) if values[name] else None
+        return Row(
+            **values,
+            scores={c: float(t) if _is_score(t) else None for c, t in texts.items()},
+            undefined={
+                c: t.removeprefix(_UNDEFINED) for c, t in texts.items() if t.startswith(_UNDEFINED)
+            },
+        )
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}", _RESTORE) from error
+
+
+def _is_score(text: str) -> bool:
+    return bool(text) and not text.startswith(_UNDEFINED)
+
+
+def check_rows(rows: Iterable[Row], source: str) -> None:
+    """Refuse rows that cannot be true, or that contradict each other.
+
+    Raises
+    ------
+    UsageError
+        With the first such row.
+    """
+    seen: set[tuple[str, ...]] = set()
+    pictures: dict[tuple[str, str], tuple[object, ...]] = {}
+    for row in rows:
+        where = f"{source}: {row.dataset}, {row.image}, {row.codec} {row.setting}"
+        picture = row.width, row.height, row.pixels_sha256
+        fault = _fault(row)
+        if row.key in seen:
+            fault = "stands there twice"
+        elif pictures.setdefault((row.dataset, row.image), picture) != picture:
+            fault = "is of another picture than an earlier row of the same name"
+        if fault:
+            raise UsageError(f"{where}: {fault}", _RESTORE)
+        seen.add(row.key)
+
+
+def _fault(row: Row) -> str:
+    """Return why a row cannot be true; empty where it can."""
+    try:
+        Setting.from_json(row.setting)
+        of_codec = row.codec and Spec.parse(row.curve).name == row.codec
+    except (BenchError, ValueError, TypeError, AttributeError, RecursionError):
+        return "the setting is no JSON object, or the curve is none"
+    size, has_hash = row.size_bytes, _HASH.fullmatch(row.bitstream_sha256)
+    faults = {
+        "a name is missing": not (row.dataset and row.image),
+        "the curve is another codec's": not of_codec,
+        f"an image of {row.width}x{row.height} pixels": min(row.width or 0, row.height or 0) < 1,
+        "the hash of the source's pixels is missing": not _HASH.fullmatch(row.pixels_sha256),
+        "a failed cell has a file": row.error and (size is not None or row.bitstream_sha256),
+        f"a file of {size} bytes": not row.error and (size or 0) < 1,
+        "the hash of the file is missing": not row.error and not has_hash,
+    }
+    return next((fault for fault, found in faults.items() if found), "")
+
+
+def _summary(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
+    """Return how many rows, curves and scores there are, and the hash of all of it."""
+    digest = hashlib.sha256(json.dumps(list(columns)).encode())
+    for row in rows:
+        digest.update(json.dumps(_line(row, columns)).encode())
+    return {
+        "cells": len(rows),
+        "curves": len({(row.dataset, row.curve) for row in rows}),
+        "scores": list(columns),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _amount(summary: object) -> str:
+    if not isinstance(summary, dict):
+        return "no rows"
+    counts = f"{summary.get('cells')} rows of {summary.get('curves')} curves"
+    return f"{counts}, hash {str(summary.get('sha256'))[:12]}"
 
 
 def write(path: Path, locked: Locked) -> list[Path]:
@@ -111,7 +246,7 @@ def write(path: Path, locked: Locked) -> list[Path]:
     Raises
     ------
     UsageError
-        If ``path`` does not end in ``.csv``.
+        If ``path`` does not end in ``.csv``, or a row cannot be true.
     OutputError
         If the folder cannot be written.
     """
@@ -119,15 +254,17 @@ def write(path: Path, locked: Locked) -> list[Path]:
         raise UsageError(
             f"a baseline is locked as .csv, found {path.name}", "Name it --baseline NAME.csv."
         )
+    columns, rows = locked.columns, list(locked.rows.values())
+    check_rows(rows, "now")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in locked.rows.values():
-        writer.writerow([_text(getattr(row, name)) for name in COLUMNS])
+    writer.writerow([*BEFORE_SCORES, *columns, *AFTER_SCORES])
+    writer.writerows(_line(row, columns) for row in rows)
     record = {
         "format": FORMAT_VERSION,
         "environment": dict(locked.environment),
         "ladders": dict(locked.ladders),
+        "rows": _summary(rows, columns),
         "speed": dict(locked.speed),
     }
     try:
@@ -135,38 +272,91 @@ def write(path: Path, locked: Locked) -> list[Path]:
     except OSError as error:
         raise OutputError(f"cannot make {path.parent}: {error.strerror}") from error
     json_path = path.with_suffix(".json")
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode(errors=_ERRORS))
     write_atomically(json_path, json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
     return [path, json_path]
 
 
-def _stored_row(line: Sequence[Any]) -> Row:
-    """Return a row with scores rounded as ``write`` rounds them, so that they compare equal."""
-    values = dict(zip(COLUMNS, line[:-1], strict=False))
-    values["dataset"] = _PART.sub("", values["dataset"])
-    for name in _FLOATS:
-        if values[name] is not None:
-            values[name] = round(values[name], _DIGITS)
-    return Row(**values)
+def refuse_unlockable(locked: Locked, *, accept_failures: bool) -> None:
+    """Refuse to lock rows that a later comparison could not be held against.
+
+    Parameters
+    ----------
+    locked
+        Today's rows.
+    accept_failures
+        Whether cells that fail may be locked as failing.
+
+    Raises
+    ------
+    UsageError
+        If there are no rows, a cell failed, or a score is missing without a reason.
+    """
+    rows, columns = list(locked.rows.values()), locked.columns
+    failed = [row for row in rows if row.error]
+    if not rows or len(failed) == len(rows):
+        why = f": {failed[0].error}" if failed else ""
+        raise UsageError(f"not locked: no cell has a file{why}")
+    if failed and not accept_failures:
+        first = failed[0]
+        raise UsageError(
+            f"not locked: {len(failed)} of {len(rows)} cells fail; the first, {first.codec} "
+            f"{first.setting} on {first.image}: {first.error}",
+            "Mend them, or lock them as failing: --accept-failures.",
+        )
+    for row in rows:
+        for column in columns if not row.error else ():
+            if (fault := row.fault(column)) and not fault.startswith(_UNDEFINED):
+                where = f"{row.codec} {row.setting} on {row.image}"
+                raise UsageError(f"not locked: {scores.of(column).title} of {where} is {fault}")
 
 
-def _text(value: float | str | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.{_DIGITS}f}" if isinstance(value, float) else str(value)
+def _line(row: Row, columns: Sequence[str]) -> list[str]:
+    """Return the fields of a row as the CSV has them."""
+    values = [getattr(row, name) for name in BEFORE_SCORES]
+    values += [_score(row, column) for column in columns]
+    values += [getattr(row, name) for name in AFTER_SCORES]
+    return ["" if value is None else str(value) for value in values]
+
+
+def _score(row: Row, column: str) -> str:
+    value = row.scores.get(column)
+    if value is not None:
+        return f"{value:.{_DIGITS}f}"
+    return _UNDEFINED + row.undefined[column] if column in row.undefined else ""
 
 
 _QUERY = """
 SELECT c.dataset, c.image, e.codec, c.curve, c.setting, e.version, e.width, e.height, e.pixels,
-  e.bytes, (SELECT s.value FROM scores s WHERE s.key = e.key AND s.metric = 'psnr'
-            ORDER BY s.version DESC LIMIT 1),
-  (SELECT s.value FROM scores s WHERE s.key = e.key AND s.metric = 'ms_ssim'
-   ORDER BY s.version DESC LIMIT 1),
-  COALESCE(e.bitstream, ''), '', COALESCE(c.error, e.error, ''), e.key
+  e.bytes, COALESCE(e.bitstream, ''), COALESCE(c.error, e.error, ''), e.key
 FROM cells c LEFT JOIN encodings e ON e.key = c.key
 WHERE e.key IS NOT NULL ORDER BY c.dataset, c.image, c.curve, e.bytes
 """
+_SCORES = "SELECT key, metric, value, note FROM scores ORDER BY version"
 _METRICS = "SELECT metric, MAX(version) FROM scores GROUP BY metric"
+
+
+def _stored_rows(db: sqlite3.Connection) -> list[tuple[Row, str]]:
+    """Return the rows with their keys, scores rounded as ``write`` rounds them."""
+    metrics = dict.fromkeys(name for name, _ in db.execute(_METRICS))
+    order = [m for m in scores.DEFAULT_METRICS if m in metrics]
+    columns = [scores.of_metric(m).column for m in dict.fromkeys([*order, *metrics])]
+    values: dict[str, dict[str, float | None]] = {}
+    notes: dict[str, dict[str, str]] = {}
+    for key, metric, value, note in db.execute(_SCORES):
+        column = scores.of_metric(metric).column
+        finite = value is None or not math.isfinite(value)
+        values.setdefault(key, {})[column] = value if finite else round(value, _DIGITS)
+        if value is None and note:
+            notes.setdefault(key, {})[column] = note
+    rows = []
+    for *head, bitstream, error, key in db.execute(_QUERY):
+        known = dict(zip(BEFORE_SCORES, head, strict=True))
+        known["dataset"] = _PART.sub("", known["dataset"])
+        found = {column: values.get(key, {}).get(column) for column in columns}
+        row = Row(**known, scores=found, undefined=notes.get(key, {}), error=error)
+        rows.append((replace(row, bitstream_sha256=bitstream), key))
+    return rows
 
 
 def read_database(path: Path) -> Locked:
@@ -195,14 +385,14 @@ def read_stored(path: Path) -> tuple[Locked, dict[tuple[str, str, str, str], str
             found = db.execute("PRAGMA user_version").fetchone()[0]
             if found != SCHEMA_VERSION:
                 raise UsageError(f"{path} has schema {found}, wanted {SCHEMA_VERSION}")
-            lines = db.execute(_QUERY).fetchall()
+            pairs = _stored_rows(db)
             last = db.execute("SELECT record FROM runs ORDER BY id DESC LIMIT 1").fetchone()
             metrics = dict(db.execute(_METRICS).fetchall())
     except sqlite3.Error as error:
         raise UsageError(
             f"{path} is not a database of bench: {error}", "Give a .csv, .sqlite or a run's folder."
         ) from error
-    pairs = [(_stored_row(line), line[-1]) for line in lines]
+    check_rows((row for row, _ in pairs), str(path))
     record = json.loads(last[0]) if last and last[0] else {}
     record["metrics"] = {name: {"version": version} for name, version in metrics.items()}
     record.setdefault("codecs", {row.codec: {"version": row.version} for row, _ in pairs})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.errors import UsageError
 from bench.gate import environment
+from bench.gate.cells import INCOMPARABLE, NO_FILE, Change, drifted_scores
 from bench.gate.cells import compare as compare_cell
-from bench.gate.cells import drifted_scores
-from bench.gate.curves import PASSING, CurveResult, Verdict, judge
+from bench.gate.curves import CurveResult, judge
 from bench.gate.environment import Difference
+from bench.gate.images import PASSING, Verdict
 from bench.gate.rows import Locked, short
 from bench.gate.speed import SpeedResult
 from bench.gate.tolerance import Tolerances
@@ -38,6 +40,8 @@ class Report:
         Whether a changed library excuses what it does.
     speed_fail
         Whether a lower speed is a failure.
+    warnings
+        What a reader must know of the gate itself: tolerances that can hide anything.
     """
 
     baseline: Locked
@@ -48,12 +52,18 @@ class Report:
     speed: Sequence[SpeedResult] = ()
     allow_environment: bool = False
     speed_fail: bool = False
+    warnings: Sequence[str] = ()
 
     def fails(self, result: CurveResult) -> bool:
         """Return whether a curve's verdict is a regression."""
         if result.verdict == Verdict.ENVIRONMENT:
-            return not self.allow_environment
+            return not self.allow_environment or bool(result.beyond)
         return result.verdict not in PASSING and result.verdict != Verdict.NOT_COMPARABLE
+
+    def unknown(self, result: CurveResult) -> bool:
+        """Return whether of a curve, or of a part of it, nothing can be said."""
+        unknown = result.incomplete or result.verdict == Verdict.NOT_COMPARABLE
+        return unknown and not self.fails(result)
 
     @property
     def regressed(self) -> list[CurveResult]:
@@ -62,8 +72,20 @@ class Report:
 
     @property
     def incomparable(self) -> list[CurveResult]:
-        """The curves of which nothing can be said."""
-        return [r for r in self.curves if r.verdict == Verdict.NOT_COMPARABLE]
+        """The curves of which, or of a part of which, nothing can be said."""
+        return [result for result in self.curves if self.unknown(result)]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of the cells -> how many, the most frequent first."""
+        return dict(Counter(str(c.change) for r in self.curves for c in r.cells).most_common())
+
+    @property
+    def lockable(self) -> bool:
+        """Whether locking today's rows is an answer: they differ, and every cell has a file."""
+        changes = {cell.change for result in self.curves for cell in result.cells}
+        differ = any(result.verdict != Verdict.IDENTICAL for result in self.curves)
+        return differ and not changes & (INCOMPARABLE | NO_FILE | {Change.STILL_FAILS})
 
     @property
     def slower(self) -> list[SpeedResult]:
@@ -107,20 +129,26 @@ def compare(
     Raises
     ------
     UsageError
-        If the baseline has no rows.
+        If there is nothing to compare: no rows, or no scores.
     """
-    if not baseline.rows:
-        raise UsageError(
-            f"the baseline {baseline.source} has no rows",
-            "Lock one: bench check --update --baseline FILE.csv",
-        )
+    if not (baseline.rows and baseline.columns):
+        missing = "scores" if baseline.rows else "rows"
+        raise UsageError(f"the baseline {baseline.source} has no {missing} to compare")
     differences = environment.differences(baseline.environment, now.environment)
-    drifted = drifted_scores(baseline.rows, now.rows, differences)
+    drifted = drifted_scores(baseline.rows, now.rows, baseline.columns, differences)
     curves = [
         _curve(dataset, curve, baseline, now, tolerances, differences, drifted, lacking or {})
         for dataset, curve in baseline.curves()
     ]
-    return Report(baseline, now, curves, differences, drifted, allow_environment=allow_environment)
+    return Report(
+        baseline,
+        now,
+        curves,
+        differences,
+        drifted,
+        allow_environment=allow_environment,
+        warnings=tolerances.wide(row.codec for row in baseline.rows.values()),
+    )
 
 
 def _curve(  # noqa: PLR0917 - the parts of one comparison
@@ -136,13 +164,13 @@ def _curve(  # noqa: PLR0917 - the parts of one comparison
     rows = baseline.curves()[dataset, curve]
     codec = rows[0].codec
     tolerance = tolerances.of(codec)
-    scores = [score for score in ("psnr_db", "ms_ssim") if score not in drifted]
     cells = [
         compare_cell(
             row,
             now.rows.get(row.key),
             tolerance,
-            scores,
+            baseline.columns,
+            drifted,
             lacking.get((codec, ""), lacking.get((codec, row.setting), "")),
         )
         for row in rows
@@ -155,6 +183,7 @@ def _curve(  # noqa: PLR0917 - the parts of one comparison
     return judge(
         cells,
         tolerance,
+        baseline.columns,
         curve=curve,
         drifted=drifted,
         causes=causes,

@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from bench.gate import rd
-from bench.gate.cells import BAD, COMPARED, Cell, Change
+from bench.gate import scores
+from bench.gate.cells import INCOMPARABLE, NO_FILE, Cell, Change
 from bench.gate.environment import Difference, explains
-from bench.gate.rows import SCORES, Row, rungs, short
+from bench.gate.images import INTERPOLATION_PERCENT, PASSING, ImageResult, Verdict, judge_image
+from bench.gate.rows import short
 from bench.gate.tolerance import Tolerance
 
-
-class Verdict(enum.StrEnum):
-    """What the gate says of one curve."""
-
-    IDENTICAL = "identical bytes"
-    EQUAL = "different bytes, equal RD"
-    BETTER = "different bytes, better RD"
-    MOVED = "settings moved"
-    METRIC = "metric changed"
-    ENVIRONMENT = "environment"
-    WORSE = "worse"
-    NOT_COMPARABLE = "not comparable"
-
-
-# Where settings moved, the points of the two curves are others, and what lies between them is
-# interpolated: a curve against itself, sampled elsewhere, differs by up to these.
-_INTERPOLATION_PERCENT = 3.0
-_INTERPOLATION_DB = 0.3
-
-PASSING = frozenset({Verdict.IDENTICAL, Verdict.EQUAL, Verdict.BETTER})
-
-
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """One image of a curve.
-
-    Attributes
-    ----------
-    image
-        Its name.
-    verdict
-        Of its cells together.
-    bd_rate_percent
-        Score -> BD-rate of now against the baseline; NaN where not computable.
-    moved_db
-        Largest slide of a setting in PSNR (MS-SSIM where that is all there is).
-    why
-        What decided, in words; empty where nothing is wrong.
-    """
-
-    image: str
-    verdict: Verdict
-    bd_rate_percent: Mapping[str, float]
-    moved_db: float = 0.0
-    why: str = ""
+ENVIRONMENT_PERCENT, ENVIRONMENT_DB, ENVIRONMENT_BD_PERCENT = 10.0, 0.5, 5.0
+"""What another library may do under ``--allow-environment``: to the size of any file and the
+quality of any image, either way, and to the BD-rate of any image. A metric without decibels has
+fifty times its tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +39,8 @@ class CurveResult:
         What else changed that may bear on this codec.
     notes
         What a reader must know: reasons, missing cells, a changed ladder, a diagnosis.
+    beyond
+        What no other environment excuses; empty where there is no such thing.
     """
 
     dataset: str
@@ -92,6 +53,12 @@ class CurveResult:
     bd_rate_percent: Mapping[str, float] = field(default_factory=dict)
     causes: Sequence[Difference] = ()
     notes: Sequence[str] = ()
+    beyond: str = ""
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether of some cell nothing can be said."""
+        return any(cell.change in INCOMPARABLE for cell in self.cells)
 
     @property
     def changed(self) -> list[Cell]:
@@ -99,7 +66,7 @@ class CurveResult:
         return sorted((c for c in self.cells if c.change != Change.IDENTICAL), key=_severity)
 
     @property
-    def guilty(self) -> list[str]:
+    def failing_images(self) -> list[str]:
         """The images that decided against the curve."""
         return [image.image for image in self.images if image.verdict not in PASSING]
 
@@ -116,17 +83,22 @@ def _severity(cell: Cell) -> tuple[int, float, float]:
     """Return a key by which the worst comes first: kind, loss in dB, growth in size."""
     order = (
         Change.FAILED,
+        Change.OTHER_ERROR,
         Change.WORSE,
         Change.METRIC,
         Change.MOVED,
+        Change.DAMAGED,
+        Change.UNSCORED,
         Change.OTHER_IMAGE,
         Change.ABSENT,
+        Change.STILL_FAILS,
         Change.BETTER,
         Change.MENDED,
         Change.EQUAL,
         Change.IDENTICAL,
     )
-    gain, growth = cell.gain_db("psnr_db"), cell.size_percent
+    gains = [g for column in cell.before.scores if not math.isnan(g := cell.gain(column))]
+    gain, growth = next(iter(gains), math.nan), cell.size_percent
     if cell.change == Change.MOVED:
         gain = -abs(gain)
     return (
@@ -139,6 +111,7 @@ def _severity(cell: Cell) -> tuple[int, float, float]:
 def judge(
     cells: Sequence[Cell],
     tolerance: Tolerance,
+    columns: Sequence[str],
     *,
     curve: str,
     drifted: Collection[str] = (),
@@ -154,6 +127,8 @@ def judge(
         Of one dataset and curve; at least one.
     tolerance
         Of the codec.
+    columns
+        The scores of the baseline.
     curve
         Its name in the baseline.
     drifted
@@ -166,37 +141,28 @@ def judge(
         Whether the codec's own operating points are no longer those of the baseline.
     """
     first = cells[0].before
-    told = list(notes)
-    scores = [score for score in SCORES if score not in drifted]
-    compared = [cell for cell in cells if cell.change in COMPARED]
+    judges = [column for column in columns if column not in drifted]
+    compared = [cell for cell in cells if cell.compared]
     images = [
-        _judge_image(name, [c for c in compared if c.before.image == name], tolerance, scores)
+        judge_image(name, [c for c in compared if c.before.image == name], tolerance, judges)
         for name in dict.fromkeys(c.before.image for c in compared)
     ]
-    mean = {s: _mean(image.bd_rate_percent.get(s, math.nan) for image in images) for s in scores}
-    verdict = _verdict(compared, images)
-    allowed = tolerance.bd_rate_percent
-    if any(_moved(image.moved_db, tolerance) for image in images):
-        allowed = max(allowed, _INTERPOLATION_PERCENT)
-    for score, value in mean.items():
-        if value > allowed:
-            told.append(f"mean BD-rate ({rd.name(score)}) {value:+.2f} % is over {allowed:g} %")
-            verdict = Verdict.WORSE
+    mean = {c: _mean(image.bd_rate_percent.get(c, math.nan) for image in images) for c in judges}
+    over = _mean_over(mean, images, tolerance)
+    verdict = Verdict.WORSE if over else _verdict(cells, images)
     if drifted and verdict in PASSING:
         verdict = Verdict.METRIC
     if ladder_changed and verdict in PASSING:
         verdict = Verdict.MOVED
-    told += _moved_rungs(compared)
-    underlying = verdict
-    if verdict not in PASSING and verdict != Verdict.METRIC:
+    underlying, beyond = verdict, ""
+    if verdict not in PASSING and verdict not in {Verdict.METRIC, Verdict.NOT_COMPARABLE}:
         libraries, own = tolerance.libraries, tolerance.own
         if any(explains(cause, libraries, own=own) for cause in causes):
-            verdict = Verdict.ENVIRONMENT
-    if len(compared) < len(cells):
-        told.append(_incomplete(cells, compared, verdict))
-        if verdict in PASSING:
-            verdict = underlying = Verdict.NOT_COMPARABLE
-    return CurveResult(
+            verdict, beyond = Verdict.ENVIRONMENT, _beyond(compared, images, tolerance)
+    told = [*notes, *over, *_moved_rungs(compared), *_left_out(cells)]
+    if beyond:
+        told.append(f"more than another environment may do: {beyond}")
+    result = CurveResult(
         dataset=first.dataset,
         curve=curve,
         codec=first.codec,
@@ -207,7 +173,11 @@ def judge(
         bd_rate_percent=mean,
         causes=causes,
         notes=told,
+        beyond=beyond,
     )
+    if result.incomplete and verdict in PASSING:
+        return replace(result, verdict=Verdict.NOT_COMPARABLE, underlying=Verdict.NOT_COMPARABLE)
+    return result
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -215,98 +185,54 @@ def _mean(values: Iterable[float]) -> float:
     return fmean(known) if known else math.nan
 
 
-def _verdict(compared: Sequence[Cell], images: Sequence[ImageResult]) -> Verdict:
+def _mean_over(
+    mean: Mapping[str, float], images: Sequence[ImageResult], tolerance: Tolerance
+) -> list[str]:
+    """Say which mean BD-rates are over what is allowed."""
+    allowed = tolerance.bd_rate_percent
+    if any(image.moved for image in images):
+        allowed = max(allowed, INTERPOLATION_PERCENT)
+    return [
+        f"mean BD-rate ({scores.of(column).title}) {value:+.2f} % is over {allowed:g} %"
+        for column, value in mean.items()
+        if value > allowed
+    ]
+
+
+def _verdict(cells: Sequence[Cell], images: Sequence[ImageResult]) -> Verdict:
     """Return the worst that can be said of any image."""
     found = {image.verdict for image in images}
     for verdict in (Verdict.WORSE, Verdict.METRIC, Verdict.MOVED):
         if verdict in found:
             return verdict
-    if not compared:
+    changes = {cell.change for cell in cells}
+    if not any(cell.compared for cell in cells):
         return Verdict.NOT_COMPARABLE
-    if all(cell.change == Change.IDENTICAL for cell in compared):
-        return Verdict.IDENTICAL
+    if changes - INCOMPARABLE <= {Change.IDENTICAL, Change.STILL_FAILS}:
+        return Verdict.STILL_FAILS if Change.STILL_FAILS in changes else Verdict.IDENTICAL
     return Verdict.BETTER if Verdict.BETTER in found else Verdict.EQUAL
 
 
-def _judge_image(
-    image: str, cells: Sequence[Cell], tolerance: Tolerance, scores: Collection[str]
-) -> ImageResult:
-    """Judge the cells of one image together."""
-    if all(cell.change == Change.IDENTICAL for cell in cells):
-        return ImageResult(image, Verdict.IDENTICAL, dict.fromkeys(scores, 0.0))
-    before = [c.before for c in cells if not c.before.error]
-    after = [c.after for c in cells if c.after is not None and not c.after.error]
-    bd = {score: rd.bd_rate_percent(before, after, score) for score in scores}
-    slide = _slide(cells, scores)
-    verdict, why = _decide(cells, before, bd, slide, tolerance)
-    return ImageResult(image, verdict, bd, slide, why)
-
-
-def _slide(cells: Sequence[Cell], scores: Collection[str]) -> float:
-    """Return the largest change in dB of a setting that moved along the curve."""
-    moved = [cell for cell in cells if cell.change == Change.MOVED]
-    for score in scores:
-        gains = [gain for cell in moved if math.isfinite(gain := cell.gain_db(score))]
-        if gains:
-            return max(gains, key=abs)
-    return 0.0
-
-
-def _decide(
-    cells: Sequence[Cell],
-    before: Sequence[Row],
-    bd: Mapping[str, float],
-    slide_db: float,
-    tolerance: Tolerance,
-) -> tuple[Verdict, str]:
-    """Return verdict and reason for one image, the gravest first."""
-    changes = {cell.change for cell in cells}
-    moved = _moved(slide_db, tolerance)
-    loss = _loss(cells, before, bd, tolerance, moved=moved)
-    if loss:
-        return Verdict.WORSE, loss
-    if Change.METRIC in changes:
-        return Verdict.METRIC, "same bytes, other score"
-    known = [value for value in bd.values() if not math.isnan(value)]
-    gained = bool(known) and max(known) <= 0 and min(known) < -tolerance.bd_rate_percent
-    size = max((c.size_percent for c in cells if c.change == Change.MOVED), key=abs, default=0.0)
-    if moved or (abs(size) > tolerance.moved_percent and not gained):
-        return Verdict.MOVED, f"along the curve by up to {slide_db:+.3f} dB, {size:+.2f} %"
-    if changes & BAD and not gained:
-        return Verdict.WORSE, "larger or worse at the same setting, and nothing gained for it"
-    if gained or changes & {Change.BETTER, Change.MENDED}:
-        return Verdict.BETTER, ""
-    return Verdict.EQUAL, ""
-
-
-def _moved(slide_db: float, tolerance: Tolerance) -> bool:
-    return abs(slide_db) > tolerance.moved_db
-
-
-def _loss(
-    cells: Sequence[Cell],
-    before: Sequence[Row],
-    bd: Mapping[str, float],
-    tolerance: Tolerance,
-    *,
-    moved: bool,
-) -> str:
-    """Return what no gain elsewhere excuses, in words; empty where there is no such loss."""
+def _beyond(cells: Sequence[Cell], images: Sequence[ImageResult], tolerance: Tolerance) -> str:
+    """Return the first thing that no other library excuses; empty where all is within limits."""
     for cell in cells:
-        if cell.change in BAD and cell.hard:
-            return f"{cell.change}: a point lost more than any gain excuses"
-    allowed = max(tolerance.bd_rate_image_percent, _INTERPOLATION_PERCENT * moved)
-    for score, value in bd.items():
-        if value > allowed:
-            return f"BD-rate ({rd.name(score)}) {value:+.2f} %"
-    allowed = max(tolerance.point_db, _INTERPOLATION_DB * moved)
-    for cell in cells:
-        if cell.change != Change.MOVED or cell.after is None:
-            continue
-        for score in bd:
-            gain = rd.gain_at_equal_rate_db(before, cell.after, score)
-            if gain < -max(allowed, tolerance.quality_db(score)):
-                return f"{gain:+.2f} dB ({rd.name(score)}) at equal rate"
+        where = f"{cell.before.image}, {cell.before.setting}"
+        if cell.change in NO_FILE:
+            return f"no file ({where}: {cell.why})"
+        if abs(cell.size_percent) > ENVIRONMENT_PERCENT:
+            return f"{cell.size_percent:+.2f} % in size ({where}), at most {ENVIRONMENT_PERCENT:g}"
+        for column in cell.before.scores:
+            score, gain = scores.of(column), cell.gain(column)
+            limit = ENVIRONMENT_DB if score.unit else 50 * tolerance.quality(column)
+            if abs(gain) > limit:
+                return f"{gain:+.3g}{score.unit} in {score.title} ({where}), at most {limit:g}"
+    for image in images:
+        for column, rate in image.bd_rate_percent.items():
+            if abs(rate) > ENVIRONMENT_BD_PERCENT:
+                return (
+                    f"{rate:+.2f} % in BD-rate ({scores.of(column).title}, {image.image}), "
+                    f"at most {ENVIRONMENT_BD_PERCENT:g}"
+                )
     return ""
 
 
@@ -332,18 +258,31 @@ def _moved_rungs(cells: Sequence[Cell]) -> list[str]:
     return [f"{sum(pairs.values())} of {len(changed)} changed files are another rung's: {told}"]
 
 
-def _incomplete(cells: Sequence[Cell], compared: Sequence[Cell], verdict: Verdict) -> str:
-    """Say what could not be compared, and why."""
+def _left_out(cells: Sequence[Cell]) -> list[str]:
+    """Say of how many cells nothing can be said, and why; and which fail as before."""
     reasons: dict[str, int] = {}
+    failures: dict[str, int] = {}
     for cell in cells:
-        if cell.change not in COMPARED:
+        if cell.change in INCOMPARABLE:
             why = cell.why or str(cell.change)
             reasons[why] = reasons.get(why, 0) + 1
-    told = "; ".join(f"{why} ({count} cells)" for why, count in reasons.items())
-    return f"{len(compared)} of {len(cells)} cells compared ({verdict}); the rest: {told}"
+        elif cell.change == Change.STILL_FAILS:
+            failures[cell.why] = failures.get(cell.why, 0) + 1
+    told = [f"{_cells(n, len(cells))} as before: {why}" for why, n in failures.items()]
+    if reasons:
+        compared = sum(cell.compared for cell in cells)
+        words = "; ".join(f"{why} ({count} cells)" for why, count in reasons.items())
+        told.append(f"{compared} of {len(cells)} cells compared; the rest: {words}")
+    undefined = dict.fromkeys(
+        f"{scores.of(column).title} is {fault}"
+        for cell in cells
+        if cell.after is not None and not cell.after.error
+        for column in cell.before.scores
+        if (fault := cell.before.fault(column)).startswith("undefined")
+        and fault == cell.after.fault(column)
+    )
+    return [*told, *(f"{why}: judged without it" for why in undefined)]
 
 
-def rungs_of(result: CurveResult) -> list[str]:
-    """Return the settings of a curve in few words, from low to high rate."""
-    ordered = rungs(cell.before for cell in result.cells)
-    return [short(setting, ordered) for setting in ordered]
+def _cells(count: int, total: int) -> str:
+    return f"{count} of {total} cells fail{'s' if count == 1 else ''}"

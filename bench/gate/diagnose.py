@@ -7,23 +7,40 @@ shows as plainly: some other setting gives exactly the file that this one gave.
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from bench import registry
 from bench.codec import Codec, Scalar, Setting
 from bench.dataset import open as datasets
-from bench.errors import BenchError
 from bench.gate.cells import Cell, Change
 from bench.gate.check import Report
 from bench.gate.curves import CurveResult
-from bench.image import Image
+from bench.measurement import worker
 
 _BUDGET_S = 20.0
+_LIMIT_S = 90.0
 _FILE_CHANGED = frozenset({Change.WORSE, Change.MOVED, Change.BETTER, Change.EQUAL})
 
+Explain = Callable[[str, datasets.Item, Cell], list[str]]
 
-def notes(report: Report, items: Mapping[tuple[str, str], datasets.Item]) -> Report:
+
+def in_process(codec: str, item: datasets.Item, cell: Cell) -> list[str]:
+    """Return what ``explain`` does, found in another process: this codec may do anything."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, initializer=worker.initialise) as pool:
+        try:
+            return pool.apply_async(explain, (codec, item, cell)).get(_LIMIT_S)
+        except Exception:  # noqa: BLE001 - the report says already what is wrong with it
+            return []
+
+
+def notes(
+    report: Report,
+    items: Mapping[tuple[str, str], datasets.Item],
+    explained: Explain = in_process,
+) -> Report:
     """Return the report with what is found for one changed cell of each curve that fails.
 
     Parameters
@@ -32,18 +49,15 @@ def notes(report: Report, items: Mapping[tuple[str, str], datasets.Item]) -> Rep
         Of rows that were measured here and now.
     items
         (dataset, image) -> where its pixels are.
+    explained
+        ``explain``, here or in another process.
     """
     found: dict[tuple[str, str], list[str]] = {}
     for result in report.regressed:
         cell = _typical(result)
-        if cell is None or (result.dataset, cell.before.image) not in items:
-            continue
-        item = items[result.dataset, cell.before.image]
-        try:
-            codec = registry.create(result.codec)
-            found[result.dataset, result.curve] = explain(codec, datasets.load_item(item), cell)
-        except BenchError:  # the report says already what is wrong with it
-            continue
+        item = items.get((result.dataset, cell.before.image)) if cell else None
+        if cell is not None and item is not None:
+            found[result.dataset, result.curve] = explained(result.codec, item, cell)
     return report.with_notes(found)
 
 
@@ -61,19 +75,20 @@ def _typical(result: CurveResult) -> Cell | None:
     return sorted(curve, key=lambda cell: cell.before.bpp)[len(curve) // 2]
 
 
-def explain(codec: Codec, image: Image, cell: Cell) -> list[str]:
+def explain(codec_name: str, item: datasets.Item, cell: Cell) -> list[str]:
     """Return which single change of the setting gives the baseline's file, or changes nothing.
 
     Parameters
     ----------
-    codec
-        As it is today.
-    image
-        The cell's, uint8 RGB (H, W, 3).
+    codec_name
+        Name of the codec, as it is today.
+    item
+        The cell's image.
     cell
         One whose file changed.
     """
     assert cell.after is not None
+    codec, image = registry.create(codec_name), datasets.load_item(item)
     setting = Setting.from_json(cell.before.setting)
     told: list[str] = []
     started = time.perf_counter()
@@ -83,7 +98,7 @@ def explain(codec: Codec, image: Image, cell: Cell) -> list[str]:
         try:
             other = registry.complete(codec, setting.replace(**{name: value}))
             digest = hashlib.sha256(codec.encode(image, other)).hexdigest()
-        except Exception:  # noqa: BLE001, S112 - a codec under suspicion may raise anything
+        except (Exception, SystemExit):  # noqa: BLE001, S112 - it may raise anything
             continue
         was = f"{name}={setting[name]}"
         if digest == cell.before.bitstream_sha256:

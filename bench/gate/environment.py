@@ -7,7 +7,9 @@ is told from a changed codec.
 from __future__ import annotations
 
 import hashlib
-import inspect
+import os
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -72,29 +74,52 @@ def _codec_record(codec: Codec) -> dict[str, Any]:
 
 @cache
 def code_sha256() -> str:
-    """Return the hash of the suite's own sources and data."""
-    digest = hashlib.sha256()
+    """Return the hash of every file of the suite: all of ``bench``, ``codecs`` and ``datasets``."""
     root = Path(bench.__file__).parent
-    for folder in (root, root / "codecs", root / "datasets"):  # the latter two may be links
+    # A walk does not follow the links that the latter two may be.
+    return _folders_sha256((root, root / "codecs", root / "datasets"))
+
+
+def _folders_sha256(folders: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".toml", ".json", ".safetensors"):
-                digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-                digest.update(path.read_bytes())
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.relative_to(folder).as_posix().encode(errors="surrogatepass"))
+                digest.update(b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def program_sha256(codecs: Iterable[Codec]) -> str:
-    """Return a hash of the suite, the libraries and these codecs: equal, so results are the same.
+def program_sha256(codecs: Iterable[Codec], metrics: Iterable[metrics_of.Metric] = ()) -> str:
+    """Return a hash of the program and its machine: equal, so results are the same.
 
-    Of a codec of another package the file that defines it counts, and its version.
+    It covers the suite, the installed libraries, the processor, the variables that choose among its
+    instructions, and of codecs and metrics of other packages the whole package.
     """
-    digest = hashlib.sha256(code_sha256().encode())
-    digest.update(repr(sorted(provenance.package_versions().items())).encode())
+    machine = provenance.record()
+    parts: list[object] = [code_sha256(), sorted(provenance.package_versions().items())]
+    parts += [machine.get(name) for name in ("cpu", "cpu_flags", "system", "gpu")]
+    parts += [sorted((k, v) for k, v in os.environ.items() if _INSTRUCTIONS.search(k))]
     for codec in codecs:
-        path = inspect.getsourcefile(type(codec))
-        digest.update(repr(_codec_record(codec)).encode())
-        digest.update(Path(path).read_bytes() if path else b"")
-    return digest.hexdigest()
+        parts += [_codec_record(codec), _source_sha256(type(codec))]
+    parts += [(metric.version, _source_sha256(metric.score)) for metric in metrics]
+    return hashlib.sha256(repr(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+_INSTRUCTIONS = re.compile(r"CAPABILITY|_ISA|CPU_FEATURES|SIMD|CPU_DISABLE|MKL_CBWR|CORETYPE")
+"""Variables by which PyTorch, oneDNN, NumPy, OpenCV, libjpeg-turbo, MKL and OpenBLAS choose."""
+
+
+def _source_sha256(member: Any) -> str:  # noqa: ANN401 - a class or a function
+    """Return the hash of the package, or of the one file, that defines ``member``; or nothing."""
+    top = str(getattr(member, "__module__", "")).partition(".")[0]
+    folders = getattr(sys.modules.get(top), "__path__", ())
+    if top == "bench":
+        return ""  # is in code_sha256
+    if folders:
+        return _folders_sha256(map(Path, folders))
+    path = getattr(sys.modules.get(top), "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
 
 
 def _probe_pair() -> tuple[Image, Image]:

@@ -2,82 +2,100 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from bench.gate.check import Report
-from bench.gate.curves import CurveResult, Verdict
-from bench.gate.report import describe
-
-# XML 1.0 has no way to write these, not even escaped; an encoder's error text may hold them.
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from bench.gate.curves import CurveResult
+from bench.gate.images import Verdict
+from bench.gate.report import cell_counts, describe, headline, plain
+from bench.gate.speed import SpeedResult
 
 
 def to_xml(report: Report) -> str:
     """Return the XML; regressions are failures, what could not be compared is an error."""
-    root = ET.Element("testsuites", name="bench check")
+    root = ET.Element("testsuites")
     for dataset in dict.fromkeys(result.dataset for result in report.curves):
         results = [r for r in report.curves if r.dataset == dataset]
-        suite = ET.SubElement(
+        suite = _suite(
             root,
-            "testsuite",
-            name=f"rate-distortion on {_legal(dataset)}",
-            tests=str(len(results)),
-            failures=str(sum(report.fails(r) for r in results)),
-            errors=str(sum(r.verdict == Verdict.NOT_COMPARABLE for r in results)),
-            skipped="0",
+            f"rate-distortion on {dataset}",
+            tests=len(results),
+            failures=sum(report.fails(r) for r in results),
+            errors=sum(report.unknown(r) for r in results),
         )
-        if report.differences:
-            properties = ET.SubElement(suite, "properties")
-            for d in report.differences:
-                ET.SubElement(properties, "property", name=_legal(d.name), value=_legal(str(d)))
+        properties = ET.SubElement(suite, "properties")
+        told = [
+            ("outcome", headline(report)),
+            ("exit code", str(report.exit_code)),
+            ("cells", cell_counts(report)),
+            *(("warning", words) for words in report.warnings),
+            *((d.name, str(d)) for d in report.differences),
+        ]
+        for name, value in told:
+            ET.SubElement(properties, "property", name=plain(name), value=plain(value))
         for result in results:
             _test(suite, report, result)
     if report.speed:
         _speed(root, report)
+    return _text(root)
+
+
+def failure_xml(message: str) -> str:
+    """Return the XML of a gate that came to no comparison: one test, one error."""
+    root = ET.Element("testsuites")
+    suite = _suite(root, "bench check", tests=1, failures=0, errors=1)
+    test = ET.SubElement(suite, "testcase", classname="bench.check", name="run", time="0")
+    ET.SubElement(test, "error", message=plain(message), type="COULD_NOT_RUN")
+    return _text(root)
+
+
+def _suite(root: ET.Element, name: str, *, tests: int, failures: int, errors: int) -> ET.Element:
+    counts = {"tests": tests, "failures": failures, "errors": errors}
+    words = {"name": plain(name), "skipped": "0"} | {k: str(v) for k, v in counts.items()}
+    return ET.SubElement(root, "testsuite", words)
+
+
+def _text(root: ET.Element) -> str:
+    """Return the document, its suites counted together."""
+    root.set("name", "bench check")
+    for key in ("tests", "failures", "errors"):
+        root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _legal(text: str) -> str:
-    return _ILLEGAL.sub("\ufffd", text)
+def _lines(texts: Sequence[str]) -> str:
+    return "\n".join(plain(text) for text in texts)
 
 
 def _test(suite: ET.Element, report: Report, result: CurveResult) -> None:
-    name = f"bench.check.{result.dataset}"
-    test = ET.SubElement(
-        suite, "testcase", classname=_legal(name), name=_legal(result.curve), time="0"
-    )
+    name = plain(f"bench.check.{result.dataset}")
+    test = ET.SubElement(suite, "testcase", classname=name, name=plain(result.curve), time="0")
     told = [*result.notes, *(describe(result, cell) for cell in result.changed)]
-    if report.fails(result) or result.verdict == Verdict.NOT_COMPARABLE:
+    if report.fails(result) or report.unknown(result):
         kind = "failure" if report.fails(result) else "error"
-        message = f"{result.verdict}: {told[0]}" if told else str(result.verdict)
-        failure = ET.SubElement(test, kind, message=_legal(message), type=result.verdict.name)
-        failure.text = _legal("\n".join([*told, *(f"environment: {d}" for d in result.causes)]))
+        verdict = result.verdict if report.fails(result) else Verdict.NOT_COMPARABLE
+        message = ": ".join([str(verdict), *told[:1]])
+        failure = ET.SubElement(test, kind, message=plain(message), type=verdict.name)
+        failure.text = _lines([*told, *(f"environment: {d}" for d in result.causes)])
     elif told:
-        ET.SubElement(test, "system-out").text = _legal("\n".join([str(result.verdict), *told]))
+        ET.SubElement(test, "system-out").text = _lines([str(result.verdict), *told])
 
 
 def _speed(root: ET.Element, report: Report) -> None:
     """Add the speed as a suite; a lower one is a failure only where it was asked to be."""
     failures = len(report.slower) if report.speed_fail else 0
-    suite = ET.SubElement(
-        root,
-        "testsuite",
-        name="speed",
-        tests=str(len(report.speed)),
-        failures=str(failures),
-        errors="0",
-        skipped="0",
-    )
+    suite = _suite(root, "speed", tests=len(report.speed), failures=failures, errors=0)
     for s in report.speed:
-        test = ET.SubElement(
-            suite, "testcase", classname=f"bench.speed.{s.codec}", name=s.direction, time="0"
-        )
-        told = f"ratio {s.after:.3f}, locked {s.before}, factor {s.factor}, allowed {s.allowed:g}"
-        tag = "failure" if s.slower and report.speed_fail else "system-out"
-        element = ET.SubElement(test, tag)
-        element.text = told
-        if tag == "failure":
-            element.set("message", told)
-            element.set("type", "SLOWER")
+        name = plain(f"bench.speed.{s.codec}")
+        test = ET.SubElement(suite, "testcase", classname=name, name=s.direction, time="0")
+        told = _speed_words(s)
+        if s.slower and report.speed_fail:
+            ET.SubElement(test, "failure", message=told, type="SLOWER").text = told
+        else:
+            ET.SubElement(test, "system-out").text = told
+
+
+def _speed_words(s: SpeedResult) -> str:
+    return f"ratio {s.after:.3f}, locked {s.before}, factor {s.factor}, allowed {s.allowed:g}"

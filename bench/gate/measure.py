@@ -17,15 +17,13 @@ from bench import registry
 from bench.codec import Codec, Setting
 from bench.dataset import open as datasets
 from bench.errors import BenchError, CodecError, UsageError, suggest
-from bench.gate import environment
+from bench.gate import environment, scores
 from bench.gate.baseline import read_stored
 from bench.gate.rows import CellKey, Locked, Row, by_key
 from bench.image import pixels_sha256
 from bench.measurement import executor as harness
 from bench.measurement import plan
 from bench.measurement.store import Store
-
-METRICS = ("psnr", "ms_ssim")
 
 Progress = Callable[[int, int], object]
 """Called with cells done and cells in all."""
@@ -41,10 +39,13 @@ class Want:
         Dataset as typed -> names of images; empty for all of it.
     settings
         Codec -> settings, complete.
+    metrics
+        Names.
     """
 
     datasets: Mapping[str, Sequence[str]]
     settings: Mapping[str, Sequence[Setting]]
+    metrics: Sequence[str] = scores.DEFAULT_METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,24 @@ class Measured:
 
 def of_rows(rows: Iterable[Row]) -> Want:
     """Return what the rows of a baseline ask for."""
+    rows = list(rows)
     images: dict[str, list[str]] = {}
     settings: dict[str, list[Setting]] = {}
     for row in rows:
         images.setdefault(row.dataset, []).append(row.image)
         settings.setdefault(row.codec, []).append(Setting.from_json(row.setting))
     unique = {codec: list(dict.fromkeys(found)) for codec, found in settings.items()}
-    return Want({name: list(dict.fromkeys(found)) for name, found in images.items()}, unique)
+    columns = dict.fromkeys(column for row in rows for column in row.scores)
+    metrics = [scores.of(column).metric for column in columns]
+    return Want({n: list(dict.fromkeys(found)) for n, found in images.items()}, unique, metrics)
 
 
-def of_words(dataset_names: Sequence[str], codecs: Sequence[str], points: int | None) -> Want:
+def of_words(
+    dataset_names: Sequence[str],
+    codecs: Sequence[str],
+    points: int | None,
+    metrics: Sequence[str] = (),
+) -> Want:
     """Return what a new baseline shall hold: ``points`` rungs of each codec's ladder.
 
     Raises
@@ -89,10 +98,11 @@ def of_words(dataset_names: Sequence[str], codecs: Sequence[str], points: int | 
     settings: dict[str, list[Setting]] = {}
     for curve in curves:
         settings.setdefault(curve.codec.name, []).extend(curve.settings)
-    return Want(dict.fromkeys(dataset_names, ()), settings)
+    chosen, _ = plan.choose_metrics(metrics or scores.DEFAULT_METRICS)
+    return Want(dict.fromkeys(dataset_names, ()), settings, [metric.name for metric in chosen])
 
 
-def relocking(locked: Locked, points: int | None) -> Want:
+def relocking(locked: Locked, points: int | None, metrics: Sequence[str] = ()) -> Want:
     """Return what to measure to lock a baseline anew: its curves, on the ladders of today.
 
     A curve keeps its number of rungs unless ``points`` says another; one that was locked at
@@ -116,15 +126,18 @@ def relocking(locked: Locked, points: int | None) -> Want:
             chosen = [Setting.from_json(s) for s in old]
         found = settings.setdefault(codec.name, [])
         found += [setting for setting in chosen if setting not in found]
-    images = of_rows(locked.rows.values()).datasets
-    return Want(images, settings)
+    want = of_rows(locked.rows.values())
+    scored, _ = plan.choose_metrics(metrics or want.metrics)
+    return replace(want, settings=settings, metrics=[metric.name for metric in scored])
 
 
 @contextmanager
-def _folder(out: Path | None, codecs: Iterable[Codec]) -> Iterator[Path]:
+def _folder(
+    out: Path | None, codecs: Iterable[Codec], metrics: Iterable[metrics_of.Metric]
+) -> Iterator[Path]:
     """Yield where the store of this program lies; a temporary folder where none was given."""
     if out is not None:
-        yield out / environment.program_sha256(codecs)[:12]
+        yield out / environment.program_sha256(codecs, metrics)[:12]
         return
     with tempfile.TemporaryDirectory(prefix="bench-check-") as name:
         yield Path(name)
@@ -166,17 +179,17 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
     Raises
     ------
     DatasetError
-        If a dataset is not at hand.
+        If a dataset is not available.
     MetricError
-        If PSNR or MS-SSIM cannot be computed here.
+        If a metric of the baseline cannot be computed here.
     """
     opened = [
         datasets.open_dataset(name, data_dir, download=download, images=images)
         for name, images in want.datasets.items()
     ]
     codecs, lacking = _codecs(want)
-    metrics = [metrics_of.create(name) for name in METRICS]
-    with _folder(out, codecs.values()) as folder, Store(folder) as store:
+    metrics = [metrics_of.create(name) for name in want.metrics]
+    with _folder(out, codecs.values(), metrics) as folder, Store(folder) as store:
         requests = _requests(opened, codecs, want, lacking)
         _run(requests, store, jobs, make_executor, progress)
         stored, keys = read_stored(store.path)
@@ -229,7 +242,7 @@ def _requests(
                 plan.Request(
                     datasets=opened,
                     codecs=[str(registry.Spec(name, held))],
-                    metrics=METRICS,
+                    metrics=want.metrics,
                     quality=values if rate else None,
                 )
             )
@@ -244,7 +257,7 @@ def _run(
     progress: Progress,
 ) -> None:
     """Measure what the store lacks of all requests, in one run of the harness."""
-    plans = [plan.make(request, store) for request in requests]
+    plans = [plan.make(request, store, retry_failed=True) for request in requests]
     for one in plans:
         store.put_cells(one.cells)
     tasks = [task for one in plans for task in one.tasks]
@@ -314,8 +327,7 @@ def _differs(row: Row, like: Locked | None) -> bool:
     old = like.rows.get(row.key) if like else None
     if old is None or not old.decoded_sha256:
         return False
-    found = (row.bitstream_sha256, row.psnr_db, row.ms_ssim)
-    return found != (old.bitstream_sha256, old.psnr_db, old.ms_ssim)
+    return (row.bitstream_sha256, row.scores) != (old.bitstream_sha256, old.scores)
 
 
 def _ladders(
@@ -379,4 +391,9 @@ def restrict(
         settings = [Setting.from_json(s) for s in dict.fromkeys(r.setting for r in found)]
         kept = {s.json for s in plan.spread(settings, points)}
         rows += [row for row in found if row.setting in kept]
+    if not rows:
+        raise UsageError(
+            f"the baseline {locked.source} holds none of these codecs on these datasets",
+            f"It holds {', '.join(f'{c} on {d}' for d, c in locked.curves()) or 'no rows'}.",
+        )
     return replace(locked, rows=by_key(rows))

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.codec import Setting
+from bench.gate import scores
 
 CellKey = tuple[str, str, str, str]
 """Dataset, image, codec and setting as JSON: what must agree for two rows to be compared."""
 
-SCORES = ("psnr_db", "ms_ssim")
-"""The scores that the gate judges, as columns."""
+BEFORE_SCORES = (
+    "dataset",
+    "image",
+    "codec",
+    "curve",
+    "setting",
+    "version",
+    "width",
+    "height",
+    "pixels_sha256",
+    "size_bytes",
+)
+AFTER_SCORES = ("bitstream_sha256", "decoded_sha256", "error")
+"""The columns of a baseline ahead of the scores and behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +44,15 @@ class Row:
     setting
         Canonical JSON.
     version
-        Of the library that did the work, as the codec told it.
+        Of the library that did the work, as the codec reports it.
     pixels_sha256
         Of the source's RGB bytes; empty where unknown.
     size_bytes
         Of the whole file; None where the cell failed.
-    psnr_db, ms_ssim
-        Scores; None where not defined or not measured.
+    scores
+        Column -> value; None where it is not defined or was not measured.
+    undefined
+        Column -> why its metric is not defined for this image.
     bitstream_sha256, decoded_sha256
         Of the file, and of the decoded RGB bytes; empty where unknown.
     error
@@ -54,8 +69,8 @@ class Row:
     height: int
     pixels_sha256: str = ""
     size_bytes: int | None = None
-    psnr_db: float | None = None
-    ms_ssim: float | None = None
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
     bitstream_sha256: str = ""
     decoded_sha256: str = ""
     error: str = ""
@@ -72,19 +87,30 @@ class Row:
             return math.nan
         return 8 * self.size_bytes / (self.width * self.height)
 
-    def quality_db(self, score: str) -> float | None:
-        """Return PSNR, or MS-SSIM as -10 log10(1 - value), in dB; ``inf`` for equal images."""
-        value: float | None = getattr(self, score)
-        if value is None or score == "psnr_db":
-            return value
-        return math.inf if value >= 1 else -10 * math.log10(1 - value)
+    def quality(self, column: str) -> float | None:
+        """Return a score so that more is better, in dB where it has decibels; None: there is none.
+
+        ``inf`` stands for equal images.
+        """
+        value = self.scores.get(column)
+        if value is None or self.fault(column):
+            return None
+        return scores.of(column).quality(value)
+
+    def fault(self, column: str) -> str:
+        """Return why there is no score in a column: missing, not a number, undefined and why."""
+        score, value = scores.of(column), self.scores.get(column)
+        if value is not None:
+            return score.fault(value)
+        if column in self.undefined:
+            return f"undefined: {self.undefined[column]}"
+        if min(self.width, self.height) < score.smallest_px:
+            return f"undefined: the image is under {score.smallest_px} pixels"
+        return "missing"
 
     def with_decoded(self, decoded_sha256: str) -> Row:
         """Return a copy that knows its decoded pixels."""
         return replace(self, decoded_sha256=decoded_sha256)
-
-
-COLUMNS = tuple(f.name for f in fields(Row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +141,11 @@ class Locked:
     def datasets(self) -> list[str]:
         """Names of datasets, in order."""
         return list(dict.fromkeys(row.dataset for row in self.rows.values()))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of scores, in order."""
+        return list(dict.fromkeys(c for row in self.rows.values() for c in row.scores))
 
     def curves(self) -> dict[tuple[str, str], list[Row]]:
         """Return (dataset, curve) -> rows, in order."""

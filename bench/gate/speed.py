@@ -20,6 +20,7 @@ import numpy as np
 
 from bench import registry
 from bench.codec import Setting
+from bench.errors import UsageError
 from bench.gate.tolerance import Tolerances
 from bench.image import Image
 from bench.measurement import executor as harness
@@ -192,11 +193,33 @@ def compare(
     found = []
     for codec, now in after.items():
         old = before.get(codec, {})
-        same_job = all(old.get(k) == now[k] for k in ("setting", "megapixels"))
+        same_job = isinstance(old, Mapping) and all(
+            old.get(k) == now[k] for k in ("setting", "megapixels")
+        )
         for direction in ("encode", "decode"):
-            locked = old[direction]["ratio"] if same_job else None
-            spread = now[direction]["spread"] + (old[direction]["spread"] if same_job else 0)
+            locked, noise = _locked(codec, old, direction) if same_job else (None, 0.0)
+            spread = now[direction]["spread"] + noise
             found.append(
                 SpeedResult(codec, direction, locked, now[direction]["ratio"], spread, allowed)
             )
     return found
+
+
+def _locked(codec: str, record: Mapping[str, Any], direction: str) -> tuple[float, float]:
+    """Return a ratio and its spread from a baseline's record.
+
+    Raises
+    ------
+    UsageError
+        If they are no numbers over 0.
+    """
+    try:
+        ratio, spread = (float(record[direction][name]) for name in ("ratio", "spread"))
+    except (KeyError, TypeError, ValueError):
+        ratio = spread = math.nan
+    if not (0 < ratio < math.inf and 0 <= spread < math.inf):
+        raise UsageError(
+            f"the baseline's speed of {codec} ({direction}) is no ratio",
+            "Lock it again: bench check --update --speed",
+        )
+    return ratio, spread

@@ -79,7 +79,7 @@ class Gate:
             lacking=found.lacking,
             **options,
         )
-        return diagnose.notes(report, found.items)
+        return diagnose.notes(report, found.items, diagnose.explain)
 
 
 @pytest.fixture(scope="session")

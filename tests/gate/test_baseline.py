@@ -12,8 +12,8 @@ import pytest
 
 from bench.dataset.open import open_dataset
 from bench.errors import UsageError
-from bench.gate import baseline, check, measure, tolerance
-from bench.gate.curves import Verdict
+from bench.gate import baseline, check, measure, scores, tolerance
+from bench.gate.images import Verdict
 from bench.gate.rows import Row, by_key, rungs, short
 from bench.measurement import executor, plan
 from bench.measurement.store import Store
@@ -24,7 +24,9 @@ def run_folder(gate, tmp_path_factory) -> Path:
     """The output folder of a run of the harness on the same crops and rungs."""
     out = tmp_path_factory.mktemp("run")
     opened = open_dataset(gate.dataset)
-    request = plan.Request([opened], codecs=["jpeg", "webp"], metrics=measure.METRICS, points=6)
+    request = plan.Request(
+        [opened], codecs=["jpeg", "webp"], metrics=scores.DEFAULT_METRICS, points=6
+    )
     with Store(out) as store:
         store.start_run({"versions": {"pillow": "0.1"}})
         made = plan.make(request, store)
@@ -50,7 +52,12 @@ def test_csv_round_trip(locked, tmp_path: Path):
 
 def test_lossless_cell_survives(tmp_path: Path):
     """An infinite PSNR and a score that is not defined come back as they were."""
-    row = Row("d", "i", "null", "null", "{}", "raw 1", 8, 8, "p", 200, math.inf, None, "b", "d")
+    scored = {"psnr_db": math.inf, "ms_ssim": None}
+    hashes = "a" * 64, "b" * 64, "c" * 64
+    row = Row(
+        *("d", "i", "null", "null", "{}", "raw 1", 8, 8, hashes[0], 200, scored, {}),
+        *hashes[1:],
+    )
     path = tmp_path / "base.csv"
     baseline.write(path, replace_rows(row))
 
@@ -103,7 +110,7 @@ def test_number_that_is_none_is_refused(locked, tmp_path: Path):
     lines[3][lines[0].index("size_bytes")] = "many"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(lines)
-    with pytest.raises(UsageError, match="cannot read the baseline"):
+    with pytest.raises(UsageError, match="line 4: invalid literal"):
         baseline.read(path)
 
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from bench.gate import rd
-from bench.gate.cells import Change, compare, drifted_scores
-from bench.gate.curves import Verdict, judge
+from bench.gate import cells
+from bench.gate.cells import Change
+from bench.gate.curves import judge
+from bench.gate.images import Verdict
 from bench.gate.rows import Row, by_key
 from bench.gate.tolerance import Tolerance
 
 EXACT = Tolerance()
+COLUMNS = ["psnr_db", "ms_ssim"]
 LEARNED = Tolerance(size_percent=0.05, size_bytes=4)
 
 
@@ -30,11 +32,26 @@ def row(step: int, *, image: str = "a", size: int | None = None, psnr: float | N
         512,
         "p",
         size if size is not None else 4000 * 2**step,
-        psnr if psnr is not None else 30.0 + 6 * step,
-        0.9 + 0.02 * step,
+        {"psnr_db": 30.0 + 6 * step if psnr is None else psnr, "ms_ssim": 0.9 + 0.02 * step},
+        {},
         f"bits {image} {step}",
         f"pixels {image} {step}",
     )
+
+
+def compare(old: Row, new: Row | None, tolerance: Tolerance, drifted=()) -> cells.Cell:
+    """Compare by both scores."""
+    return cells.compare(old, new, tolerance, COLUMNS, drifted)
+
+
+def drifted_scores(old, new):
+    """Return the columns whose metric changed."""
+    return cells.drifted_scores(old, new, COLUMNS)
+
+
+def shifted(found: Row) -> Row:
+    """Return a row whose PSNR is 1 dB higher."""
+    return replace(found, scores={**found.scores, "psnr_db": found.scores["psnr_db"] + 1})
 
 
 def changed(old: Row, *, size: float = 1.0, db: float = 0.0, pixels: str = "other") -> Row:
@@ -42,7 +59,7 @@ def changed(old: Row, *, size: float = 1.0, db: float = 0.0, pixels: str = "othe
     return replace(
         old,
         size_bytes=round(old.size_bytes * size),
-        psnr_db=old.psnr_db + db,
+        scores={**old.scores, "psnr_db": old.scores["psnr_db"] + db},
         bitstream_sha256="other",
         decoded_sha256=pixels,
     )
@@ -88,26 +105,32 @@ def test_score_that_changed_is_left_out():
     new = changed(old, size=0.9, db=-5)
 
     assert Change.MOVED == compare(old, new, EXACT).change
-    assert Change.BETTER == compare(old, new, EXACT, ["ms_ssim"]).change
+    assert Change.BETTER == compare(old, new, EXACT, ["psnr_db"]).change
 
 
 def test_drift_is_proved_by_pixels_or_by_several_codecs():
     """Same pixels and another score prove it; same bytes alone do so over more than one codec."""
     old = by_key([row(1), row(2)])
-    moved = by_key([replace(r, psnr_db=r.psnr_db + 1) for r in old.values()])
+    moved = by_key([shifted(r) for r in old.values()])
     blind = by_key([replace(r, decoded_sha256="") for r in old.values()])
     two = by_key([*blind.values(), *(replace(r, codec="e") for r in blind.values())])
-    shifted = by_key([replace(r, psnr_db=r.psnr_db + 1) for r in two.values()])
+    both = by_key([shifted(r) for r in two.values()])
 
     assert ["psnr_db"] == list(drifted_scores(old, moved))
     assert [] == list(drifted_scores(blind, moved))
-    assert ["psnr_db"] == list(drifted_scores(two, shifted))
+    assert ["psnr_db"] == list(drifted_scores(two, both))
     assert [] == list(drifted_scores(old, old))
+
+
+def without_ms_ssim(found: Row) -> Row:
+    """Return a row of a picture that is too small for MS-SSIM."""
+    return replace(found, width=64, height=64, scores={**found.scores, "ms_ssim": None})
 
 
 def verdict(pairs: list[tuple[Row, Row]], tolerance: Tolerance = EXACT):
     """Judge pairs of rows as one curve."""
-    return judge([compare(old, new, tolerance) for old, new in pairs], tolerance, curve="c")
+    found = [compare(old, new, tolerance) for old, new in pairs]
+    return judge(found, tolerance, COLUMNS, curve="c")
 
 
 def test_better_curve_excuses_a_byte():
@@ -141,12 +164,12 @@ def test_mean_does_not_hide_a_picture():
 
     assert result.bd_rate_percent["psnr_db"] < 0
     assert Verdict.WORSE == result.verdict
-    assert ["i7"] == result.guilty
+    assert ["i7"] == result.failing_images
 
 
 def test_small_step_along_the_curve_of_a_learned_codec_passes():
     """0.2 % more bytes for 0.02 dB is a slide within the tolerance; 2 % for 0.17 dB is not."""
-    olds = [replace(row(step), ms_ssim=None) for step in range(5)]
+    olds = [without_ms_ssim(row(step)) for step in range(5)]
     little = [(old, changed(old, size=1.0025, db=0.022)) for old in olds]
     much = [(old, changed(old, size=1.02, db=0.172)) for old in olds]
 
@@ -169,6 +192,6 @@ def test_gain_at_equal_rate():
 
     for size in (3000, 4000, 6000, 20_000, 100_000):
         at = 30 + 6 * math.log2(size / 4000)
-        assert abs(rd.gain_at_equal_rate_db(curve, row(1, size=size, psnr=at), "psnr_db")) < 0.05
+        assert abs(cells.gain_at_equal_rate(curve, row(1, size=size, psnr=at), "psnr_db")) < 0.05
         better = row(1, size=size, psnr=at + 1)
-        assert 0.95 < rd.gain_at_equal_rate_db(curve, better, "psnr_db") < 1.05
+        assert 0.95 < cells.gain_at_equal_rate(curve, better, "psnr_db") < 1.05

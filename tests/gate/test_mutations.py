@@ -17,7 +17,8 @@ from bench.codecs.webp import WebP as Webp
 from bench.errors import Unavailable
 from bench.gate.cells import Change
 from bench.gate.check import Report
-from bench.gate.curves import CurveResult, Verdict
+from bench.gate.curves import CurveResult
+from bench.gate.images import Verdict
 from bench.gate.report import lines, markdown
 from bench.gate.rows import Locked
 from bench.metrics import ms_ssim, psnr
@@ -28,7 +29,7 @@ def curve_of(report: Report, name: str) -> CurveResult:
     return next(result for result in report.curves if result.curve == name)
 
 
-def only_guilty(report: Report, name: str) -> CurveResult:
+def only_failing(report: Report, name: str) -> CurveResult:
     """Return the verdict on ``name`` after checking that the gate blames it and nobody else."""
     assert report.exit_code == 1
     assert [name] == [result.curve for result in report.regressed]
@@ -68,10 +69,10 @@ def test_quality_off_by_one_rung(gate, locked, monkeypatch):
         return encode(self, image, setting.replace(quality=rungs[min(position + 1, 7)]))
 
     monkeypatch.setattr(Jpeg, "encode", off_by_one)
-    result = only_guilty(gate.check(locked), "jpeg")
+    result = only_failing(gate.check(locked), "jpeg")
 
     assert Verdict.MOVED == result.verdict
-    assert ["crop0.png", "crop1.png", "crop2.png"] == result.guilty
+    assert ["crop0.png", "crop1.png", "crop2.png"] == result.failing_images
     # 6 of 8 rungs are locked; those whose next rung is locked too are recognised by hash.
     assert any("changed files are another rung's: quality=" in note for note in result.notes)
     assert any(note.startswith("the setting is another: today quality=") for note in result.notes)
@@ -85,7 +86,7 @@ def test_quality_off_by_one(gate, locked, monkeypatch):
         "encode",
         lambda self, image, s: encode(self, image, s.replace(quality=min(s["quality"] + 1, 100))),
     )
-    result = only_guilty(gate.check(locked), "webp")
+    result = only_failing(gate.check(locked), "webp")
     told = re.findall(
         r"today quality=(\d+) gives the file that quality=(\d+) gave", result.notes[-1]
     )
@@ -98,7 +99,7 @@ def test_ladder_shifted_by_one_rung(gate, locked, monkeypatch):
     """The codec's own operating points changed: same files at the locked settings, still told."""
     ladder = Jpeg.ladder
     monkeypatch.setattr(Jpeg, "ladder", lambda self: [*ladder(self)[1:], Setting(quality=97)])
-    result = only_guilty(gate.check(locked), "jpeg")
+    result = only_failing(gate.check(locked), "jpeg")
 
     assert Verdict.MOVED == result.verdict
     assert any("the ladder changed, 1 of 8 rungs are gone" in note for note in result.notes)
@@ -112,9 +113,9 @@ def test_chroma_switched_in_the_encoder(gate, locked, monkeypatch):
         "encode",
         lambda self, image, s: encode(self, image, s.replace(subsampling="4:4:4")),
     )
-    result = only_guilty(gate.check(locked), "jpeg")
+    result = only_failing(gate.check(locked), "jpeg")
 
-    assert ["crop0.png", "crop1.png", "crop2.png"] == result.guilty
+    assert ["crop0.png", "crop1.png", "crop2.png"] == result.failing_images
     assert any(note.startswith("subsampling has no effect") for note in result.notes)
 
 
@@ -127,7 +128,7 @@ def test_chroma_formats_swapped(gate, locked, monkeypatch):
         "encode",
         lambda self, image, s: encode(self, image, s.replace(subsampling=swap[s["subsampling"]])),
     )
-    result = only_guilty(gate.check(locked), "jpeg")
+    result = only_failing(gate.check(locked), "jpeg")
 
     assert any("today subsampling=4:4:4 gives the file" in note for note in result.notes)
 
@@ -139,7 +140,7 @@ def test_default_chroma_changed(gate, locked, monkeypatch):
         for p in Jpeg.parameters
     )
     monkeypatch.setattr(Jpeg, "parameters", parameters)
-    result = only_guilty(gate.check(locked), "jpeg")
+    result = only_failing(gate.check(locked), "jpeg")
 
     assert Verdict.MOVED == result.verdict
     assert {Change.IDENTICAL} == {cell.change for cell in result.cells}
@@ -156,13 +157,13 @@ def test_one_broken_picture_is_not_hidden_by_the_mean(codec, gate, locked, monke
         return image if image[0, 0].sum() % 3 else np.where(image > 0, image - 1, 0).astype("uint8")
 
     monkeypatch.setattr(codec, "decode", darker)
-    result = only_guilty(gate.check(locked), codec.name)
+    result = only_failing(gate.check(locked), codec.name)
     worse = [cell for cell in result.cells if cell.change == Change.WORSE]
 
     assert Verdict.WORSE == result.verdict
     assert worse
     assert all("same bytes, other pixels: the decoder changed" == cell.why for cell in worse)
-    assert {c.before.image for c in worse} == set(result.guilty)
+    assert {c.before.image for c in worse} == set(result.failing_images)
 
 
 def test_data_range_of_ms_ssim_wrong(gate, locked, monkeypatch):
@@ -208,7 +209,7 @@ def test_empty_comment_in_the_file(gate, locked, monkeypatch):
         return data[:2] + b"\xff\xfe\0\2" + data[2:]
 
     monkeypatch.setattr(Jpeg, "encode", commented)
-    result = only_guilty(gate.check(locked), "jpeg")
+    result = only_failing(gate.check(locked), "jpeg")
 
     assert Verdict.WORSE == result.verdict
     assert {"same pixels, other bytes: the entropy coder or the header changed"} == {
@@ -226,7 +227,7 @@ def test_encoder_that_fails_on_one_image(gate, locked, monkeypatch):
         return encode(self, image, setting)
 
     monkeypatch.setattr(Webp, "encode", fails)
-    result = only_guilty(gate.check(locked), "webp")
+    result = only_failing(gate.check(locked), "webp")
     failed = [cell for cell in result.cells if cell.change == Change.FAILED]
 
     assert failed
@@ -270,12 +271,12 @@ def test_truncation_in_the_colour_conversion(function, mutant, gate, locked_bpg,
     from bench.codecs.bpg import colour
 
     monkeypatch.setattr(colour, function, mutant)
-    result = only_guilty(gate.check(locked_bpg), "bpg")
+    result = only_failing(gate.check(locked_bpg), "bpg")
     worst = result.changed[0]
 
     assert Verdict.WORSE == result.verdict
-    assert ["crop0.png", "crop1.png", "crop2.png"] == result.guilty
-    assert -1.5 < worst.gain_db("psnr_db") < -0.1
+    assert ["crop0.png", "crop1.png", "crop2.png"] == result.failing_images
+    assert -1.5 < worst.gain("psnr_db") < -0.1
     assert "qp=22" == result.rung(worst)  # the loss is largest where quality is highest
 
 

@@ -13,7 +13,7 @@ from bench.codec import Setting
 from bench.errors import Unavailable
 from bench.gate import baseline
 from bench.gate.cells import Change
-from bench.gate.curves import Verdict
+from bench.gate.images import Verdict
 from bench.gate.rows import Locked
 
 torch = pytest.importorskip("torch")
@@ -78,7 +78,7 @@ def test_one_gain_vector_scaled(pair, locked_agvae, monkeypatch):
     changed = {result.rung(cell) for cell in result.changed}
 
     assert "agvae" == result.codec
-    assert {"crop0.png", "crop1.png"} == set(result.guilty)
+    assert {"crop0.png", "crop1.png"} == set(result.failing_images)
     assert {"level=4"} == changed
 
 
@@ -95,7 +95,7 @@ def test_precision_of_the_entropy_coder_lowered(pair, locked_agvae, monkeypatch)
     (result,) = report.regressed
 
     assert Verdict.WORSE == result.verdict
-    assert {"crop0.png", "crop1.png"} == set(result.guilty)
+    assert {"crop0.png", "crop1.png"} == set(result.failing_images)
     assert {Change.WORSE, Change.EQUAL} >= {cell.change for cell in result.cells}
     assert {"same pixels, other bytes: the entropy coder or the header changed"} == {
         cell.why for cell in result.cells

@@ -77,7 +77,8 @@ def test_junit_counts(regressed: Report):
 
 def test_junit_survives_any_error_text(locked):
     """An error text with characters that XML has no way to write does not break it."""
-    rows = [replace(r, error="bad \x00\x1b <&> \ud800") for r in locked.rows.values()]
+    bad = "bad \x00\x1b <&> \ud800"
+    rows = [replace(r, error=bad, size_bytes=None) for r in locked.rows.values()]
     found = ET.fromstring(to_xml(compared(locked, rows)))
 
     assert 2 == len(found.findall(".//failure"))
