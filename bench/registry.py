@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from bench.codec import Codec, Parameter, Scalar, Setting
-from bench.errors import SettingError, Unavailable, UsageError, suggest
+from bench.errors import (
+    BenchError,
+    CodecFailed,
+    DecodeError,
+    EncodeError,
+    SettingError,
+    Unavailable,
+    UsageError,
+    failure,
+    is_ctrl_c,
+    one_line,
+    suggest,
+)
 
 ENTRY_POINTS = "bench.codecs"
 INSTALL_AGAIN = "Install the package again: python -m pip install -e ."
 _FOLDER = Path(__file__).parent / "codecs"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A codec that exists here: its class, or the reason why it could not be imported."""
+    """A codec that exists here: its class, or the reason why it cannot be used.
+
+    Attributes
+    ----------
+    name, source
+        What ``--codec`` takes, and the file or package it comes from.
+    cls, reason
+        The class; None with a reason where the codec is broken or cannot be imported.
+    package
+        The distribution that brings it; empty for the codecs of this one.
+    """
 
     name: str
     source: str
     cls: type[Codec] | None
     reason: str = ""
+    package: str = ""
 
 
 def _stems() -> list[str]:
@@ -60,33 +89,60 @@ def _classes(module: ModuleType) -> list[type[Codec]]:
 
 def _why(error: BaseException) -> str:
     """Return the reason on one line; what is not a missing library also says its kind."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ImportError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, ImportError | BenchError):
+        return one_line(error)
+    return f"{one_line(type(error).__name__, 80)}: {one_line(error)}"
+
+
+@contextlib.contextmanager
+def _reason_of(found: list[str]) -> Iterator[None]:
+    """Run the code of a plug-in; append the reason where it fails in any way but Ctrl-C."""
+    try:
+        yield
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        found.append(_why(error))
 
 
 def _from_folder(stem: str) -> Iterator[Found]:
-    try:
-        module = importlib.import_module(f"bench.codecs.{stem}")
-    except Exception as error:  # noqa: BLE001 - a broken file costs its own codec only
-        yield Found(stem, f"codecs/{stem}", None, _why(error))
-        return
-    classes = _classes(module)
+    source, reasons, classes = f"codecs/{stem}", list[str](), list[type[Codec]]()
+    with _reason_of(reasons):
+        classes = _classes(importlib.import_module(f"bench.codecs.{stem}"))
     if not classes:
-        reason = f"codecs/{stem} defines no subclass of bench.codec.Codec with a name of its own"
-        yield Found(stem, f"codecs/{stem}", None, reason)
+        lacking = f"{source} defines no subclass of bench.codec.Codec with a name of its own"
+        yield Found(stem, source, None, *(reasons or [lacking]))
     for cls in classes:
-        yield Found(cls.name, f"codecs/{stem}", cls)
+        yield _found(stem, source, cls)
 
 
 def _from_entry_point(point: EntryPoint) -> Found:
-    source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
-    try:
+    package = one_line(point.dist.name if point.dist else "a package", 80)
+    source, reasons, cls = f"{package} ({one_line(point.value, 200)})", list[str](), None
+    with _reason_of(reasons):
         cls = point.load()
-    except Exception as error:  # noqa: BLE001 - another package's fault costs its codec only
-        return Found(point.name, source, None, _why(error))
-    if not (inspect.isclass(cls) and issubclass(cls, Codec) and hasattr(cls, "name")):
-        reason = f"{point.value} is no subclass of bench.codec.Codec with a name"
-        return Found(point.name, source, None, reason)
+        if not (inspect.isclass(cls) and issubclass(cls, Codec) and hasattr(cls, "name")):
+            reasons.append(f"{point.value} is no subclass of bench.codec.Codec with a name")
+    if reasons:
+        return Found(_safe(point.name), source, None, one_line(reasons[0]), package)
+    return replace(_found(point.name, source, cls), package=package)
+
+
+def _safe(name: object) -> str:
+    """Return ``name`` where a codec may be called that, else its letters that are allowed."""
+    word = re.sub(r"[^A-Za-z0-9._+-]+", "_", one_line(name, 64)).lstrip("._+-")
+    return word[:64] or "unnamed"
+
+
+def _found(stem: str, source: str, cls: type[Codec]) -> Found:
+    """Return the codec ``cls``; it is unavailable where what its class says has the wrong form."""
+    reasons: list[str] = []
+    with _reason_of(reasons):
+        reasons += _wrong_attributes(cls)
+    if reasons:
+        name = vars(cls).get("name")
+        usable = isinstance(name, str) and _NAME.fullmatch(name)
+        return Found(str(name) if usable else _safe(stem), source, None, one_line(reasons[0]))
     return Found(cls.name, source, cls)
 
 
@@ -107,9 +163,9 @@ def load_plugin(group: str, name: str) -> Any:  # noqa: ANN401 - whatever the pa
     [(value, point)] = points.items()
     try:
         return point.load()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a module may even exit
+        if is_ctrl_c(error):
+            raise
         source = point.dist.name if point.dist else "a package"
         raise UsageError(
             f"{name} of {source} ({value}) cannot be imported: {_why(error)}"
@@ -126,37 +182,71 @@ def outdated_metadata(group: str) -> str:
     return f"the installed metadata of agvae-bench lists no {group}, it is older than its source"
 
 
+_OF_AN_INSTANCE = {
+    name for name, kind in Codec.__annotations__.items() if not kind.startswith("ClassVar")
+}
+
+
+def _wrong_attributes(cls: type[Codec]) -> list[str]:
+    """Return what is wrong with the class attributes of a codec, each as a reason."""
+    if not isinstance(cls.name, str) or not _NAME.fullmatch(cls.name):
+        return [f"its name is {cls.name!r}: wanted letters, digits and . _ + - (at most 64)"]
+    if inspect.isabstract(cls):
+        return [f"its class lacks {', '.join(sorted(cls.__abstractmethods__))}"]
+    wrong = [
+        f"its {name} is {getattr(cls, name)!r}, wanted {type(default).__name__}"
+        for name, default in vars(Codec).items()
+        if not name.startswith("_")
+        and isinstance(default, str | int | float | tuple)
+        and type(getattr(cls, name)) is not type(default)
+        and not (name in _OF_AN_INSTANCE and isinstance(vars(cls).get(name), property))
+    ]
+    if not wrong and not all(isinstance(entry, Parameter) for entry in cls.parameters):
+        wrong = [f"its parameters are {cls.parameters!r}, wanted bench.codec.Parameter"]
+    if not wrong and not (cls.devices and all(isinstance(word, str) for word in cls.devices)):
+        wrong = [f"its devices are {cls.devices!r}, wanted names"]
+    return wrong
+
+
 @cache
 def discover() -> dict[str, Found]:
     """Return every codec by name, those of ``codecs/`` first, then those of other packages.
 
-    Raises
-    ------
-    UsageError
-        If two codecs have the same name.
+    The first of two codecs with one name keeps it; the other is listed as unavailable.
     """
     found: dict[str, Found] = {}
     candidates = [item for stem in _stems() for item in _from_folder(stem)]
-    candidates += [_from_entry_point(point) for point in entry_points(group=ENTRY_POINTS)]
+    points = sorted(
+        entry_points(group=ENTRY_POINTS), key=lambda p: (p.dist.name if p.dist else "", p.value)
+    )
+    candidates += [_from_entry_point(point) for point in points]
     for item in candidates:
-        if item.name in found:
-            raise UsageError(
-                f"two codecs are named {item.name!r}: {found[item.name].source} and {item.source}",
-                "Rename one of them.",
+        if item.name not in found:
+            found[item.name] = item
+        elif item.cls is None or item.cls is not found[item.name].cls:
+            reason = item.reason or (
+                f"another codec is named {item.name}, that of {found[item.name].source}; "
+                "rename this one"
             )
-        found[item.name] = item
+            other = f"{item.name}@{_safe(item.package or item.source)}"
+            while other in found:
+                other += "+"
+            found[other] = replace(item, name=other, cls=None, reason=reason)
     return found
 
 
 def create(name: str, device: str = "cpu") -> Codec:
     """Return a codec by name, ready to use.
 
+    Whatever its methods raise reaches the caller as a ``CodecError``; see ``_call``.
+
     Raises
     ------
     UsageError
         If no codec has that name; the message suggests the near one.
     Unavailable
-        If its library, plug-in or weights are missing.
+        If its library or weights are missing, or if it is broken: its constructor, ``version()``,
+        ``ladder()`` or ``label()`` fails or returns what the contract does not allow.
     """
     found = discover()
     if name not in found:
@@ -166,11 +256,105 @@ def create(name: str, device: str = "cpu") -> Codec:
         raise Unavailable(f"codec {name} is unavailable: {item.reason}")
     try:
         codec = item.cls()
-    except ImportError as error:
-        raise Unavailable(f"codec {name} is unavailable: {error}") from error
-    # A classical codec runs on the CPU whatever the learned ones use.
-    codec.device = device if device in codec.devices else codec.devices[0]
+        for method in _METHODS:
+            vars(codec)[method] = partial(_call, codec, method)
+        # A classical codec runs on the CPU whatever the learned ones use.
+        codec.device = device if device in codec.devices else codec.devices[0]
+        codec.version()
+        for setting in settings(codec, Spec(name, Setting())):
+            codec.label(setting)
+    except Unavailable:
+        raise
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        raise Unavailable(f"codec {name} is unavailable: {_why(error)}") from error
     return codec
+
+
+_METHODS = tuple(
+    name for name in vars(Codec) if inspect.isfunction(vars(Codec)[name]) and name[0] != "_"
+)
+
+
+def _call(codec: Codec, method: str, /, *args: object, **options: object) -> object:
+    """Call a method of a codec, of which anything can come, and check what it returns.
+
+    Raises
+    ------
+    CodecError
+        What the codec raised on purpose as it is; everything else, ``SystemExit`` too, as
+        ``CodecFailed`` with the place in the codec's own file.
+    """
+    found = inspect.getattr_static(type(codec), method)
+    bound = found.__get__(codec, type(codec)) if hasattr(found, "__get__") else found
+    try:
+        value = bound(*args, **options)
+    except BaseException as error:
+        if is_ctrl_c(error) or isinstance(error, BenchError):
+            raise
+        raise CodecFailed(failure(error, type(codec))) from error
+    if is_ctrl_c(None):
+        raise KeyboardInterrupt  # the codec swallowed it
+    check = _RESULTS.get(method)
+    return check(f"{codec.name}.{method}()", value) if check else value
+
+
+def _text(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise CodecFailed(f"crashed: {what} returned {type(value).__name__}, wanted text")
+    return one_line(value)
+
+
+def _version(what: str, value: object) -> str:
+    return _text(what, value) or "no version"
+
+
+def _bytes(what: str, value: object) -> bytes:
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise EncodeError(f"{what} returned {type(value).__name__}, wanted bytes")
+    return value if type(value) is bytes else bytes(memoryview(value))
+
+
+def _picture(what: str, value: object) -> object:
+    if not isinstance(value, np.ndarray):
+        raise DecodeError(f"{what} returned {type(value).__name__}, wanted an array of uint8")
+    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or not value.size:
+        shape = "x".join(map(str, value.shape))
+        raise DecodeError(f"{what} returned {value.dtype} of {shape}, wanted uint8 of HxWx3")
+    return np.ascontiguousarray(value)
+
+
+def _ladder(what: str, value: Any) -> list[Setting]:  # noqa: ANN401 - a stranger's
+    found = list(value)
+    if not found:
+        raise CodecFailed(f"crashed: {what} is empty, wanted at least one setting")
+    for setting in found:
+        values = list(setting.values()) if isinstance(setting, Setting) else [None]
+        for entry in values:
+            if not isinstance(entry, str | int | float) or not _finite(entry):
+                raise CodecFailed(
+                    f"crashed: {what} holds {one_line(repr(setting), 200)}, "
+                    "wanted bench.codec.Setting of text and finite numbers"
+                )
+    return found
+
+
+def _finite(value: Scalar) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+_RESULTS: dict[str, Callable[[str, Any], object]] = {
+    "version": _version,
+    "describe": _text,
+    "note": _text,
+    "label": _text,
+    "encode": _bytes,
+    "decode": _picture,
+    "ceiling": _picture,
+    "ladder": _ladder,
+    "recognises": lambda _, value: bool(value),
+}
 
 
 @dataclass(frozen=True, slots=True)

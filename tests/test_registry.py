@@ -168,12 +168,78 @@ def test_a_constructor_may_say_unavailable(folder: Path):
         registry.create("zz-late")
 
 
-def test_two_codecs_of_one_name_are_refused(folder: Path):
-    """The message names both files."""
+def test_the_second_codec_of_one_name_is_unavailable(folder: Path):
+    """The first keeps the name; the other is listed with the reason, which names the first."""
     _drop(folder, "zz_one.py", CODEC.format(cls="One", name="zz-same"))
     _drop(folder, "zz_two.py", CODEC.format(cls="Two", name="zz-same"))
-    with pytest.raises(UsageError, match="'zz-same': codecs/zz_one and codecs/zz_two"):
-        registry.discover()
+    found = _ours()
+
+    assert {"zz-same": "codecs/zz_one", "zz-same@codecs_zz_two": "codecs/zz_two"} == {
+        name: item.source for name, item in found.items()
+    }
+    assert "zz-same 1" in registry.create("zz-same").version()
+    with pytest.raises(Unavailable, match="another codec is named zz-same, that of codecs/zz_one"):
+        registry.create("zz-same@codecs_zz_two")
+
+
+def test_a_built_in_codec_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A plug-in called jpeg does not replace ours, whatever its entry point is called."""
+    monkeypatch.syspath_prepend(tmp_path)
+    _drop(tmp_path, "zz_clash.py", CODEC.format(cls="Other", name="jpeg"))
+    _install(tmp_path, "zz-clash = zz_clash:Other")
+
+    assert "codecs/jpeg" == registry.discover()["jpeg"].source
+    with pytest.raises(Unavailable, match="another codec is named jpeg, that of codecs/jpeg"):
+        registry.create("jpeg@other-codecs")
+
+
+BREAK = {
+    "exits": "raise SystemExit(0)",
+    "odd": CODEC.format(cls="C", name="zz odd\\udcff\\x1b[31m"),
+    "long": CODEC.format(cls="C", name="zz" * 40),
+    "no-text": CODEC.format(cls="C", name="zz").replace('"zz"\n', "5\n", 1),
+    "abstract": CODEC.format(cls="C", name="zz-abstract").replace("def decode", "def other"),
+    "suffix": CODEC.format(cls="C", name="zz-suffix") + "    suffix = None\n",
+    "tuple": CODEC.format(cls="C", name="zz-tuple") + "    devices = 'cpu'\n",
+    "devices": CODEC.format(cls="C", name="zz-devices") + "    devices = ()\n",
+    "default": CODEC.format(cls="C", name="zz-default") + "    in_default_run = 'yes'\n",
+    "parameters": CODEC.format(cls="C", name="zz-par") + "    parameters = (1,)\n",
+    "version": CODEC.format(cls="C", name="zz-version") + "    format_version = '1'\n",
+    "property": CODEC.format(cls="C", name="zz-prop")
+    + "    title = property(lambda self: 1 / 0)\n",
+    "init": CODEC.format(cls="C", name="zz-init") + "    def __init__(self):\n        1 / 0\n",
+    "init-exit": CODEC.format(cls="C", name="zz-ie") + "    def __init__(self):\n        exit()\n",
+    "ver-exit": CODEC.format(cls="C", name="zz-ve") + "    def version(self):\n        exit()\n",
+    "ver-int": CODEC.format(cls="C", name="zz-vi") + "    def version(self):\n        return 5\n",
+    "empty": CODEC.format(cls="C", name="zz-empty") + "    def ladder(self):\n        return []\n",
+    "none": CODEC.format(cls="C", name="zz-none") + "    def ladder(self):\n        pass\n",
+    "dicts": CODEC.format(cls="C", name="zz-d") + "    def ladder(self):\n        return [{}]\n",
+    "nan": CODEC.format(cls="C", name="zz-nan")
+    + "    def ladder(self):\n        return [Setting(step=float('nan'))]\n",
+    "range": CODEC.format(cls="C", name="zz-r")
+    + "    def ladder(self):\n        return [Setting(step=99)]\n",
+    "label": CODEC.format(cls="C", name="zz-label") + "    def label(self, s):\n        1 / 0\n",
+    "bytes": CODEC.format(cls="C", name="zz-b")
+    + "    def describe(self, s):\n        return b'x'\n",
+}
+
+
+@pytest.mark.parametrize("kind", BREAK)
+def test_a_broken_codec_is_unavailable_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    """Constructor, version, ladder, label, class attributes, import: each fault costs one codec."""
+    monkeypatch.syspath_prepend(tmp_path)
+    _drop(tmp_path, f"zzb_{kind.replace('-', '_')}.py", BREAK[kind])
+    _install(tmp_path, f"zz-{kind} = zzb_{kind.replace('-', '_')}:C")
+    found = _ours()
+    (name,) = found
+    with pytest.raises(Unavailable) as caught:
+        registry.create(name)
+
+    assert str(caught.value).startswith(f"codec {name} is unavailable: ")
+    assert str(caught.value).isprintable()
+    assert "jpeg" == registry.create("jpeg").name
 
 
 def test_a_lost_symbolic_link_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

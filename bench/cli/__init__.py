@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -37,6 +40,9 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of every failure as well.")
+    ] = False,
 ) -> None:
     """Measure image codecs from real bitstreams: bpp, PSNR, MS-SSIM, LPIPS, BD-rate."""
 
@@ -67,12 +73,20 @@ def command_line(words: Sequence[str]) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; expected failures are one line on stderr and exit code 2."""
-    from bench.errors import BenchError
+    from bench.errors import BenchError, on_ctrl_c, one_line
 
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not under nohup
+        signal.signal(signal.SIGINT, on_ctrl_c)
+    debug = "--debug" in sys.argv
+    sys.argv[:] = [word for word in sys.argv if word != "--debug"]
+    if debug:
+        os.environ["BENCH_DEBUG"] = "1"
     try:
         command_line(sys.argv[1:])()
     except BenchError as error:
-        typer.echo(f"bench: {error}", err=True)
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"bench: {one_line(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("bench: interrupted", err=True)

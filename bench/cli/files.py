@@ -89,17 +89,17 @@ def _read(source: Path) -> bytes:
 def _recognise(data: bytes, word: str | None, device: str, source: Path) -> Codec:
     """Return the codec named ``word``, or the one that recognises the bytes."""
     from bench import registry
-    from bench.errors import Unavailable, UsageError
+    from bench.errors import CodecError, UsageError
 
     if word:
         return registry.create(registry.Spec.parse(word).name, device)
     for name, found in registry.discover().items():
         try:
             codec = registry.create(name, device) if found.cls else None
-        except Unavailable:
+            if codec is not None and codec.recognises(data):
+                return codec
+        except CodecError:
             continue
-        if codec is not None and codec.recognises(data):
-            return codec
     raise UsageError(
         f"{source} is not a file of any codec that is available here",
         "Name the codec with --codec, or see `bench list` for those that are unavailable.",

@@ -6,25 +6,33 @@ costs an encode, a decode and the scoring of the decoded side.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, SupportsFloat
+
+import numpy as np
 
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
 from bench.dataset.open import Item, load_item
-from bench.errors import BenchError, DecodeError
-from bench.image import Image
+from bench.errors import (
+    CodecFailed,
+    DatasetError,
+    DecodeError,
+    MetricError,
+    failure,
+    is_ctrl_c,
+    one_line,
+)
+from bench.image import Image, pixels_sha256
 from bench.measurement.store import Encoding
-
-_KEPT_IMAGES = 1  # tasks come image by image
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class _Loaded:
     states: dict[str, Any]
 
 
-_images: OrderedDict[str, _Loaded] = OrderedDict()
+_images: dict[str, _Loaded] = {}
 
 
 def initialise() -> None:
@@ -101,13 +109,27 @@ def _metric(name: str) -> metrics_of.Metric:
 
 
 def _loaded(item: Item, pixels: str) -> _Loaded:
-    """Return the image of ``item``, kept from the last task where it is the same."""
-    if pixels in _images:
-        _images.move_to_end(pixels)
-    else:
-        _images[pixels] = _Loaded(load_item(item), {})
-        while len(_images) > _KEPT_IMAGES:
-            _images.popitem(last=False)
+    """Return the image of ``item``, kept from the last task where it is the same.
+
+    Its memory cannot be written by way of numpy, whatever flag a codec changes.
+
+    Raises
+    ------
+    DatasetError
+        If the file no longer holds the pixels that were planned.
+    """
+    if pixels not in _images:
+        image = load_item(item)
+        found = pixels_sha256(image)
+        if found != pixels:
+            raise DatasetError(
+                f"{item.path} changed during the run: planned were pixels of sha256 "
+                f"{pixels[:12]}, found {found[:12]}; it was not measured",
+                "Run again: it will be planned as it is now.",
+            )
+        frozen = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+        _images.clear()  # tasks come image by image
+        _images[pixels] = _Loaded(frozen, {})
     return _images[pixels]
 
 
@@ -115,34 +137,34 @@ def run(task: Task) -> Encoding:
     """Return the finished row of ``task``; a failure of the codec is a row with its error."""
     fields = {name: getattr(task.row, name) for name in task.row.__slots__}
     fields["scores"] = {}
+    owner: type | None = None
     try:
-        loaded = _loaded(task.item, task.row.pixels)
         codec = _codec(task.codec, task.device)
-        _measure(task, codec, loaded, fields)
-    except BenchError as error:
-        fields["error"] = f"{type(error).__name__}: {error}"
-    except MemoryError:
-        fields["error"] = "MemoryError: out of memory"
-    except Exception as error:  # noqa: BLE001 - a codec may raise anything; it costs one cell
-        fields["error"] = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-    if fields["error"]:
+        owner = type(codec)
+        _measure(task, codec, fields)
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         fields.update(data=None, scores={}, encode_s=None, decode_s=None)
+        fields["error"] = failure(error, owner)
     return Encoding(**fields)
 
 
-def _measure(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -> None:
+def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
     """Encode (or take the stored bytes), decode and score; fill ``fields``."""
+    loaded = _loaded(task.item, task.row.pixels)
     image = loaded.image
     data = task.data
     if data is None:
         started = time.perf_counter()
-        data = bytes(codec.encode(image, task.setting))
+        data = codec.encode(image, task.setting)
         fields["encode_s"] = time.perf_counter() - started
+        _check_untouched(codec, task.row.pixels)
     started = time.perf_counter()
     decoded = codec.decode(data)
     fields["decode_s"] = time.perf_counter() - started
     fields["data"] = data
-    if decoded.shape != image.shape or decoded.dtype != image.dtype:
+    if decoded.shape != image.shape:
         raise DecodeError(
             f"decoded to {decoded.dtype} of {decoded.shape}, wanted {image.dtype} of {image.shape}"
         )
@@ -151,17 +173,34 @@ def _measure(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) 
     if task.ceiling:
         psnr = _metric("psnr")
         fields["ceiling_db"] = psnr(image, codec.ceiling(image, task.setting))
+        _check_untouched(codec, task.row.pixels)
+
+
+def _check_untouched(codec: Codec, pixels: str) -> None:
+    """Raise ``CodecFailed`` if the codec changed the picture it was given, and forget that."""
+    if pixels_sha256(_images[pixels].image) != pixels:
+        _images.clear()
+        raise CodecFailed(f"crashed: {codec.name} wrote into the picture that it was given")
 
 
 def _score(name: str, loaded: _Loaded, decoded: Image) -> tuple[str, float | None, str]:
-    """Return (version, value, note); no value where the metric is not defined."""
+    """Return (version, value, note); no value where the metric is not defined.
+
+    Raises
+    ------
+    MetricError
+        If the metric returns no number.
+    """
     metric = _metric(name)
     try:
         if name not in loaded.states:
             loaded.states[name] = metric.prepare(loaded.image)
-        return metric.version, float(metric.score(loaded.states[name], decoded)), ""
+        value = metric.score(loaded.states[name], decoded)
     except metrics_of.Undefined as error:
         return metric.version, None, str(error)
+    if not isinstance(value, SupportsFloat) or math.isnan(float(value)):
+        raise MetricError(f"metric {name} returned {one_line(repr(value), 80)}, wanted a number")
+    return metric.version, float(value), ""
 
 
 def peak_memory_bytes() -> int:
