@@ -134,7 +134,7 @@ def _guarded(work: Callable[[], int], files: _Files, *, debug: bool) -> int:
     except KeyboardInterrupt:
         files.write_failure("interrupted")
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a codec may raise anything
+    except BaseException as error:  # noqa: BLE001 - a codec may raise anything, SystemExit too
         if debug:
             traceback.print_exc()
         text = f"{type(error).__name__}: {error}".rstrip(": ")

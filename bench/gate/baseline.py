@@ -143,6 +143,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     for name in ("environment", "ladders", "speed", "rows"):
         if not isinstance(record.get(name), dict):
             raise UsageError(f"{path} lacks the part {name!r}", _RESTORE)
+    for curve, ladder in record["ladders"].items():
+        if not (isinstance(ladder, list) and all(isinstance(s, str) for s in ladder)):
+            raise UsageError(f"{path}: the ladder of {curve} is no list of settings", _RESTORE)
     return record
 
 

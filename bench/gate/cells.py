@@ -22,7 +22,13 @@ Floats = NDArray[np.float64]
 _MIN_POINTS = 2
 
 # Folders, line numbers and addresses in an error's text change with every edit and machine.
-_PLACES = re.compile(r"0x[0-9a-f]+|(?<=\.py:)\d+|(?<=line )\d+|(/[^/\s:'\"]+)+/", re.IGNORECASE)
+_PLACES = re.compile(
+    r"""
+    0x[0-9a-f]+ | (?<=\.py:)\d+ | (?<=line[ ])\d+  # addresses and lines
+    | (/[^/\s:'"()]+)+/ | [^\s:'"()]+/(?=[^/]+\.py)  # folders
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 class Change(enum.StrEnum):
@@ -139,7 +145,7 @@ def _same_pixels(old: Row, new: Row) -> bool:
 
 def _score_differs(column: str, old: Row, new: Row) -> bool:
     a, b = old.scores.get(column), new.scores.get(column)
-    if a is None or b is None or a == b:
+    if a is None or b is None or a == b or old.fault(column) or new.fault(column):
         return False
     return not abs(a - b) <= score_of.NOISE
 
