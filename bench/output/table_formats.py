@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -32,22 +34,65 @@ _LATEX = {
     "\u2026": r"\ldots{}",
     "\u00d7": r"$\times$",
     "\u00b7": r"$\cdot$",
+    "\u00a0": "~",
+    "\u00b1": r"$\pm$",
+    "\u00b0": r"$^\circ$",
+    "\u2082": r"$_2$",
+    "\u2264": r"$\leq$",
+    "\u2265": r"$\geq$",
 }
+_ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327"
+_LETTERS = "\u00df\u00e6\u00c6\u00f8\u00d8\u0153\u0152\u0142\u0141"
 
 UP, DOWN, INFINITY = "\u2191", "\u2193", "\u221e"
 
 
+def plain_text(text: str) -> str:
+    r"""Return ``text`` on one line, with everything that cannot be printed as an escape.
+
+    Control and format characters (which may turn the direction of what follows) and halves of
+    surrogate pairs become visible; spaces that hold words together stay.
+
+    >>> plain_text("caf\udce9\n\u202etxt")
+    'caf\\udce9 \\u202etxt'
+    """
+    line = re.sub(r"[^\S\u00a0]+", " ", text).strip()
+    return "".join(
+        c if c.isprintable() or c in "\u00a0\u200c\u200d" else c.encode("unicode_escape").decode()
+        for c in line
+    )
+
+
 def escape_latex(text: str) -> str:
-    """Return ``text`` with everything that LaTeX would interpret made literal."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    r"""Return ``text`` with everything that LaTeX would interpret made literal.
+
+    A letter that LaTeX's own fonts lack is written as its number, so that every engine compiles.
+
+    >>> escape_latex("50 % of a_b, --points 4, \u6f22")
+    '50 \\% of a\\_b, -{}-points 4, {[}U+6F22{]}'
+    """
+    line = "".join(_latex_character(character) for character in plain_text(text))
+    return re.sub(r"(?<=-)-(?=-*\w)", "{}-", line)
+
+
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    base, *accents = list(unicodedata.normalize("NFD", character))
+    if character in _LETTERS or (base.isascii() and all(a in _ACCENTS for a in accents)):
+        return character
+    return f"{{[}}U+{ord(character):04X}{{]}}"
 
 
 def escape_markdown(text: str) -> str:
-    """Return ``text`` fit for a cell: one line, no bars, emphasis or tags."""
-    line = " ".join(text.split())
-    for character in "\\|*<`":
-        line = line.replace(character, "\\" + character)
-    return line
+    r"""Return ``text`` fit for a cell: one line, no bars, emphasis, links, formulas or tags.
+
+    >>> escape_markdown("a|b <i> p$_^$q lpips_alex")
+    'a\\|b &lt;i&gt; p\\$\\_^\\$q lpips_alex'
+    """
+    line = plain_text(text)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\|*`$~\[\]]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:

@@ -196,7 +196,7 @@ def test_latex_escapes(text: str, expected: str):
 
 def test_markdown_escapes():
     """A bar or a tag in an error message cannot break a table."""
-    assert r"a \| b \<i> \*c\* \`d\`" == escape_markdown("a | b <i> *c*\n`d`")
+    assert r"a \| b &lt;i&gt; \*c\* \`d\`" == escape_markdown("a | b <i> *c*\n`d`")
 
 
 @pytest.mark.parametrize(
