@@ -13,7 +13,7 @@ import pytest
 from bench import registry
 from bench.errors import UsageError
 from bench.figures import registry as kinds
-from bench.figures.figure import Skipped
+from bench.output.figure import Skipped
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -13,12 +13,12 @@ import matplotlib as mpl
 from bench.errors import BenchError, UsageError, suggest
 from bench.figures import latex, registry
 from bench.figures.cache import Cache
-from bench.figures.figure import Product, Skipped
 from bench.figures.results import Context, Results
-from bench.figures.sheet import FORMATS, RC, encode
 from bench.figures.spec import Entry, FigureSet, load
 from bench.files import make_folder, write_atomically
 from bench.output.csv_files import to_csv
+from bench.output.figure import Product, Skipped
+from bench.output.sheet import FORMATS, RC, write_figure
 
 CACHE = "figures_cache"
 INDEX = "figures.json"
@@ -145,18 +145,19 @@ def _write(entry: Entry, product: Product, built: Built) -> Record:
     """Write the files of one figure; return its line of the index."""
     title = f"{entry.title} ({entry.paper})" if entry.paper else entry.title
     origin = product.stamp.full()
-    files: dict[str, bytes] = {}
+    paths: list[Path] = []
     if product.figure is not None:
-        for suffix in FORMATS:
-            files[suffix] = encode(product.figure, suffix, title=title, origin=origin)
+        stem = built.folder / entry.id
+        paths += write_figure(product.figure, stem, FORMATS, title=title, origin=origin)
+    files: dict[str, bytes] = {}
     files["csv"] = product.stamp.comment().encode() + to_csv(product.data)
     if product.table is not None:
         head = "".join(f"% {line[2:]}\n" for line in product.stamp.comment().splitlines())
         files["tex"] = (head + product.table.latex()).encode()
         files["md"] = f"{product.table.markdown()}\n- {origin}\n".encode()
-    paths = [built.folder / f"{entry.id}.{suffix}" for suffix in files]
-    for path, data in zip(paths, files.values(), strict=True):
-        write_atomically(path, data)
+    for suffix, data in files.items():
+        paths.append(built.folder / f"{entry.id}.{suffix}")
+        write_atomically(paths[-1], data)
     built.written += paths
     caption = " ".join([entry.caption, *product.notes]).strip()
     names = tuple(path.name for path in paths)

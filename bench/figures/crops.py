@@ -20,14 +20,14 @@ from bench import registry
 from bench.codec import Codec
 from bench.errors import CodecError
 from bench.figures import published
-from bench.figures.figure import MEASURED, REPORTED, Product
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Sheet
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import Undefined
 from bench.metrics import create as metric
-from bench.output.plots import short_labels
+from bench.output.figure import MEASURED, REPORTED, Product
+from bench.output.plot_styles import short_labels
+from bench.output.sheet import GREY, Sheet
 from bench.output.table_formats import Cell, Table, number
 from bench.rate_search import encode_to_bpp
 

@@ -11,7 +11,7 @@ per-image decibels, as the tables have it, is not known for them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,11 @@ from scipy.interpolate import PchipInterpolator
 
 from bench.analysis import bjontegaard, summary
 from bench.figures import published
-from bench.figures.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Look, Sheet, look_of, reported_look
 from bench.figures.spec import Entry, FigureSet
-from bench.output.plots import short_labels
+from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.output.plot_styles import Style, reported_style, short_labels, style_of
+from bench.output.sheet import RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
 from bench.output.tables import count_text, title
 
@@ -66,10 +66,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve: label, look, status, points (N, 2) of bpp and value, rates rising."""
+    """A curve: label, style, status, points (N, 2) of bpp and value, rates rising."""
 
     name: str
-    look: Look
+    style: Style
     status: str
     points: Points
 
@@ -147,7 +147,7 @@ def measured_lines(
             values = -10 * np.log10(1 - values)
         points = np.column_stack([part["bpp"].to_numpy(float), values])
         shown = figure_set.label(label.removesuffix(" RGB"))  # the network sees RGB: understood
-        lines[codec] = Line(shown, look_of(codec), MEASURED, points)
+        lines[codec] = Line(shown, style_of(codec), MEASURED, points)
     return lines, [codec for codec in options.measured if codec not in found]
 
 
@@ -158,7 +158,7 @@ def reported_lines(options: Options, dataset: str) -> list[Line]:
         curve = published.curve(name)
         points = curve.values(options.metric)
         if curve.dataset == dataset and points is not None:
-            lines.append(Line(curve.name, reported_look(index), REPORTED, points))
+            lines.append(Line(curve.name, reported_style(index), REPORTED, points))
     return lines
 
 
@@ -199,7 +199,7 @@ def draw(
 ) -> Figure:
     """Return the drawing of the curves and of their gains."""
     sheet = Sheet([["rd"], ["gain"]], height_in=4.9, small_print=small_print)
-    x = "bits per pixel (bpp), whole file"
+    x = RATE
     end = min(options.max_bpp, float(select(data, "rd")["x"].max()))
     sheet.panel("rd", f"(a) {what}", x=x, y=title(options.metric), xlim=(0, end * 1.3))
     low = sheet.panel(
@@ -210,40 +210,23 @@ def draw(
         xlim=(0, end * 1.3),
         ylim=options.gain_range,
     )
-    low.axhline(0, color=anchor.look.colour, linewidth=0.9)
+    low.axhline(0, color=anchor.style.colour, linewidth=0.9)
     low.text(
-        0.01 * end,
-        0,
-        anchor.name,
-        fontsize=6,
-        color=anchor.look.text,
-        va="bottom",
-        zorder=5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3},
+        *(0.01 * end, 0, anchor.name), color=anchor.style.text, fontsize=6, va="bottom", zorder=5
     )
     for line in lines:
         few = line.status == MEASURED  # in (a) reported curves lie on each other: labelled in (b)
-        sheet.line(data, "rd", line.name, line.look, label=line.name if few else "")
+        sheet.line(data, "rd", line.name, line.style, label=line.name if few else "")
     outside = []
     for line in lines:
         gain = select(data, "gain", line.name)["y"]
         if len(gain) and options.gain_range and gain.max() < options.gain_range[0]:
             outside.append(f"{line.name} {number(gain.max(), 1)} to {number(gain.min(), 1)} dB")
         elif len(gain):
-            plain = Look(line.look.colour, line.look.text, "", line.look.dashes, line.look.width)
+            plain = replace(line.style, marker="")
             sheet.line(data, "gain", line.name, plain, label=line.name)
     if outside:
-        told = "below: " + "; ".join(outside)
-        white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3}
-        low.text(
-            *(0.995, 0.015, told),
-            transform=low.transAxes,
-            ha="right",
-            fontsize=5.6,
-            color=GREY,
-            bbox=white,
-            zorder=5,
-        )
+        sheet.note("gain", "below: " + "; ".join(outside))
     if any(line.status == REPORTED for line in lines):
         sheet.key("rd")
     return sheet.finish()

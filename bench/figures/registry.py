@@ -15,9 +15,9 @@ from typing import Any, get_type_hints
 from bench import registry
 from bench.errors import UsageError, suggest
 from bench.figures import crops, rate_distortion, speed
-from bench.figures.figure import Product, Skipped
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, options_of
+from bench.output.figure import Product, Skipped
 
 Make = Callable[[Context, Entry, Any], Product]
 

@@ -13,12 +13,12 @@ import pandas as pd
 from bench.dataset import open as datasets
 from bench.errors import DatasetError, OutputError
 from bench.figures.cache import Cache, Measured
-from bench.figures.figure import Skipped
-from bench.figures.provenance import Stamp, of_record
 from bench.figures.spec import FigureSet
 from bench.image import Image, pixels_sha256
 from bench.measurement.store import Store
 from bench.output.csv_files import read_csv
+from bench.output.figure import Skipped
+from bench.output.provenance import Stamp, of_record, pixels_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,7 @@ class Context:
 
     def stamp_of_rows(self, display: str) -> Stamp:
         """Return the stamp of stored rows of a dataset."""
-        described = (self.results.record.get("datasets") or {}).get(display) or {}
-        digest = str(described.get("pixels_sha256") or "of unrecorded pixels")
+        digest = pixels_of(self.results.record, display)
         images = self.results.rows.loc[self.results.rows["dataset"] == display, "image"].nunique()
         name = display if "(" in display else f"{display} ({images} images)"
         return of_record(self.results.record, datasets={name: digest})

@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.errors import UsageError
-from bench.figures.figure import MEASURED, Product, Skipped, join, series
-from bench.figures.provenance import of_record
 from bench.figures.results import Context
-from bench.figures.sheet import Look, Sheet, look_of
 from bench.figures.spec import Entry
+from bench.output.figure import MEASURED, Product, Skipped, join, series
+from bench.output.plot_styles import style_of
+from bench.output.provenance import of_record
+from bench.output.sheet import Sheet, log_axis
 
 FILE = "throughput.json"
 _WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy")
@@ -120,12 +121,11 @@ def draw(data: pd.DataFrame, anchor: str, small_print: str) -> Figure:
         axes = sheet.panel(
             panel, heading, x="megapixels a second", y=f"BD-rate against {anchor} (%)"
         )
-        axes.set_xscale("log")
-        axes.margins(0.25, 0.2)
-        axes.invert_yaxis()
         shown = data[data["panel"] == panel]
+        log_axis(axes, "x", shown["x"].min(), shown["x"].max(), before=0.15, after=0.25)
+        axes.margins(y=0.2)
+        axes.invert_yaxis()
         for row in shown.itertuples():
-            look = look_of(str(row.codec))
-            dot = Look(look.colour, look.text, look.marker, width=0.0, size=4.5)
+            dot = style_of(str(row.codec), width=0.0, size=4.5)
             sheet.line(data, panel, str(row.series), dot, label=str(row.series))
     return sheet.finish()

@@ -21,10 +21,11 @@ Points = NDArray[np.float64]
 
 _ANGLES_DEG = (0, 30, -30, 90, -90, 60, -60, 120, -120, 150, -150, 180)
 _RINGS = (1.0, 1.6, 2.5, 3.5, 5.0, 7.0, 10.0)
-_COVERED_CURVE, _COVERED_OWN, _OVERLAP, _OUTSIDE, _CROSSED = 25.0, 20.0, 400.0, 5000.0, 12.0
+_COVERED_CURVE, _COVERED_OWN, _OVERLAP, _OUTSIDE, _CROSSED = 25.0, 20.0, 400.0, 5000.0, 9.0
+_COVERED_MARKER = 60.0
 
 _STRUCK = 30.0
-_SHARES = (0.2, 0.4, 0.6, 0.8)
+_SHARES = tuple(i / 10 for i in range(1, 10))
 _NOWHERE = -1e9
 _GRID = np.array([1.0, 2.0**20])  # a grid cell as one number
 
@@ -100,7 +101,7 @@ def _candidates(
     last = len(curve) - 1
     boxes, cost, anchors, far = [], [], [], []
     for anchor in sorted({round(i * last / 5) for i in range(6)}, reverse=True):
-        from_end = min(last - anchor, 1.0 + anchor) if last else 0
+        from_end = min(last - anchor, 1.5 + anchor) if last else 0
         for ring in _RINGS:
             for rank, angle in enumerate(_ANGLES_DEG):
                 # The nearest point of the box, not its centre, keeps the distance.
@@ -116,6 +117,7 @@ def _candidates(
     for other, line in enumerate(lines):
         weight = _COVERED_OWN if other == index else _COVERED_CURVE
         found.cost[:] += weight * _inside(found.boxes + pad, line)
+        found.cost[:] += _COVERED_MARKER * _inside(found.boxes + 1.3 * pad, curves[other])
     found.cost[:] += _OUTSIDE * _outside(found.boxes, frame)
     _add_crossings(found, [line for i, line in enumerate(lines) if i != index], gap / 4)
     return found

@@ -1,15 +1,11 @@
-"""Rate-distortion curves as PNG and SVG: one figure per dataset, metric and rate axis.
-
-Drawn at the width of a journal's column, with labels at the curves instead of a legend. Figures are
-made without pyplot's global state, and the same rows give the same bytes of SVG.
-"""
+"""Rate-distortion curves as PNG and SVG: one plot per dataset, metric and rate axis."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +16,28 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
-from bench.files import file_stems, make_folder, write_atomically
-from bench.output.plot_styles import Style, styles
-from bench.output.rd_plot import RC, Curve, draw, encode
-from bench.output.tables import count_text
+from bench.files import file_stems, make_folder
+from bench.output.figure import MEASURED, REPORTED, join, series
+from bench.output.label_placement import Points
+from bench.output.plot_styles import Style, reported_style, short_labels, styles
+from bench.output.provenance import Stamp, of_record, pixels_of
+from bench.output.sheet import RATE, RC, Sheet, shortened, write_figure
+from bench.output.table_formats import plain_text
+from bench.output.tables import count_text, title
 
 SCALES = ("linear", "log")
-_REPORTED = "reported, not measured"
+_HEIGHT_IN = 2.75
+_LABEL_LETTERS, _LINE_LETTERS = 80, 21
 
 
-def short_labels(labels: Sequence[str]) -> tuple[list[str], str]:
-    """Return labels without versions and without what is common to all, and the common words.
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve as drawn: label, style, points (N, 2) of bpp and value by rising rate."""
 
-    >>> short_labels(["jpeg 4:2:0 8-bit (libjpeg-turbo 3.2.0)", "avif 4:4:4 8-bit (libaom 3.13)"])
-    (['jpeg 4:2:0', 'avif 4:4:4'], '8-bit')
-    """
-    words = [re.sub(r"\s*\([^()]*\)\s*$", "", label).split() for label in labels]
-    if len(words) < 2:
-        return [" ".join(line) for line in words], ""
-    common = [word for word in words[0][1:] if all(word in line[1:] for line in words)]
-    kept = [[w for i, w in enumerate(line) if i == 0 or w not in common] for line in words]
-    return [" ".join(line) for line in kept], " ".join(common)
+    label: str
+    style: Style
+    points: Points
+    reported: bool = False
 
 
 def is_lossless(means: pd.DataFrame) -> pd.Series:
@@ -52,13 +49,18 @@ def is_lossless(means: pd.DataFrame) -> pd.Series:
     return infinite
 
 
+def _label(text: str) -> str:
+    """Return a curve's label in lines of a few words."""
+    return textwrap.fill(shortened(plain_text(text), _LABEL_LETTERS), _LINE_LETTERS)
+
+
 def measured_curves(means: pd.DataFrame, metric: str) -> list[Curve]:
     """Return the curves of one dataset's summary that have ``metric``."""
     style = styles(str(codec) for codec in means["codec"])
     kept = means[~is_lossless(means) & means[metric].notna()].sort_values(["codec", "bpp"])
     labels, _ = short_labels(list(kept.groupby("codec", sort=True)["label"].first()))
     return [
-        Curve(label, style[str(codec)], points[["bpp", metric]].to_numpy(dtype=np.float64))
+        Curve(_label(label), style[str(codec)], points[["bpp", metric]].to_numpy(dtype=np.float64))
         for label, (codec, points) in zip(labels, kept.groupby("codec", sort=True), strict=True)
     ]
 
@@ -67,14 +69,13 @@ def _reported_curves(
     references: Sequence[Reference], dataset: str, metric: str, measured: Sequence[Curve]
 ) -> list[Curve]:
     """Return the published curves of this plot, cut to the rates that were measured."""
-    greys = ("#666666", "#999999", "#444444", "#7F7F7F")
     low = min(float(curve.points[0, 0]) for curve in measured)
     high = max(float(curve.points[-1, 0]) for curve in measured)
     fitting = [r for r in references if metric in r.points and r.dataset == dataset]
     whole = [
         Curve(
-            f"{textwrap.fill(reference.name, 30)}\n{_REPORTED}",
-            Style(greys[i % len(greys)], "#555555", ""),
+            f"{_label(reference.name)}\n{REPORTED}",
+            reported_style(i),
             np.asarray(sorted(reference.points[metric]), dtype=np.float64).reshape(-1, 2),
             reported=True,
         )
@@ -94,46 +95,73 @@ def _cropped(curve: Curve, low: float, high: float) -> Curve | None:
     return replace(curve, points=np.column_stack([x, np.interp(x, rates, values)]))
 
 
-def footer(means: pd.DataFrame, provenance: Mapping[str, Any], *, reported: bool) -> str:
-    """Return the small print: what all curves share, encoders' versions, date, machine, commit."""
+def footer(means: pd.DataFrame, *, reported: bool) -> str:
+    """Return what a plot says below it: shared words, encoders' versions, what is not drawn."""
     drawn = means[~is_lossless(means)]
     labels = dict(zip(drawn["codec"], drawn["label"], strict=True))
     _, common = short_labels([str(label) for label in labels.values()])
     parts = [f"all {common}"] if common else []
+    versions: dict[str, list[str]] = {}
     for codec, label in labels.items():
         version = re.search(r"\(([^()]*)\)\s*$", str(label))
         if version:
-            parts.append(f"{codec}: {version[1]}")
+            versions.setdefault(version[1], []).append(str(codec))
+    parts += [f"{', '.join(codecs)}: {version}" for version, codecs in versions.items()]
     lossless = sorted({str(codec) for codec in means.loc[is_lossless(means), "codec"]})
     if lossless:
         parts.append(f"not drawn: {', '.join(lossless)} (lossless)")
     if reported:
-        parts.append(f"dashed: {_REPORTED}")
-    versions = provenance.get("versions") or {}
-    machine = provenance.get("machine") or provenance.get("cpu")
-    parts += [
-        f"{name} {value}"
-        for name, value in (
-            ("measured", provenance.get("date")),
-            ("on", machine),
-            ("commit", provenance.get("commit")),
-            ("bench", versions.get("bench")),
-        )
-        if value
-    ]
+        parts.append(f"dashed: {REPORTED}")
     return " \u00b7 ".join(parts)
+
+
+def draw(
+    curves: Sequence[Curve], metric: str, *, scale: str, heading: str, small_print: str
+) -> Figure:
+    """Return a labelled figure of ``curves``; call it inside ``mpl.rc_context(sheet.RC)``.
+
+    Parameters
+    ----------
+    curves
+        At least one, each of at least one point.
+    metric
+        Column name; gives the y label and direction.
+    scale
+        ``linear`` or ``log``: of the rate axis.
+    heading
+        Dataset and image count.
+    small_print
+        Below the plot.
+    """
+    sheet = Sheet([["rd"]], height_in=_HEIGHT_IN, small_print=small_print)
+    better = "higher" if summary.higher_is_better(metric) else "lower"
+    sheet.panel("rd", heading, x=RATE, y=f"{title(metric)}, {better} is better")
+    data = join(
+        series(
+            "rd",
+            str(i),
+            REPORTED if curve.reported else MEASURED,
+            x=("bpp", curve.points[:, 0]),
+            y=(metric, curve.points[:, 1]),
+        )
+        for i, curve in enumerate(curves)
+    )
+    for i, curve in enumerate(curves):
+        sheet.line(data, "rd", str(i), curve.style, label=curve.label)
+    sheet.rate_axis("rd", scale)
+    return sheet.finish()
 
 
 def _figures(
     rows: pd.DataFrame,
-    provenance: Mapping[str, Any],
+    stamps: Mapping[str, Stamp],
     display_names: Mapping[str, str],
     references: Sequence[Reference],
-) -> Iterator[tuple[str, Figure]]:
-    """Yield file stem and figure of every plot, one at a time."""
+) -> Iterator[tuple[str, str, Stamp, Figure]]:
+    """Yield file stem, heading, stamp and figure of every plot, one at a time."""
     every = summary.summarise(rows)
     counts = summary.metric_images(rows)
-    stems = file_stems(sorted(str(name) for name in rows["dataset"].unique()))
+    stems = file_stems(sorted(stamps))
     for dataset, means in every.groupby("dataset", sort=True):
         name = str(dataset)
         for metric in summary.metric_columns(means):
@@ -144,17 +172,18 @@ def _figures(
                 continue
             reported = _reported_curves(references, name, metric, measured)
             images = count_text(counts[name, metric], "image")
+            heading = f"{display_names.get(name, name)}, mean of {images}"
+            about = footer(means, reported=bool(reported))
+            small_print = " \u00b7 ".join(filter(None, (about, stamps[name].small_print())))
             for scale in SCALES:
-                yield (
-                    f"{stems[name]}_{metric}_{scale}",
-                    draw(
-                        [*measured, *reported],
-                        metric,
-                        scale=scale,
-                        heading=f"{display_names.get(name, name)}, mean of {images}",
-                        small_print=footer(means, provenance, reported=bool(reported)),
-                    ),
+                figure = draw(
+                    [*measured, *reported],
+                    metric,
+                    scale=scale,
+                    heading=heading,
+                    small_print=small_print,
                 )
+                yield f"{stems[name]}_{metric}_{scale}", heading, stamps[name], figure
 
 
 def write_all(
@@ -189,11 +218,14 @@ def write_all(
     """
     curves = [r if isinstance(r, Reference) else load_reference(r) for r in references]
     folder = make_folder(out / "plots")
+    stamps = {
+        name: of_record(provenance, datasets={name: pixels_of(provenance, name)})
+        for name in map(str, rows["dataset"].unique())
+    }
     written = []
     with mpl.rc_context(RC):
-        for stem, figure in _figures(rows, provenance, display_names or {}, curves):
-            for suffix in ("png", "svg"):
-                path = folder / f"{stem}.{suffix}"
-                write_atomically(path, encode(figure, suffix))
-                written.append(path)
+        for stem, heading, stamp, figure in _figures(rows, stamps, display_names or {}, curves):
+            written += write_figure(
+                figure, folder / stem, ("png", "svg"), title=heading, origin=stamp.full()
+            )
     return written

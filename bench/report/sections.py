@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.output.plots import short_labels
+from bench.output.plot_styles import short_labels
 from bench.output.tables import count_text, title
 from bench.report import reproduce, tables
 from bench.report import results as data

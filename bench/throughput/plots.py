@@ -9,18 +9,17 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator
 
 from bench.analysis import summary
 from bench.errors import UsageError
-from bench.figures.figure import MEASURED, join, series
-from bench.figures.provenance import of_record
-from bench.figures.sheet import RC, Look, Sheet, look_of
-from bench.files import file_stems, make_folder, write_atomically
+from bench.files import file_stems, make_folder
 from bench.output.csv_files import read_csv
-from bench.output.rd_plot import encode
+from bench.output.figure import MEASURED, join, series
+from bench.output.plot_styles import style_of
+from bench.output.provenance import of_record, pixels_of
+from bench.output.sheet import RC, Sheet, log_axis, write_figure
 from bench.throughput.measure import Result, lanes_text
 from bench.throughput.rows import Row
 from bench.throughput.runner import DECODE, DIRECTIONS
@@ -87,29 +86,30 @@ def write(
     written = []
     with mpl.rc_context(RC):
         for dataset in datasets:
-            for name, figure in _figures(result, dataset, record, results):
-                for suffix in FORMATS:
-                    path = folder / f"{stems[dataset]}_{name}.{suffix}"
-                    write_atomically(path, encode(figure, suffix))
-                    written.append(path)
+            stamp = of_record(record, datasets={dataset: pixels_of(record, dataset)})
+            for name, figure in _figures(result, dataset, stamp.small_print(), results):
+                stem = folder / f"{stems[dataset]}_{name}"
+                written += write_figure(
+                    figure, stem, FORMATS, title=f"{dataset}: {name}", origin=stamp.full()
+                )
     return written
 
 
 def _figures(
-    result: Result, dataset: str, record: Mapping[str, Any], results: Path | None
+    result: Result, dataset: str, small_print: str, results: Path | None
 ) -> Iterator[tuple[str, Figure]]:
     """Yield name and figure; one that would be empty is left out."""
     rows = [row for row in result.rows if row.dataset == dataset]
-    described = (record.get("datasets") or {}).get(dataset) or {}
-    digest = str(described.get("pixels_sha256") or "of unrecorded pixels")
-    stamp = of_record(record, datasets={dataset: digest}).small_print()
     busy = any(row.busy for row in rows)
     points = quality_points(rows, result, dataset, results)
     if points is not None:
-        yield "rate_distortion_speed", _draw_quality(points, _heading(dataset, busy=busy), stamp)
+        yield (
+            "rate_distortion_speed",
+            _draw_quality(points, _heading(dataset, busy=busy), small_print),
+        )
     curves = batch_curves(rows)
     if curves is not None:
-        yield "batch", _draw_batch(curves, _heading(dataset, busy=busy), stamp)
+        yield "batch", _draw_batch(curves, _heading(dataset, busy=busy), small_print)
 
 
 def _heading(dataset: str, *, busy: bool) -> str:
@@ -182,49 +182,32 @@ def _names(data: pd.DataFrame, panel: str) -> list[tuple[str, str, str]]:
     return list(zip(shown["series"], shown["codec"], shown["label"], strict=True))
 
 
-def _look(codec: str, size: float) -> Look:
-    base = look_of(codec)
-    return Look(base.colour, base.text, base.marker, width=0.8, size=size)
-
-
-def _log_axis(axes: Axes, which: str, values: pd.Series, *, room: float) -> None:
-    """Make an axis logarithmic with plain numbers, and leave a share of it free at both ends."""
-    low, high = math.log10(values.min()), math.log10(values.max())
-    middle, half = (low + high) / 2, max(high - low, math.log10(2)) / 2 / (1 - 2 * room)
-    axes.set(**{f"{which}scale": "log"})
-    axes.set(**{f"{which}lim": (10 ** (middle - half), 10 ** (middle + half))})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    digits = (1, 2, 5) if half < 1.2 else (1,)
-    axis.set_major_locator(FixedLocator([d * 10.0**e for e in range(-4, 6) for d in digits]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _draw_quality(data: pd.DataFrame, heading: str, stamp: str) -> Figure:
+def _draw_quality(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
     """Return the plot of ``quality_points``: a line joins the numbers of cores."""
-    sheet = Sheet([[DECODE]], height_in=_HEIGHT_IN, small_print=stamp)
+    sheet = Sheet([[DECODE]], height_in=_HEIGHT_IN, small_print=small_print)
     y_name = str(data["y_name"].iloc[0])
     cores = list(dict.fromkeys(data["cores"]))
     x_name = "decoding, megapixels a second" + (f" ({', '.join(cores)})" if len(cores) > 1 else "")
     axes = sheet.panel(DECODE, heading, x=x_name, y=y_name)
-    _log_axis(axes, "x", data["x"], room=0.15)
+    log_axis(axes, "x", data["x"].min(), data["x"].max(), before=0.15, after=0.15)
     axes.margins(y=0.2)
     if y_name.startswith("BD-rate"):
         axes.invert_yaxis()
     for name, codec, label in _names(data, DECODE):
-        sheet.line(data, DECODE, name, _look(codec, 4.0), label=label)
+        sheet.line(data, DECODE, name, style_of(codec, width=0.8, size=4), label=label)
     return sheet.finish()
 
 
-def _draw_batch(data: pd.DataFrame, heading: str, stamp: str) -> Figure:
+def _draw_batch(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
     """Return the plot of ``batch_curves``."""
-    sheet = Sheet([["encode"], ["decode"]], height_in=2 * _HEIGHT_IN - 0.6, small_print=stamp)
+    sheet = Sheet([["encode"], ["decode"]], height_in=2 * _HEIGHT_IN - 0.6, small_print=small_print)
     sizes = sorted({int(size) for size in data["x"]})
     for way in DIRECTIONS:
         axes = sheet.panel(way, f"{way}, {heading}", x="images a batch", y="megapixels a second")
-        _log_axis(axes, "x", data["x"], room=0.2)
+        log_axis(axes, "x", data["x"].min(), data["x"].max(), before=0.2, after=0.2)
         axes.xaxis.set_major_locator(FixedLocator(sizes))
-        _log_axis(axes, "y", data.loc[data["panel"] == way, "y"], room=0.1)
+        speeds = data.loc[data["panel"] == way, "y"]
+        log_axis(axes, "y", speeds.min(), speeds.max(), before=0.1, after=0.1)
         for name, codec, label in _names(data, way):
-            sheet.line(data, way, name, _look(codec, 3.2), label=label)
+            sheet.line(data, way, name, style_of(codec, width=0.8), label=label)
     return sheet.finish()

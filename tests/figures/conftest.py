@@ -14,11 +14,11 @@ from bench import image
 from bench.dataset import open as dataset
 from bench.figures import registry, spec
 from bench.figures.cache import Cache
-from bench.figures.figure import Product, Skipped
 from bench.figures.results import Context, Results
-from bench.figures.sheet import RC
 from bench.measurement import plan, provenance, worker
 from bench.measurement.store import Store
+from bench.output.figure import Product, Skipped
+from bench.output.sheet import RC
 
 ENTRIES = {
     "importance": 'image = "tiny.png"\nscales = [0.0, 1.0, 1.5]',

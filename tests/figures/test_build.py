@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from bench.cli import command_line
 from bench.errors import UsageError
 from bench.figures import build, cache, registry
-from bench.figures.figure import Skipped
-from bench.figures.provenance import KEYS, of_record
+from bench.output.figure import Skipped
+from bench.output.provenance import KEYS, of_record
 
 
 @pytest.fixture(scope="module")

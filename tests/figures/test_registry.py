@@ -12,8 +12,8 @@ from matplotlib.text import Text
 from bench import registry
 from bench.figures import crops, rate_distortion, speed
 from bench.figures import registry as kinds
-from bench.figures.figure import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
-from bench.figures.sheet import RC
+from bench.output.figure import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
+from bench.output.sheet import RC
 
 DRAWN = sorted(set(kinds.names()) - {"cost", "speed"})
 LINES = sorted(set(DRAWN) - {"crops", "gain-vectors"})

@@ -16,9 +16,9 @@ from bench.codecs.agvae.paper.ablation_curves import Comparison
 from bench.codecs.agvae.paper.ablation_terms import Variant
 from bench.codecs.agvae.paper.gain_drift import Drift
 from bench.errors import CodecError
-from bench.figures.provenance import of_record
 from bench.files import make_folder, write_atomically
 from bench.output.csv_files import to_csv
+from bench.output.provenance import of_record
 from bench.output.table_formats import Cell, Table, number
 
 _COST = complexity.Options(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,12 +13,11 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.codecs.agvae.paper.ablation_curves import curves_of, mean_curve
-from bench.figures import sheet as canvas
-from bench.figures.figure import COMPUTED, MEASURED, join, series
-from bench.figures.sheet import Look, Sheet
 from bench.files import file_stems, make_folder, write_atomically
 from bench.output.csv_files import to_csv
+from bench.output.figure import COMPUTED, MEASURED, join, series
 from bench.output.plot_styles import styles
+from bench.output.sheet import FORMATS, RATE, RC, Sheet, write_figure
 
 _QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
 _UNITS = ("y", "z")
@@ -44,19 +44,15 @@ def write(
     written = []
     kept = summary.comparable(rows)
     stems = file_stems(sorted(str(name) for name in kept["dataset"].unique()))
-    with mpl.rc_context(canvas.RC):
+    with mpl.rc_context(RC):
         for dataset, group in kept.groupby("dataset", sort=True):
             data = join([*_gaps(group, order), *_drifts(drift)])
             title = f"{dataset}, mean of {group['image'].nunique()} images"
             figure = draw(data, order, title, small_print)
             stem = make_folder(folder) / f"ablation_{stems[str(dataset)]}"
-            for suffix in canvas.FORMATS:
-                path = stem.with_suffix(f".{suffix}")
-                made = canvas.encode(figure, suffix, title=title, origin=small_print)
-                write_atomically(path, made)
-                written.append(path)
-            write_atomically(stem.with_suffix(".csv"), to_csv(data))
-            written.append(stem.with_suffix(".csv"))
+            written += write_figure(figure, stem, FORMATS, title=title, origin=small_print)
+            written.append(stem.with_name(f"{stem.name}.csv"))
+            write_atomically(written[-1], to_csv(data))
     return written
 
 
@@ -109,24 +105,22 @@ def _drifts(drift: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def draw(data: pd.DataFrame, order: Sequence[str], heading: str, small_print: str) -> Figure:
-    """Return the figure; call it inside ``mpl.rc_context(canvas.RC)``."""
+    """Return the figure; call it inside ``mpl.rc_context(RC)``."""
     units = [unit for unit in _UNITS if (data["panel"] == f"drift_{unit}").any()]
     mosaic = [["gap"], *[[f"drift_{unit}"] for unit in units]]
     sheet = Sheet(mosaic, height_in=2.1 + 1.7 * len(units), small_print=small_print)
     sheet.panel(
         "gap",
         f"(a) {heading}, against {order[0]}",
-        x="bits per pixel (bpp), whole file",
+        x=RATE,
         y="PSNR gap (dB)",
     )
-    look = styles(order)
+    style = styles(order)
     drawn_series = set(data.loc[data["panel"] == "gap", "series"])
     for codec in order:
         if codec not in drawn_series:  # its rates lie outside of the reference's
             continue
-        style = look[codec]
-        drawn = Look(style.colour, style.text, style.marker, filled=style.filled)
-        sheet.line(data, "gap", codec, drawn, label=codec)
+        sheet.line(data, "gap", codec, style[codec], label=codec)
     for letter, unit in zip("bc", units, strict=False):
         panel = f"drift_{unit}"
         sheet.panel(
@@ -142,13 +136,12 @@ def draw(data: pd.DataFrame, order: Sequence[str], heading: str, small_print: st
 def _draw_drift(sheet: Sheet, data: pd.DataFrame, panel: str) -> None:
     names = list(dict.fromkeys(data.loc[data["panel"] == panel, "series"]))
     networks = list(dict.fromkeys(name.rpartition(", ")[0] for name in names))
-    look = styles(networks)
+    style = styles(networks)
     for name in names:
         network, _, quantile = name.rpartition(", ")
-        style = look[network]
         middle = quantile == "median"
-        drawn = Look(
-            style.colour, style.text, width=1.1 if middle else 0.7, dashes=() if middle else (3, 1)
-        )
+        drawn = replace(style[network], marker="")
+        if not middle:
+            drawn = replace(drawn, width=0.7, dashes=(3, 1))
         label = f"{network}, median" if middle else quantile
         sheet.line(data, panel, name, drawn, label=label if len(networks) < 3 or middle else "")

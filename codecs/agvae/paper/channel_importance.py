@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.codecs.agvae.paper.latents_of_files import Probe
-from bench.figures.figure import COMPUTED, Product, join, select, series
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Look, Sheet, look_of
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
+from bench.output.figure import COMPUTED, Product, join, select, series
+from bench.output.plot_styles import style_of
+from bench.output.sheet import GREY, Sheet
 
 _VERSION = 1
 _NEGLIGIBLE_DB = 0.01
@@ -129,8 +130,8 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
     for axis in (top.xaxis, top.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(NullLocator())
-    look = look_of("agvae", marker=False)
-    sheet.line(data, "loss", "zeroed channel", Look(look.colour, look.text, ".", width=0.6, size=3))
+    style = style_of("agvae", marker=".", width=0.6, size=3)
+    sheet.line(data, "loss", "zeroed channel", style)
     top.axhline(_NEGLIGIBLE_DB, color=GREY, linewidth=0.5)
     first = loss.iloc[0]
     top.annotate(
@@ -139,7 +140,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         xytext=(0, 5),
         textcoords="offset points",
         fontsize=6,
-        color=look.text,
+        color=style.text,
     )
     sheet.panel(
         "scale",
@@ -147,11 +148,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         x="scale factor on the channel",
         y="PSNR-RGB (dB)",
     )
-    looks = [look_of("agvae"), look_of("bpg"), look_of("webp")]
-    for name, shown in zip(select(data, "scale")["series"].unique(), looks, strict=True):
-        sheet.line(data, "scale", str(name), _slim(shown), label=str(name))
+    styles = [style_of(codec, size=2.4) for codec in ("agvae", "bpg", "webp")]
+    for name, style in zip(select(data, "scale")["series"].unique(), styles, strict=True):
+        sheet.line(data, "scale", str(name), style, label=str(name))
     return sheet.finish()
-
-
-def _slim(look: Look) -> Look:
-    return Look(look.colour, look.text, look.marker, size=2.4)

@@ -23,11 +23,11 @@ from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
 from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config, preset
 from bench.codecs.agvae.model.model import AGVAE
 from bench.figures import published
-from bench.figures.figure import COMPUTED, REPORTED, Product
-from bench.figures.provenance import of_record
 from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.measurement import provenance
+from bench.output.figure import COMPUTED, REPORTED, Product
+from bench.output.provenance import of_record
 from bench.output.table_formats import Cell, Table, number
 
 _SIDE = 256

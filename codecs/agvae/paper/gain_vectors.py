@@ -15,12 +15,12 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
-from bench.figures.figure import COMPUTED, Product, join, select, series
-from bench.figures.provenance import of_record
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Sheet
 from bench.figures.spec import Entry
 from bench.measurement import provenance
+from bench.output.figure import COMPUTED, Product, join, select, series
+from bench.output.provenance import of_record
+from bench.output.sheet import GREY, Sheet
 
 _SHARE = 0.98
 
@@ -94,10 +94,10 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         axes = sheet.panel(panel, heading, x="channel, by mean gain", y="level s")
         table = np.stack([part["y"].to_numpy() for _, part in _levels(data, panel)])
         if panel == "gain":
-            _map(axes, table, "cividis", Normalize(), "log$_2$ m")
+            _map(axes, table, "cividis", Normalize(), "log₂ m")
         else:
             reach = _reach(table)
-            _map(axes, table, "PuOr", TwoSlopeNorm(0, -reach, reach), "log$_2$ (m m' / mean)")
+            _map(axes, table, "PuOr", TwoSlopeNorm(0, -reach, reach), "log₂ (m m' / mean)")
     return sheet.finish()
 
 
@@ -122,5 +122,5 @@ def _map(axes: Axes, table: Floats, colours: str, norm: Normalize, label: str) -
     beyond = "neither" if norm.vmin is None or np.abs(table).max() <= norm.vmax else "both"
     bar = figure.colorbar(shown, ax=axes, pad=0.015, fraction=0.05, extend=beyond)
     bar.set_label(label, fontsize=6, labelpad=2)
-    bar.ax.tick_params(labelsize=5.5, length=2, width=0.5, color=GREY)
+    bar.ax.tick_params(labelsize=6, length=2, width=0.5, color=GREY)
     bar.outline.set_linewidth(0.4)

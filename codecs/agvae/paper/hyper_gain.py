@@ -8,7 +8,7 @@ because a network trained without it would have adapted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,11 +16,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
-from bench.figures.figure import COMPUTED, MEASURED, Product, join, select, series
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Look, Sheet, look_of
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
+from bench.output.figure import COMPUTED, MEASURED, Product, join, select, series
+from bench.output.plot_styles import style_of
+from bench.output.sheet import GREY, Sheet
 
 _VERSION = 1
 
@@ -114,22 +115,21 @@ def draw(data: pd.DataFrame, held: float, small_print: str) -> Figure:
         "tables",
         "(a) gains of the hyper-latent z, over channels",
         x="level s",
-        y="log$_2$ of gain and inverse",
+        y="log₂ of gain and inverse",
     )
     for name, codec in (("gain m", "agvae"), ("inverse m'", "avif")):
-        look = look_of(codec)
+        style = style_of(codec)
         low, high = (select(data, "tables", f"{name} {word}") for word in ("5 %", "95 %"))
-        top.fill_between(low["x"], low["y"], high["y"], color=look.colour, alpha=0.15, linewidth=0)
-        edge = Look(look.colour, look.text, width=0.4)
+        top.fill_between(low["x"], low["y"], high["y"], color=style.colour, alpha=0.15, linewidth=0)
+        edge = replace(style, marker="", width=0.4)
         sheet.line(data, "tables", f"{name} 5 %", edge)
         sheet.line(data, "tables", f"{name} 95 %", edge)
-        sheet.line(data, "tables", f"{name} median", look, label=name)
-    told = "lines: median over channels\nbands: 5 to 95 %"
-    top.text(0.02, 0.04, told, transform=top.transAxes, fontsize=5.8, color=GREY)
+        sheet.line(data, "tables", f"{name} median", style, label=name)
+    sheet.note("tables", "lines: median over channels\nbands: 5 to 95 %", x=0.02)
     sheet.panel("share", "(b) side information", x="level s", y="z, % of the file")
-    sheet.line(data, "share", "z", look_of("agvae"))
+    sheet.line(data, "share", "z", style_of("agvae"))
     sheet.axes["share"].set_ylim(bottom=0)
     sheet.panel("cost", f"(c) z's gains held at {held:g}", x="level s", y="more bits (%)")
     sheet.axes["cost"].axhline(0, color=GREY, linewidth=0.5)
-    sheet.line(data, "cost", "z held", look_of("avif"))
+    sheet.line(data, "cost", "z held", style_of("avif"))
     return sheet.finish()

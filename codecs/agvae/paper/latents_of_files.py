@@ -37,8 +37,8 @@ from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
-from bench.figures.figure import Skipped
 from bench.image import Image, pixels_sha256
+from bench.output.figure import Skipped
 from bench.stopwatch import Phases
 
 Floats = NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.codecs.agvae.paper.latents_of_files import Probe
-from bench.figures.figure import MEASURED, Product, Skipped, join, select, series
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Look, Sheet, look_of
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
+from bench.output.figure import MEASURED, Product, Skipped, join, select, series
+from bench.output.plot_styles import Style, style_of
+from bench.output.sheet import GREY, RATE, Sheet
 from bench.output.tables import count_text
 
 _VERSION = 1
@@ -95,15 +96,15 @@ def draw_discrete(data: pd.DataFrame, what: str, small_print: str) -> Figure:
     axes = sheet.panel(
         "rd",
         f"one network, its {len(mean)} levels: {what}",
-        x="bits per pixel (bpp), whole file",
+        x=RATE,
         y="PSNR-RGB (dB)",
         xlim=(0, 1.03 * data["x"].max()),
     )
-    faint = Look("#BBBBBB", GREY, width=0.5)
+    faint = Style("#BBBBBB", GREY, width=0.5)
     for image in data["series"].unique():
         if image != "mean":
             sheet.line(data, "rd", str(image), faint)
-    sheet.line(data, "rd", "mean", Look("#0072B2", "#0072B2", "o", width=0.0, size=4))
+    sheet.line(data, "rd", "mean", Style("#0072B2", "#0072B2", "o", width=0.0, size=4))
     for row in mean.itertuples():
         axes.annotate(
             f"{row.level:g}",
@@ -115,15 +116,7 @@ def draw_discrete(data: pd.DataFrame, what: str, small_print: str) -> Figure:
             fontweight="bold",
             zorder=6,
         )
-    axes.text(
-        0.98,
-        0.04,
-        "dots: mean, with the level s\ngrey: each image by itself",
-        transform=axes.transAxes,
-        ha="right",
-        fontsize=5.8,
-        color=GREY,
-    )
+    sheet.note("rd", "dots: mean, with the level s\ngrey: each image by itself")
     return sheet.finish()
 
 
@@ -195,7 +188,7 @@ def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
     sheet.panel(
         "rd",
         "(a) discrete and interpolated levels, real files",
-        x="bits per pixel (bpp), whole file",
+        x=RATE,
         y="PSNR-RGB (dB)",
         xlim=(0, 1.2 * rd["x"].max()),
     )
@@ -207,19 +200,11 @@ def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
     )
     low.axhline(0, color=GREY, linewidth=0.6)
     for index, name in enumerate(select(data, "chord")["series"].unique()):
-        look = look_of(_LOOKS[index % len(_LOOKS)])
-        small = Look(look.colour, look.text, ".", width=0.8, size=2.5)
-        rings = Look(look.colour, look.text, "o", width=0.0, size=4.2, filled=False)
+        style = style_of(_LOOKS[index % len(_LOOKS)])
+        small = replace(style, marker=".", width=0.8, size=2.5)
+        rings = replace(style, marker="o", width=0.0, size=4.2, filled=False)
         sheet.line(data, "rd", f"{name} continuous", small, label=str(name))
         sheet.line(data, "rd", f"{name} discrete", rings)
         sheet.line(data, "chord", str(name), small, label=str(name))
-    sheet.axes["rd"].text(
-        0.98,
-        0.05,
-        "rings: discrete levels\ndots: interpolated between them",
-        transform=sheet.axes["rd"].transAxes,
-        ha="right",
-        fontsize=5.8,
-        color=GREY,
-    )
+    sheet.note("rd", "rings: discrete levels\ndots: interpolated between them")
     return sheet.finish()

@@ -23,11 +23,12 @@ from matplotlib.ticker import NullLocator
 
 from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
 from bench.codecs.agvae.paper.two_scales import split_mass
-from bench.figures.figure import COMPUTED, MEASURED, Product, join, select, series
 from bench.figures.results import Context
-from bench.figures.sheet import Look, Sheet, look_of
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
+from bench.output.figure import COMPUTED, MEASURED, Product, join, select, series
+from bench.output.plot_styles import style_of
+from bench.output.sheet import Sheet
 
 _VERSION = 3
 _SKEWED = 0.25
@@ -216,10 +217,9 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         gid = f"{panel}|{_HISTOGRAM}"
         axes.bar(counted["x"], counted["y"], width, color="#CCCCCC", gid=gid, zorder=1)
         named = []
-        looks = [look_of("bpg"), look_of("avif"), look_of("agvae")]
-        for name, look in zip(shown["series"].unique()[1:], looks, strict=True):
-            plain = Look(look.colour, look.text, width=1.0)
-            sheet.line(data, panel, str(name), plain)
-            named.append((str(name), plain))
+        styles = [style_of(codec, marker="", width=1.0) for codec in ("bpg", "avif", "agvae")]
+        for name, style in zip(shown["series"].unique()[1:], styles, strict=True):
+            sheet.line(data, panel, str(name), style)
+            named.append((str(name), style))
         sheet.words(panel, named)
     return sheet.finish()

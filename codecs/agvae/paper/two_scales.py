@@ -22,11 +22,12 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from bench.codecs.agvae.paper.latents_of_files import Floats, Probe, Symbols
-from bench.figures.figure import ESTIMATED, Product, Skipped, join, select, series
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Sheet, look_of
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
+from bench.output.figure import ESTIMATED, Product, Skipped, join, select, series
+from bench.output.plot_styles import style_of
+from bench.output.sheet import GREY, Sheet
 
 _VERSION = 1
 _MASS_MIN = 1e-9
@@ -134,7 +135,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
     top.axhline(0, color=GREY, linewidth=0.5)
     top.margins(y=0.15)
     for name, codec in ((_TIED, "avif"), (_MATCHED, "bpg")):
-        sheet.line(data, "cost", name, look_of(codec), label=name)
+        sheet.line(data, "cost", name, style_of(codec), label=name)
     sheet.panel(
         "ratio",
         "(b) how unequal the scales are, weighted by bits",
@@ -142,5 +143,5 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         y="larger / smaller",
         xlim=(-0.2, levels * 1.06),
     )
-    sheet.line(data, "ratio", "scales", look_of("agvae"))
+    sheet.line(data, "ratio", "scales", style_of("agvae"))
     return sheet.finish()

@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 
 from bench.analysis import summary
 from bench.figures import published, rate_distortion
-from bench.figures.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
-from bench.figures.provenance import of_record
 from bench.figures.results import Context
-from bench.figures.sheet import GREY, Look, Sheet, look_of
 from bench.figures.spec import Entry
+from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.output.plot_styles import style_of
+from bench.output.provenance import of_record
+from bench.output.sheet import GREY, RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
 from bench.output.tables import count_text, title
 
@@ -126,7 +127,7 @@ def draw(
         small_print=small_print,
         gridspec_kw={"height_ratios": [3, 2]},
     )
-    x = "bits per pixel (bpp), whole file"
+    x = RATE
     end = float(data["x"].max())
     sheet.panel("rd", f"(a) {what}", x=x, y=title(options.metric), xlim=(0, 1.25 * end))
     low = sheet.panel(
@@ -138,10 +139,9 @@ def draw(
     )
     low.axhline(0, color=GREY, linewidth=0.6)
     for name, codec in zip(options.names, codecs, strict=True):
-        sheet.line(data, "rd", name, look_of(codec), label=name)
+        sheet.line(data, "rd", name, style_of(codec), label=name)
     if len(select(data, "gain")):
-        look = look_of(codecs[0], marker=False)
-        sheet.line(data, "gain", options.names[0], look)
+        sheet.line(data, "gain", options.names[0], style_of(codecs[0], marker=""))
     return sheet.finish()
 
 
@@ -221,10 +221,10 @@ def draw_reported(data: pd.DataFrame, small_print: str) -> Figure:
     low.axhline(0, color=GREY, linewidth=0.6)
     for panel in ("rd", "gain"):
         for index, name in enumerate(select(data, panel)["series"].unique()):
-            hue = look_of(_HUES[index // 2 if panel == "rd" else index])
+            hue = _HUES[index // 2 if panel == "rd" else index]
             marked = "o" if "dedicated" in str(name) else "s" if "(paper)" in str(name) else ""
-            look = Look(hue.colour, hue.text, marked, width=0.9, size=2.6, filled=False)
-            sheet.line(data, panel, str(name), look, label=str(name))
+            style = style_of(hue, marker=marked, width=0.9, size=2.6, filled=False)
+            sheet.line(data, panel, str(name), style, label=str(name))
     sheet.key("rd")
     sheet.key("gain", loc="lower left")
     return sheet.finish()

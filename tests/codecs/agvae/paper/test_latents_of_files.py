@@ -8,7 +8,7 @@ import pytest
 from bench import image
 from bench.codecs.agvae.paper.latents_of_files import Probe, Symbols
 from bench.codecs.agvae.paper.two_scales import bits, matched_mass, split_mass
-from bench.figures.figure import Skipped
+from bench.output.figure import Skipped
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.errors import UsageError
-from bench.figures.provenance import Stamp
+from bench.output.provenance import Stamp
 from bench.output.table_formats import Table
 
 MEASURED = "measured"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import bench
+from bench.output.table_formats import plain_text
 
 KEYS = ("date", "machine", "commit", "versions", "datasets", "weights")
 """What a stamp always states, in its full form."""
 
 _UNKNOWN = "not recorded"
+_HASH = re.compile("[0-9a-f]{16,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Stamp:
             for key, values in listed.items()
         }
         plain = {"date": self.date, "machine": self.machine, "commit": self.commit}
-        return {key: ({**plain, **joined}[key]) or _UNKNOWN for key in KEYS}
+        return {key: plain_text({**plain, **joined}[key]) or _UNKNOWN for key in KEYS}
 
     def full(self) -> str:
         """Return everything on one line, for the metadata of a file."""
@@ -62,7 +65,9 @@ class Stamp:
     def small_print(self) -> str:
         """Return the line that is drawn under a figure: hashes cut short, few versions."""
         hashes = [
-            f"{name} sha256 {value[:8]}" if len(value) >= 16 else f"{name} {value}"
+            f"{plain_text(name)} sha256 {value[:8]}"
+            if _HASH.fullmatch(value)
+            else f"{name}: {value}"
             for name, value in {**self.datasets, **self.weights}.items()
         ]
         version = self.versions.get("bench", bench.__version__)
@@ -78,6 +83,12 @@ class Stamp:
     def comment(self) -> str:
         """Return lines that begin with ``# ``, for the head of a CSV file."""
         return "".join(f"# {key}: {text}\n" for key, text in self.words().items())
+
+
+def pixels_of(record: Mapping[str, Any], dataset: str) -> str:
+    """Return the sha256 of a dataset's pixels as a run record has it, or that it has none."""
+    described = (record.get("datasets") or {}).get(dataset) or {}
+    return str(described.get("pixels_sha256") or "pixels not recorded")
 
 
 def of_record(

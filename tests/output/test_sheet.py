@@ -1,0 +1,112 @@
+"""The drawing engine: text is never markup, nothing is small, labels cover no marker."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image as PILImage
+
+from bench.output.figure import MEASURED, join, series
+from bench.output.plot_styles import styles
+from bench.output.sheet import FORMATS, RATE, RC, Sheet, encode, log_axis, shortened
+
+HOSTILE = [
+    "p$_^$q",
+    r"\input{/etc/passwd} 50 % of #1 & {a_b} ~ ^",
+    "two\nlines\tand a bell \x07 and a null \x00",
+    "a lone surrogate \udce9",
+    "turned \u202e txt \u200f",
+    "x" * 300,
+    "\u6f22\u5b57 \U0001f600 e\u0301",
+    '<b onload="x">&amp;</b>',
+]
+
+
+def drawn(name: str, count: int = 4) -> Figure:
+    """Return a figure with ``name`` in every place where a user's words may stand."""
+    with mpl.rc_context(RC):
+        sheet = Sheet([["rd"]], height_in=2.5, small_print=f"{name} \u00b7 commit abc")
+        sheet.panel("rd", f"{name}, mean of 3 images", x=RATE, y=f"against {name} (%)")
+        x = np.geomspace(0.1, 2, 7)
+        data = join(
+            series("rd", str(i), MEASURED, x=("bpp", x), y=("dB", 30 + i + 5 * np.log(x)))
+            for i in range(count)
+        )
+        for i, style in zip(range(count), styles("abcdefgh").values(), strict=False):
+            sheet.line(data, "rd", str(i), style, label=shortened(f"{name} {i}", 30))
+        sheet.note("rd", name)
+        sheet.rate_axis("rd", "log")
+        return sheet.finish()
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:20] for name in HOSTILE])
+def test_no_name_is_markup_or_breaks_a_file(name: str, tmp_path: Path):
+    """Every format is written and readable, and the SVG holds the words that were given."""
+    figure = drawn(name)
+    with mpl.rc_context(RC):
+        files = {suffix: encode(figure, suffix, title=name, origin="x") for suffix in FORMATS}
+
+    assert FORMATS == tuple(files)
+    svg = ET.fromstring(files["svg"])
+    texts = " ".join("".join(node.itertext()) for node in svg.findall(".//{*}text"))
+    words = re.findall(r"[a-z]{5,}", name)
+    assert all(word in texts or "\u2026" in texts for word in words)
+    (tmp_path / "a.png").write_bytes(files["png"])
+    with PILImage.open(tmp_path / "a.png") as picture:
+        assert 1050 == picture.width
+    assert files["pdf"].startswith(b"%PDF")
+
+
+def test_a_dollar_sign_is_a_dollar_sign():
+    """What mathematics would swallow stands in the picture as it was typed."""
+    with mpl.rc_context(RC):
+        svg = encode(drawn("p$_^$q"), "svg", title="p$_^$q", origin="x").decode()
+
+    assert "p$_^$q, mean of 3 images" in svg
+    assert "against p$_^$q (%)" in svg
+
+
+def test_no_text_is_under_six_points():
+    """Headings, axes, labels, notes and small print can be read in print."""
+    figure = drawn("name")
+
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+
+    assert 6 <= min(sizes)
+
+
+def test_no_label_lies_over_a_marker():
+    """Four curves whose ends are close: every label is clear of every curve's points."""
+    figure = drawn("name", 4)
+    axes = figure.axes[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    labels = [t for t in axes.texts if re.fullmatch(r"name \d", t.get_text())]
+    markers = np.vstack([axes.transData.transform(line.get_xydata()) for line in axes.lines])
+
+    assert 4 == len(labels)
+    for label in labels:
+        box = label.get_window_extent(renderer)
+        x, y = markers.T
+        inside = (x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)
+        assert not inside.any()
+
+
+def test_a_logarithmic_axis_has_plain_numbers_and_free_ends():
+    """Ticks are 0.1 and 1, not powers; the asked shares stay free."""
+    figure = Figure()
+    axes = figure.add_subplot()
+
+    log_axis(axes, "x", 0.1, 1.0, before=0.25, after=0.25)
+    FigureCanvasAgg(figure).draw()
+
+    low, high = axes.get_xlim()
+    assert pytest.approx((10**-1.5, 10**0.5)) == (low, high)
+    assert {"0.1", "0.2", "0.5", "1"} <= {label.get_text() for label in axes.get_xticklabels()}
