@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import OutputError
+
+_STEM_LETTERS = 100
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -77,6 +80,9 @@ def make_folder(folder: Path) -> Path:
 def file_stems(datasets: Sequence[str]) -> dict[str, str]:
     """Return a file-name stem for each dataset, distinct and safe on every file system.
 
+    At most ``_STEM_LETTERS`` letters, so that suffixes fit; a longer one ends in its hash. Stems
+    differ in more than case.
+
     >>> file_stems(["kodak", "folder:/tmp/my photos"])
     {'kodak': 'kodak', 'folder:/tmp/my photos': 'folder_tmp_my_photos'}
     """
@@ -84,6 +90,10 @@ def file_stems(datasets: Sequence[str]) -> dict[str, str]:
     for name in datasets:
         safe = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in name)
         stem = "_".join(part for part in safe.split("_") if part).lstrip(".") or "dataset"
+        if len(stem) > _STEM_LETTERS:
+            digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+            stem = f"{stem[: _STEM_LETTERS - 9]}-{digest}"
         candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
-        stems[name] = next(c for c in candidates if c not in stems.values())
+        taken = {other.lower() for other in stems.values()}
+        stems[name] = next(c for c in candidates if c.lower() not in taken)
     return stems

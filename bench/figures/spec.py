@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import types
 import typing
@@ -125,6 +126,11 @@ def load(word: str) -> FigureSet:
 def _entry(path: Path, values: Mapping[str, Any]) -> Entry:
     check_keys(path, values, required=_ENTRY_KEYS, optional=("options",))
     words = {key: str(values[key]) for key in _ENTRY_KEYS}
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", words["id"]):
+        raise UsageError(
+            f"{path} has the id {words['id']!r}, which cannot be a file name everywhere",
+            "Use letters, digits, dots, hyphens and underscores, at most 100.",
+        )
     return Entry(**words, options=values.get("options", {}))
 
 

@@ -90,7 +90,10 @@ def gpu_name() -> str:
 
 @cache
 def git_commit() -> str:
-    """Return the commit of this checkout, with ``+changes`` where files differ; may be empty."""
+    """Return the commit of this checkout, with ``+changes`` where its code differs; may be empty.
+
+    Results and files that git does not know are no part of the code.
+    """
     root = Path(__file__).resolve().parents[2]
     tool = shutil.which("git")
     if not tool or not (root / ".git").exists():
@@ -102,7 +105,8 @@ def git_commit() -> str:
         ).stdout.strip()
 
     head = ask("rev-parse", "--short=12", "HEAD")
-    return f"{head}+changes" if head and ask("status", "--porcelain") else head
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return f"{head}+changes" if head and changed else head
 
 
 def record(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - plain data for JSON

@@ -4,6 +4,9 @@ The shape is that of codec-compare's README ("Plug data at serve time"): lists o
 objects describe constants and fields, lists of values follow in the same order. Field names are
 those that its loader recognises (``original_name``, ``encoded_size``, ``msssim``); ours otherwise.
 
+It has no times: those of the rows were taken beside other work, and the viewer would announce them
+as speeds. Speed is measured by ``bench throughput``, for whole batches and not for single files.
+
 JSON has no infinity, and codec-compare reads ``null`` as 0. So an infinite PSNR and an undefined
 MS-SSIM are ``null`` beside a flag field (``psnr_infinite``, ``msssim_undefined``) that is 1 there:
 filter by it. Flags appear only in files that need them.
@@ -32,8 +35,6 @@ _FIELDS = {
     "bpp": ("bpp", "Encoded bits per pixel: 8 * encoded_size / (width * height)"),
     "psnr_db": ("psnr", "Peak signal-to-noise ratio over 8-bit RGB, in dB"),
     "ms_ssim": ("msssim", "Multi-scale structural similarity over 8-bit RGB"),
-    "encode_s": ("encoding_time", "Encoding duration in seconds; not a speed measurement"),
-    "decode_s": ("decoding_time", "Decoding duration in seconds; not a speed measurement"),
 }
 INDEX = "batches.json"
 """Lists every file; codec-compare takes it as ``index.html?load=batches.json``."""
@@ -159,7 +160,7 @@ def _constants(
         "time": ("Date of when this data was generated", provenance.get("date") or ""),
         "source_data_set": ("The images used as input", dataset),
         "curve": ("What to pass to bench --codec", codec),
-        "hardware": ("Processor", provenance.get("machine") or provenance.get("cpu") or ""),
+        "hardware": ("Processor", provenance.get("cpu") or ""),
         "commit": ("Commit of the benchmark", provenance.get("commit") or ""),
     }
     return {name: pair for name, pair in constants.items() if pair[1] != ""}

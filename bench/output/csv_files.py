@@ -34,9 +34,12 @@ def tidy_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_csv(frame: pd.DataFrame) -> bytes:
-    """Return ``frame`` as CSV: ``inf`` as ``inf``, NaN empty, floats to the last digit."""
+    """Return ``frame`` as CSV: ``inf`` as ``inf``, NaN empty, floats to the last digit.
+
+    Half of a surrogate pair, as in a file name that is no UTF-8, is written as an escape.
+    """
     text: str = frame.to_csv(index=False, lineterminator="\n")
-    return text.encode()
+    return text.encode(errors="backslashreplace")
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -110,11 +111,17 @@ def test_rows_carry_every_value(tmp_path: Path):
         "psnr": 30.5,
         "msssim": 0.905,
         "lpips_squeeze": 1 / 6,
-        "encoding_time": 0.1,
-        "decoding_time": 0.05,
         "quality": 5,
     } == rows[0]
     assert 4 == len(rows)
+
+
+def test_no_time_is_exported(tmp_path: Path):
+    """Times taken beside other work would be announced as speeds: no field is one."""
+    paths = codec_compare.write_all(frame(), tmp_path, provenance=PROVENANCE)
+
+    names = [name for path in paths[:-1] for row in load(path)[1] for name in row]
+    assert [] == [name for name in names if re.search(r"time|_s$|speed", name)]
 
 
 def test_failures_are_left_out_and_infinity_is_flagged(tmp_path: Path):
