@@ -31,6 +31,10 @@ _PLACES = re.compile(
 )
 
 
+# A metric that returned no number failed the cell; that is no fault of the codec.
+_NO_SCORE = re.compile(r"(\w+: )?MetricError: ")
+
+
 class Change(enum.StrEnum):
     """What became of one cell."""
 
@@ -216,6 +220,8 @@ def _unscored(column: str, old: Row, new: Row) -> str:
 def _failures(old: Row, new: Row) -> Cell:
     if old.pixels_sha256 and new.pixels_sha256 and old.pixels_sha256 != new.pixels_sha256:
         return Cell(old, new, Change.OTHER_IMAGE, why="the source's pixels are others")
+    if any(_NO_SCORE.match(error) for error in (old.error, new.error)):
+        return Cell(old, new, Change.UNSCORED, why=new.error or f"before: {old.error}")
     if not old.error:
         return Cell(old, new, Change.FAILED, hard=True, why=new.error)
     if not new.error:
