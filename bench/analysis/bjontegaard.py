@@ -1,29 +1,26 @@
 """Bjontegaard deltas with guard rails: a number with its interval, or the reason why there is none.
 
-G. Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001. The
-package ``bjontegaard`` is the calculator: the mean difference of log10 rate (or of quality) between
-two interpolated curves over the range that both cover. It trusts its input: from a curve that is
-not monotone its cubic method returns -93 %, from two curves that share 2 % of their range -87 %.
-So curves are checked first, and what cannot be computed is None with a note.
+G. Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001: the
+mean difference of log10 rate (or of quality) between two interpolated curves over the range that
+both cover. The formula trusts its input: from a curve that is not monotone its cubic method returns
+-93 %, from two curves that share 2 % of their range -87 %. So curves are checked first, and what
+cannot be computed is None with its cause and a note.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bench.analysis._bjontegaard_batch import (
     MIN_OVERLAP_PERCENT,
-    Floats,
     Stack,
     deltas,
-    overlaps_percent,
-    resampled_rates,
 )
 from bench.errors import BDError, UsageError
 
@@ -37,11 +34,27 @@ points; two or three would let the others draw almost any curve."""
 LOW_OVERLAP_PERCENT = 50.0
 """Under this the note warns."""
 
-MIN_IMAGES = 5
-"""A bootstrap over fewer images has too few distinct resamples for an interval."""
 
-# An interval that silently left out more of the resamples than this would be too narrow.
-_MAX_LOST = 0.1
+class Cause(enum.StrEnum):
+    """Why a delta is not computable."""
+
+    FEW_POINTS = "too few points"
+    LOSSLESS = "too few points that are not lossless"
+    UNDEFINED = "too few points that have a value"
+    NOT_FINITE = "a value that is not finite, or a rate that is not positive"
+    SAME_RATE = "two points of one rate"
+    NOT_RISING = "quality that does not improve with rate"
+    OVERLAP = "too little overlap"
+    TOO_CLOSE = "points too close together"
+    NO_IMAGE = "no image that both have"
+
+
+class Refusal(BDError):  # noqa: N818 - a verdict, not a fault
+    """A delta is not computable, with the cause."""
+
+    def __init__(self, cause: Cause, what: str) -> None:
+        super().__init__(what)
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,8 @@ class Delta:
         95 % bootstrap interval of ``bd_rate_percent`` over images, in percent.
     note
         Caveats and reasons, separated by semicolons.
+    cause
+        Why there is no BD-rate; None where there is one.
     images
         How many images the curves are means over; 0: unknown.
     per_image
@@ -107,6 +122,7 @@ class Delta:
     ci_low: float | None = None
     ci_high: float | None = None
     note: str = ""
+    cause: Cause | None = None
     images: int = 0
     per_image: Mapping[str, Delta] = field(default_factory=dict)
 
@@ -159,33 +175,36 @@ def compare(
     UsageError
         If there is no such method.
     """
-    _check_method(method)
+    check_method(method)
     sign, notes = 1 if higher_is_better else -1, list[str]()
     try:
         checked = [
-            _checked(curve, name, method, sign, notes)
+            checked_stack(curve, name, method, sign, notes)
             for name, curve in (("anchor", anchor), ("test", test))
         ]
         delta = _calculate(checked[0], checked[1], method, sign)
-    except BDError as error:
-        delta = _refused(method, error)
-    return replace(delta, note=_joined(delta.note, *notes))
+    except Refusal as error:
+        delta = refused(method, error)
+    return replace(delta, note=joined(delta.note, *notes))
 
 
-def _check_method(method: str) -> None:
+def check_method(method: str) -> None:
+    """Raise ``UsageError`` for an unknown interpolation."""
     if method not in METHODS:
         raise UsageError(f"unknown BD method {method!r}", f"Known: {', '.join(METHODS)}.")
 
 
-def _refused(method: str, error: BDError) -> Delta:
-    return Delta(None, None, method, note=f"not computable: {error.what}")
+def refused(method: str, error: Refusal) -> Delta:
+    """Return the delta without numbers that a refusal stands for."""
+    return Delta(None, None, method, note=f"not computable: {error.what}", cause=error.cause)
 
 
-def _joined(*notes: str) -> str:
+def joined(*notes: str) -> str:
+    """Return the notes that are not empty as one text."""
     return "; ".join(note for note in notes if note)
 
 
-def _checked(curve: Curve, name: str, method: str, sign: int, notes: list[str]) -> Stack:
+def checked_stack(curve: Curve, name: str, method: str, sign: int, notes: list[str]) -> Stack:
     """Return the curve as a stack of one, rates rising, qualities rising and signed.
 
     Raises
@@ -200,195 +219,63 @@ def _checked(curve: Curve, name: str, method: str, sign: int, notes: list[str]) 
         if lost.any():
             notes.append(f"{lost.sum()} {word} point(s) of {name} left out")
     rate, quality = rate[~(missing | lossless)], quality[~(missing | lossless)]
-    if len(rate) < MIN_POINTS[method]:
-        raise BDError(
-            f"{method} needs at least {MIN_POINTS[method]} points per curve, {name} has {len(rate)}"
+    if len(rate) < (needed := MIN_POINTS[method]):
+        few = Cause.LOSSLESS if lossless.any() else Cause.UNDEFINED
+        raise Refusal(
+            few if len(curve.rate) >= needed else Cause.FEW_POINTS,
+            f"{method} needs at least {needed} points per curve, {name} has {len(rate)}",
         )
     if not (np.isfinite([rate, quality]).all() and (rate > 0).all()):
-        raise BDError(f"{name} has a rate that is not positive or a value that is not finite")
+        raise Refusal(
+            Cause.NOT_FINITE,
+            f"{name} has a rate that is not positive or a value that is not finite",
+        )
     order = np.argsort(rate, kind="stable")
     rate, quality = rate[order], quality[order]
     for k in np.flatnonzero(np.diff(rate) <= 0)[:1]:
-        raise BDError(f"{name} has two points at rate {rate[k]:.4g}")
+        raise Refusal(Cause.SAME_RATE, f"{name} has two points at rate {rate[k]:.4g}")
     for k in np.flatnonzero(np.diff(sign * quality) <= 0)[:1]:
-        raise BDError(
+        raise Refusal(
+            Cause.NOT_RISING,
             f"quality of {name} does not improve with rate: {quality[k]:.5g} at {rate[k]:.4g}, "
-            f"{quality[k + 1]:.5g} at {rate[k + 1]:.4g}"
+            f"{quality[k + 1]:.5g} at {rate[k + 1]:.4g}",
         )
     return Stack(rate[None], sign * quality[None])
 
 
-def _overlap_note(overlap: float) -> str:
-    """Return what must be said of an overlap in percent; usually nothing."""
+def delta_of(rate: float, gain: float, overlap: float, method: str, sign: int) -> Delta:
+    """Return numbers as a delta; NaN means that they could not be computed."""
+    note, cause = "", None
     if overlap < MIN_OVERLAP_PERCENT:
-        return f"not computable: quality ranges overlap by {overlap:.2g} %"
-    if overlap < LOW_OVERLAP_PERCENT:
-        return f"warning: quality ranges overlap by only {overlap:.0f} %"
-    return ""
+        note = f"not computable: quality ranges overlap by {overlap:.2g} %"
+        cause = Cause.OVERLAP
+    elif overlap < LOW_OVERLAP_PERCENT:
+        note = f"warning: quality ranges overlap by only {overlap:.0f} %"
+    return Delta(
+        None if cause else rate,
+        None if cause or math.isnan(gain) else sign * gain + 0.0,
+        method,
+        overlap,
+        note=note,
+        cause=cause,
+    )
 
 
 def _calculate(anchor: Stack, test: Stack, method: str, sign: int) -> Delta:
-    """Return the delta of two checked curves, by the package ``bjontegaard``.
+    """Return the delta of two checked curves.
 
     Raises
     ------
     BDError
         If the cubic fit is not determined by the points.
     """
-    import bjontegaard  # imports matplotlib: slow
-
-    overlap = float(overlaps_percent(anchor.quality, test.quality)[0])
-    note = _overlap_note(overlap)
-    if overlap < MIN_OVERLAP_PERCENT:
-        return Delta(None, None, method, overlap, note=note)
-    points = (anchor.rate[0], anchor.quality[0], test.rate[0], test.quality[0])
-    # The package's own warning is at 75 % overlap; ours is the note.
-    options = {"method": method, "require_matching_points": False, "min_overlap": 0}
-    gain = None
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Polyfit may be poorly conditioned")
         try:
-            bd_rate = float(bjontegaard.bd_rate(*points, **options))
-            if overlaps_percent(np.log10(anchor.rate), np.log10(test.rate)) >= MIN_OVERLAP_PERCENT:
-                gain = sign * float(bjontegaard.bd_psnr(*points, **options)) + 0.0
+            columns = deltas(anchor, test, method)
         except Warning:
-            raise BDError("the points lie too close together for a cubic fit") from None
-    return Delta(bd_rate, gain, method, overlap, note=note)
-
-
-def compare_over_images(
-    anchor: Mapping[str, Curve],
-    test: Mapping[str, Curve],
-    method: str = "pchip",
-    *,
-    higher_is_better: bool = True,
-    resamples: int = 400,
-    seed: int = 2001,
-) -> Delta:
-    """Return the delta of the mean curves over the common images, with its interval and spread.
-
-    A mean curve has one point per setting: mean rate and mean quality over the images. The interval
-    is the 2.5 to 97.5 percentile of the BD-rate of the mean curves over bootstrap resamples of the
-    images, the same ones for both codecs. It and ``per_image`` are made for pchip alone.
-
-    Parameters
-    ----------
-    anchor, test
-        Image -> curve. The k-th point of every curve of a codec is of its k-th setting.
-        Images that only one of them has, or that lack a point, are left out.
-    method, higher_is_better
-        As of ``compare``.
-    resamples
-        How many; 0: no interval.
-    seed
-        Of the resamples: the same input gives the same interval.
-
-    Returns
-    -------
-    Delta
-        As of ``compare``, about the mean curves. A setting that is lossless on any image is left
-        out for all.
-
-    Raises
-    ------
-    UsageError
-        If there is no such method.
-    """
-    _check_method(method)
-    images, notes = _common(anchor, test)
-    if not images:
-        return Delta(
-            None, None, method, note=_joined("not computable: no image has both curves", *notes)
-        )
-    stacks = [
-        _stack([curves[image] for image in images], label, notes)
-        for label, curves in (("anchor", anchor), ("test", test))
-    ]
-    means = [
-        Curve(tuple(stack.rate.mean(axis=0)), tuple(stack.quality.mean(axis=0))) for stack in stacks
-    ]
-    delta = compare(means[0], means[1], method, higher_is_better=higher_is_better)
-    if method == "pchip":
-        sign = 1 if higher_is_better else -1
-        delta = replace(delta, per_image=_each_image(images, stacks, sign))
-        if delta.bd_rate_percent is not None and resamples:
-            signed = [Stack(stack.rate, sign * stack.quality) for stack in stacks]
-            sampled = resampled_rates(signed[0], signed[1], resamples, seed)
-            delta = _with_interval(delta, sampled, len(images), notes)
-    return replace(delta, note=_joined(delta.note, *notes), images=len(images))
-
-
-def _common(anchor: Mapping[str, Curve], test: Mapping[str, Curve]) -> tuple[list[str], list[str]]:
-    """Return the images on which both curves are whole, and notes on the others."""
-    both = sorted(set(anchor) & set(test))
-    alone = sorted(set(anchor) ^ set(test))
-    broken = sorted({*_broken(anchor, both), *_broken(test, both)})
-    notes = [
-        f"{len(names)} image(s) left out, {reason}: {', '.join(names[:3])}"
-        + (", ..." if len(names) > 3 else "")
-        for names, reason in ((alone, "of one codec only"), (broken, "points missing"))
-        if names
-    ]
-    return [name for name in both if name not in broken], notes
-
-
-def _broken(curves: Mapping[str, Curve], names: Sequence[str]) -> list[str]:
-    """Return the images whose curve lacks points, going by the most usual number of points."""
-    counts = Counter(len(curves[name].rate) for name in names)
-    usual = max(counts, key=lambda points: (counts[points], points), default=0)
-    return [
-        name
-        for name in names
-        if len(curves[name].rate) != usual
-        or any(map(math.isnan, (*curves[name].rate, *curves[name].quality)))
-    ]
-
-
-def _stack(curves: Sequence[Curve], label: str, notes: list[str]) -> Stack:
-    """Return curves of equal length as arrays, without settings that are lossless anywhere."""
-    rate = np.array([curve.rate for curve in curves], dtype=np.float64)
-    quality = np.array([curve.quality for curve in curves], dtype=np.float64)
-    lossless = np.isposinf(quality).any(axis=0)
-    if lossless.any():
-        notes.append(f"{lossless.sum()} lossless setting(s) of {label} left out")
-    return Stack(rate[:, ~lossless], quality[:, ~lossless])
-
-
-def _each_image(images: Sequence[str], stacks: Sequence[Stack], sign: int) -> dict[str, Delta]:
-    """Return each image's own delta by pchip, computed for all of them at once."""
-    found: dict[str, Delta] = {}
-    anchors: dict[str, Stack] = {}
-    tests: dict[str, Stack] = {}
-    for k, image in enumerate(images):
-        curves = [Curve(tuple(stack.rate[k]), tuple(stack.quality[k])) for stack in stacks]
-        try:
-            test = _checked(curves[1], "test", "pchip", sign, [])
-            anchors[image] = _checked(curves[0], "anchor", "pchip", sign, [])
-            tests[image] = test
-        except BDError as error:
-            found[image] = _refused("pchip", error)
-    if tests:
-        columns = deltas(Stack.join(anchors.values()), Stack.join(tests.values()))
-        for image, rate, gain, overlap in zip(tests, *(c.tolist() for c in columns), strict=True):
-            no_rate = math.isnan(rate)
-            found[image] = Delta(
-                None if no_rate else rate,
-                None if no_rate or math.isnan(gain) else sign * gain + 0.0,
-                "pchip",
-                overlap,
-                note=_overlap_note(overlap),
-            )
-    return {image: replace(found[image], images=1) for image in images}
-
-
-def _with_interval(delta: Delta, sampled: Floats, images: int, notes: list[str]) -> Delta:
-    """Return ``delta`` with its interval, or add the reason why there is none to ``notes``."""
-    lost = int(np.isnan(sampled).sum())
-    if images < MIN_IMAGES:
-        notes.append(f"no interval: {images} image(s), {MIN_IMAGES} needed")
-        return delta
-    if lost > _MAX_LOST * len(sampled):
-        notes.append(f"no interval: {lost} of {len(sampled)} resamples not computable")
-        return delta
-    low, high = np.nanpercentile(sampled, (2.5, 97.5))
-    return replace(delta, ci_low=float(low), ci_high=float(high))
+            raise Refusal(
+                Cause.TOO_CLOSE, "the points lie too close together for a cubic fit"
+            ) from None
+    rate, gain, overlap = (float(column[0]) for column in columns)
+    return delta_of(rate, gain, overlap, method, sign)

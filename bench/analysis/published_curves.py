@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.summary import ms_ssim_db
 from bench.errors import UsageError
+from bench.metrics.columns import column
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ def load_reference(path: Path) -> Reference:
         if "psnr-rgb" in results:
             columns["psnr_db"] = [float(value) for value in results["psnr-rgb"]]
         if "ms-ssim-rgb" in results:
-            columns["ms_ssim_db"] = list(ms_ssim_db(results["ms-ssim-rgb"]))
+            columns["ms_ssim_db"] = [
+                float(v) for v in column("ms_ssim_db").of_means(results["ms-ssim-rgb"])
+            ]
         if "ms-ssim-db-rgb" in results:
             columns["ms_ssim_db"] = [float(value) for value in results["ms-ssim-db-rgb"]]
         points = {name: sorted(zip(rates, values, strict=True)) for name, values in columns.items()}

@@ -48,7 +48,8 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         ),
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="psnr, ms_ssim, lpips, ...")
+        list[str] | None,
+        typer.Option("--metric", "-m", help="A metric of `bench list`; repeatable."),
     ] = None,
     image: ImageNames = None,
     points: Annotated[

@@ -110,15 +110,14 @@ def _datasets(data_dir: Path | None) -> list[dict[str, str]]:
 def _metrics() -> list[dict[str, str]]:
     from bench import metrics
     from bench.errors import BenchError
+    from bench.metrics import columns
 
     found = [{"name": "bpp", "available": "yes", "title": "bits per pixel of the whole file"}]
-    for name in metrics.NAMES:
-        if name == "lpips":
-            continue
+    for name in metrics.discover():
         try:
-            metric = metrics.create(name)
-            arrow = "higher is better" if metric.higher_is_better else "lower is better"
-            found.append({"name": name, "available": "yes", "title": f"{metric.title}, {arrow}"})
+            form = columns.column(metrics.create(name).column)
+            title = f"{form.title}, {form.better} is better"
+            found.append({"name": name, "available": "yes", "title": title})
         except BenchError as error:
             found.append({"name": name, "available": "no", "title": str(error)})
     return found

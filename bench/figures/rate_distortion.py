@@ -134,18 +134,13 @@ def measured_lines(
     """Return codec -> curve of the codecs that have results, and those that have none."""
     codecs = list(dict.fromkeys([*options.measured, options.anchor]))
     means = summary.summarise(rows[rows["codec"].isin(codecs)])
-    column = "ms_ssim" if options.metric == "ms_ssim_db" else options.metric
-    usable = means[means[column].notna() & np.isfinite(means["psnr_db"])]
+    usable = summary.on_curve(means, options.metric)
     found = [codec for codec in codecs if codec in set(usable["codec"])]
     firsts = usable.drop_duplicates("codec").set_index("codec")["label"]
     labels, _ = short_labels([str(firsts[codec]) for codec in found])
     lines = {}
     for codec, label in zip(found, labels, strict=True):
-        part = usable[usable["codec"] == codec].sort_values("bpp")
-        values = part[column].to_numpy(float)
-        if column == "ms_ssim":
-            values = -10 * np.log10(1 - values)
-        points = np.column_stack([part["bpp"].to_numpy(float), values])
+        points = summary.curve(usable, codec, options.metric)
         shown = figure_set.label(label.removesuffix(" RGB"))  # the network sees RGB: understood
         lines[codec] = Line(shown, style_of(codec), MEASURED, points)
     return lines, [codec for codec in options.measured if codec not in found]

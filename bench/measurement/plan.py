@@ -128,7 +128,7 @@ def choose_metrics(
     """
     chosen: list[metrics_of.Metric] = []
     unavailable: list[tuple[str, str]] = []
-    for word in dict.fromkeys(words or ("psnr", "ms_ssim", "lpips")):
+    for word in dict.fromkeys(words or metrics_of.default_names()):
         if word == "bpp":  # always there
             continue
         try:
@@ -138,7 +138,7 @@ def choose_metrics(
                 raise
             unavailable.append((word, str(error)))
             continue
-        if metric not in chosen:
+        if metric.name not in {other.name for other in chosen}:
             chosen.append(metric)
     return chosen, unavailable
 

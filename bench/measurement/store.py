@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from bench.errors import OutputError
 from bench.measurement.sqlite import connect_to_read, guarded
+from bench.metrics.columns import known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -378,10 +379,12 @@ class Store:
         found = self._db.execute(
             "SELECT metric, MAX(version) FROM scores GROUP BY metric ORDER BY metric"
         ).fetchall()
-        order = {"psnr": 0, "ms_ssim": 1}
-        columns = {"psnr": "psnr_db"}
-        ordered = sorted(found, key=lambda pair: (order.get(pair[0], 9), pair[0]))
-        return {name: (columns.get(name, name), version) for name, version in ordered}
+        versions = dict(found)
+        return {
+            c.metric: (c.column, versions[c.metric])
+            for c in known().values()
+            if c.decibels is None and c.metric in versions
+        }
 
     @guarded
     def ceilings(self) -> pd.DataFrame:

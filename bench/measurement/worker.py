@@ -194,6 +194,7 @@ def _score(name: str, loaded: _Loaded, decoded: Image) -> tuple[str, float | Non
     metric = _metric(name)
     try:
         if name not in loaded.states:
+            metric.require_defined(loaded.image)
             loaded.states[name] = metric.prepare(loaded.image)
         value = metric.score(loaded.states[name], decoded)
     except metrics_of.Undefined as error:

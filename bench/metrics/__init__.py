@@ -1,18 +1,38 @@
-"""Metrics: one file each, a pure function of two uint8 RGB images of equal shape (H, W, 3).
+"""Metrics: one file each in this folder, or a class of another package (``bench.metrics``).
 
-A metric has two steps, so that the reference side is computed once per image and reused for every
-codec and setting: ``state = metric.prepare(reference)``, then ``metric.score(state, decoded)``.
+A metric is a subclass of ``Metric``: its attributes say everything that the rest of the suite needs
+to know of it, so that a new file is all that a new metric takes. It has two steps, so that the
+reference side is computed once per image and reused for every codec and setting:
+``state = metric.prepare(reference)``, then ``metric.score(state, decoded)``.
 """
 
 from __future__ import annotations
 
+import abc
 import importlib
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, MetricError, UsageError, suggest
 from bench.image import Image
+
+ENTRY_POINTS = "bench.metrics"
+_FOLDER = Path(__file__).parent
+_HELPERS = frozenset({"columns"})
+# Columns of the files of results that are no metric's.
+_TAKEN = frozenset(
+    {
+        *("dataset", "image", "images", "codec", "label", "setting", "key", "bytes", "bpp"),
+        *("encode_s", "decode_s", "width", "height", "bitstream_sha256", "error"),
+    }
+)
 
 
 class Undefined(BenchError):  # noqa: N818 - a verdict, not a fault
@@ -20,56 +40,228 @@ class Undefined(BenchError):  # noqa: N818 - a verdict, not a fault
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Decibels:
+    """The form in decibels of a metric whose interesting values crowd together near its best.
+
+    Attributes
+    ----------
+    column, title
+        As of ``Metric``; the unit is dB, higher is better.
+    of
+        Value of the metric -> decibels; ``inf`` at its best. It is applied to means: the decibels
+        of a curve are those of the mean over images, as published curves have them.
+    definition
+        One sentence.
+    digits
+        Decimals to show.
+    """
+
+    column: str
+    title: str
+    of: Callable[[float], float]
+    definition: str = ""
+    digits: int = 2
+
+
+class Metric(abc.ABC):
     """A metric: where its values stand, what they mean, how to compute them.
 
     Attributes
     ----------
     name
-        CLI word.
+        Word of the command line.
     column
-        Column of ``rows.csv``; carries the unit or the net where there is one.
-    title
-        For axes and table heads, with the unit.
+        Column of ``rows.csv``; the default is the name.
+    title, unit
+        For axes and heads of tables; the unit is empty where there is none.
     higher_is_better
         The direction.
+    digits
+        Decimals to show.
     version
         Changes whenever values may change; part of the key of stored scores.
     definition
         One sentence that says which flavour this is; printed under tables.
-    prepare
-        Reference image -> state. May raise ``Undefined``.
-    score
-        State, decoded image -> value. May raise ``Undefined``.
+    smallest_px
+        The shortest side for which it is defined, in pixels.
+    exact
+        The value of an exact copy. A point of a curve that has it on every image is lossless and
+        lies on no curve.
+    decibels
+        The form in decibels that curves are drawn in, or None.
+    in_default_run
+        Whether ``bench all`` computes it when no metric is named.
+    family
+        A word that stands for several metrics: the first of them that works here is taken.
+    rank
+        Place among the columns of tables; equals are sorted by column.
     """
 
-    name: str
-    column: str
-    title: str
-    higher_is_better: bool
-    version: str
-    definition: str
-    prepare: Callable[[Image], Any]
-    score: Callable[[Any, Image], float]
+    name: ClassVar[str]
+    column: ClassVar[str]
+    title: ClassVar[str]
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool] = True
+    digits: ClassVar[int] = 4
+    version: str = "1"
+    definition: ClassVar[str] = ""
+    smallest_px: ClassVar[int] = 1
+    exact: ClassVar[float] = math.inf
+    decibels: ClassVar[Decibels | None] = None
+    in_default_run: ClassVar[bool] = False
+    family: ClassVar[str] = ""
+    rank: ClassVar[int] = 100
+
+    def __init_subclass__(cls) -> None:
+        """Let column and title be the name where a class does not say them."""
+        super().__init_subclass__()
+        if "name" in vars(cls):
+            for attribute in ("column", "title"):
+                if attribute not in vars(cls):
+                    setattr(cls, attribute, cls.name)
+
+    def prepare(self, reference: Image) -> Any:  # noqa: ANN401 - the metric's own
+        """Return what ``score`` needs of the reference; may raise ``Undefined``."""
+        return reference
+
+    @abc.abstractmethod
+    def score(self, state: Any, decoded: Image) -> float:  # noqa: ANN401 - the metric's own
+        """Return the value of a decoded image; may raise ``Undefined``."""
 
     def __call__(self, reference: Image, decoded: Image) -> float:
         """Return the value for one pair of images."""
         return self.score(self.prepare(reference), decoded)
 
+    def require_defined(self, reference: Image) -> None:
+        """Raise ``Undefined`` for an image whose shortest side is under ``smallest_px``."""
+        height, width = reference.shape[:2]
+        if min(height, width) < self.smallest_px:
+            raise Undefined(
+                f"{self.title} is not defined under {self.smallest_px} pixels a side, found "
+                f"{width}x{height}"
+            )
 
-# CLI word -> module that has ``create(word) -> Metric``, which raises MetricError where it cannot.
-_MODULES = {
-    "psnr": "bench.metrics.psnr",
-    "ms_ssim": "bench.metrics.ms_ssim",
-    "lpips_alex": "bench.metrics.lpips",
-    "lpips_squeeze": "bench.metrics.lpips",
-}
-NAMES = ("psnr", "ms_ssim", "lpips", "lpips_alex", "lpips_squeeze")
-"""What ``--metric`` takes; ``lpips`` means alex where its weights are at hand, else squeeze."""
+
+def require_same_shape(shape: tuple[int, ...], decoded: Image) -> None:
+    """Refuse a decoded image whose shape is not the reference's.
+
+    Raises
+    ------
+    MetricError
+        If the shapes differ.
+    """
+    if decoded.shape != shape:
+        raise MetricError(
+            f"cannot compare images of different shapes: reference {shape}, decoded {decoded.shape}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A metric that exists here: its class, or the reason why there is none."""
+
+    name: str
+    source: str
+    cls: type[Metric] | None
+    reason: str = ""
+
+
+def _load(name: str, source: str, load: Callable[[], object]) -> Iterator[Found]:
+    """Yield the metrics of one plug-in, which may be broken in any way."""
+    try:
+        loaded = load()
+        classes = _classes(loaded) if isinstance(loaded, ModuleType) else [loaded]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a broken plug-in costs its own metric only
+        yield Found(name, source, None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        return
+    if not classes:
+        yield Found(name, source, None, f"{source} defines no subclass of Metric with a name")
+    for cls in classes:
+        if isinstance(cls, type) and issubclass(cls, Metric) and hasattr(cls, "name"):
+            yield Found(cls.name, source, cls)
+        else:
+            yield Found(name, source, None, f"{source} is no subclass of Metric with a name")
+
+
+def _classes(module: ModuleType) -> list[type[Metric]]:
+    """Return the concrete metrics that ``module`` itself defines, in their order."""
+    return [
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member)
+        and issubclass(member, Metric)
+        and not inspect.isabstract(member)
+        and member.__module__ == module.__name__
+        and "name" in vars(member)
+    ]
+
+
+def _from_entry_point(point: EntryPoint) -> Iterator[Found]:
+    source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
+    return _load(point.name, source, point.load)
+
+
+@cache
+def discover() -> dict[str, Found]:
+    """Return every metric by name: by rank, then by column.
+
+    A metric whose name or column another one has already is unavailable, with that reason.
+    """
+    candidates: list[Found] = []
+    for path in sorted(_FOLDER.glob("*.py")):
+        if not path.stem.startswith("_") and path.stem not in _HELPERS:
+            load = partial(importlib.import_module, f"{__name__}.{path.stem}")
+            candidates += _load(path.stem, f"metrics/{path.stem}", load)
+    for point in entry_points(group=ENTRY_POINTS):
+        candidates += _from_entry_point(point)
+    found: dict[str, Found] = {}
+    taken = set(_TAKEN)
+    for item in candidates:
+        if item.cls is not None:
+            forms = [item.cls.column, *([item.cls.decibels.column] if item.cls.decibels else [])]
+            clash = taken.intersection(forms) or {item.name} & {*found, "bpp"}
+            if clash:
+                reason = f"the name {min(clash)!r} is taken"
+                found.setdefault(f"{item.name} ({item.source})", _broken(item, reason))
+                continue
+            taken.update(forms)
+        found[item.name if item.name not in found else f"{item.name} ({item.source})"] = item
+    return dict(sorted(found.items(), key=_place))
+
+
+def _broken(item: Found, reason: str) -> Found:
+    return Found(item.name, item.source, None, reason)
+
+
+def _place(entry: tuple[str, Found]) -> tuple[int, str]:
+    name, item = entry
+    return (item.cls.rank, item.cls.column) if item.cls else (Metric.rank, name)
+
+
+def families() -> dict[str, list[str]]:
+    """Return family -> names of its metrics, first choice first."""
+    found: dict[str, list[str]] = {}
+    for name, item in discover().items():
+        if item.cls is not None and item.cls.family:
+            found.setdefault(item.cls.family, []).append(name)
+    return found
+
+
+def names() -> list[str]:
+    """Return the words that ``--metric`` takes: every metric and every family."""
+    return [*discover(), *(word for word in families() if word not in discover())]
+
+
+def default_names() -> list[str]:
+    """Return the words of the metrics that ``bench all`` computes when none is named."""
+    chosen = [item.cls for item in discover().values() if item.cls and item.cls.in_default_run]
+    return list(dict.fromkeys(cls.family or cls.name for cls in chosen))
 
 
 def create(name: str) -> Metric:
-    """Return the metric called ``name``.
+    """Return the metric, or the first of the family that works here, called ``name``.
 
     Raises
     ------
@@ -78,12 +270,31 @@ def create(name: str) -> Metric:
     MetricError
         If it cannot be computed here, with the reason and the remedy.
     """
-    name = name.replace("-", "_")
-    if name == "lpips":
-        from bench.metrics.lpips import pick_net
+    found, groups = discover(), families()
+    word = name if name in found or name in groups else name.replace("-", "_")
+    if word in found:
+        return _created(found[word])
+    if word not in groups:
+        raise UsageError(f"unknown metric {name!r}", suggest(word, ["bpp", *names()]))
+    reasons = []
+    for member in groups[word]:
+        try:
+            return _created(found[member])
+        except MetricError as error:
+            reasons.append(error)
+    why = "; ".join(error.what for error in reasons)
+    raise MetricError(f"no metric of {word} can be computed here: {why}", reasons[0].next_step)
 
-        name = pick_net()
-    if name not in _MODULES:
-        raise UsageError(f"unknown metric {name!r}", f"Known: {', '.join(NAMES)}.")
-    metric: Metric = importlib.import_module(_MODULES[name]).create(name)
-    return metric
+
+def _created(item: Found) -> Metric:
+    if item.cls is None:
+        raise MetricError(f"metric {item.name} is unavailable: {item.reason}")
+    try:
+        return item.cls()
+    except (BenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a stranger's constructor may raise anything
+        text = " ".join(str(error).split())
+        raise MetricError(
+            f"metric {item.name} is unavailable: {type(error).__name__}: {text}"
+        ) from error

@@ -15,17 +15,15 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from bench.errors import MetricError
 from bench.image import Image
-from bench.metrics import Metric, Undefined
-from bench.metrics._pair import require_same_shape
+from bench.metrics import Metric, require_same_shape
 
 if TYPE_CHECKING:
     import torch
@@ -39,25 +37,14 @@ _KEEP_PIXELS = 1 << 20
 _STRIP_SAMPLES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class _Net:
-    """A backbone: its files by preference, with the start of their sha256; its smallest side."""
-
-    files: dict[str, str]
-    min_side: int
-
-
-_NETS = {
-    "alex": _Net({"alexnet-owt-7be5be79.pth": "7be5be79"}, min_side=31),
-    "squeeze": _Net(
-        {
-            "squeezenet1_1_features_torchvision.pth": "1ae5a25d5d327ab9",
-            "squeezenet1_1-b8a52dc0.pth": "b8a52dc0",
-        },
-        min_side=17,
-    ),
+_FILES = {
+    "alex": {"alexnet-owt-7be5be79.pth": "7be5be79"},
+    "squeeze": {
+        "squeezenet1_1_features_torchvision.pth": "1ae5a25d5d327ab9",
+        "squeezenet1_1-b8a52dc0.pth": "b8a52dc0",
+    },
 }
-_PREFIX = "lpips_"
+"""Backbone -> its files by preference, with the start of their sha256."""
 
 
 def _hub() -> Path:
@@ -94,7 +81,7 @@ def backbone_path(net: str) -> Path | None:
     torchvision's weights is passed over.
     """
     for folder in _folders():
-        for name, sha256_start in _NETS[net].files.items():
+        for name, sha256_start in _FILES[net].items():
             if _is_genuine(folder / name, sha256_start):
                 return folder / name
     return None
@@ -102,7 +89,7 @@ def backbone_path(net: str) -> Path | None:
 
 def _missing(*nets: str) -> MetricError:
     """Return the error that says what was looked for, where, and the remedy."""
-    names = [name for net in nets for name in _NETS[net].files]
+    names = [name for net in nets for name in _FILES[net]]
     folders = _folders()
     damaged = [str(f / n) for f in folders for n in names if (f / n).is_file()]
     spoilt = f" (found, but damaged: {', '.join(damaged)})" if damaged else ""
@@ -113,20 +100,6 @@ def _missing(*nets: str) -> MetricError:
         "Get AlexNet by `bench fetch lpips-alex`, or set BENCH_WEIGHTS to a folder that has "
         "lpips/ with one of them.",
     )
-
-
-def pick_net() -> str:
-    """Return ``lpips_alex`` where AlexNet is at hand, else ``lpips_squeeze`` where SqueezeNet is.
-
-    Raises
-    ------
-    MetricError
-        If neither is at hand: what is missing, where it was looked for, how to get it.
-    """
-    for net in _NETS:
-        if backbone_path(net) is not None:
-            return _PREFIX + net
-    raise _missing(*_NETS)
 
 
 def fetch_alex(progress: Callable[[int, int], None] | None = None) -> Path:
@@ -145,7 +118,7 @@ def fetch_alex(progress: Callable[[int, int], None] | None = None) -> Path:
     path = backbone_path("alex")
     if path is not None:
         return path
-    name, sha256_start = next(iter(_NETS["alex"].files.items()))
+    name, sha256_start = next(iter(_FILES["alex"].items()))
     target = _hub() / name
     try:
         found = _download(ALEX_URL, target, sha256_start, progress)
@@ -257,68 +230,79 @@ def distance(model: Any, reference: Iterable[torch.Tensor], image: torch.Tensor)
     return total
 
 
-def _prepare(
-    net: str, path: Path, reference: Image
-) -> tuple[tuple[int, ...], list[torch.Tensor] | Image]:
-    """Return the shape and the features, or of a very large image the image itself."""
-    import torch
-
-    height, width = reference.shape[:2]
-    if min(height, width) < _NETS[net].min_side:
-        raise Undefined(
-            f"LPIPS ({net}) is not defined under {_NETS[net].min_side} pixels a side, "
-            f"found {width}x{height}"
-        )
-    if height * width > _KEEP_PIXELS:
-        return reference.shape, reference
-    with torch.inference_mode():
-        return reference.shape, list(_features(_model(net, path), _tensor(reference)))
-
-
-def _score(
-    net: str,
-    path: Path,
-    state: tuple[tuple[int, ...], list[torch.Tensor] | Image],
-    decoded: Image,
-) -> float:
-    import torch
-
-    shape, kept = state
-    require_same_shape(shape, decoded)
-    model = _model(net, path)
-    with torch.inference_mode():
-        wanted = kept if isinstance(kept, list) else _features(model, _tensor(kept))
-        return distance(model, wanted, _tensor(decoded))
-
-
-def create(name: str) -> Metric:
-    """Return ``lpips_alex`` or ``lpips_squeeze``; torch is imported on first use.
+class _Lpips(Metric):
+    """LPIPS on one backbone; torch is imported on first use.
 
     Raises
     ------
     MetricError
-        If the backbone is not at hand.
+        If the backbone is not available.
     """
-    net = name.removeprefix(_PREFIX)
-    path = backbone_path(net)
-    if path is None:
-        raise _missing(net)
-    return _create(name, net, path)
+
+    net: ClassVar[str]
+    higher_is_better = False
+    exact = 0.0
+    in_default_run = True
+    family = "lpips"
+
+    def __init__(self) -> None:
+        path = backbone_path(self.net)
+        if path is None:
+            raise _missing(self.net)
+        self._path = path
+        self.version = f"lpips {metadata.version('lpips')}, heads 0.1"
+
+    def prepare(self, reference: Image) -> tuple[tuple[int, ...], list[torch.Tensor] | Image]:
+        """Return the shape and the features, or of a very large image the image itself."""
+        import torch
+
+        self.require_defined(reference)
+        height, width = reference.shape[:2]
+        if height * width > _KEEP_PIXELS:
+            return reference.shape, reference
+        with torch.inference_mode():
+            return reference.shape, list(_features(self._model(), _tensor(reference)))
+
+    def score(
+        self, state: tuple[tuple[int, ...], list[torch.Tensor] | Image], decoded: Image
+    ) -> float:
+        """Return the distance of ``decoded``: 0 for equal images."""
+        import torch
+
+        shape, kept = state
+        require_same_shape(shape, decoded)
+        with torch.inference_mode():
+            wanted = kept if isinstance(kept, list) else _features(self._model(), _tensor(kept))
+            return distance(self._model(), wanted, _tensor(decoded))
+
+    def _model(self) -> Any:  # noqa: ANN401 - lpips.LPIPS, untyped
+        return _model(self.net, self._path)
 
 
-@functools.cache
-def _create(name: str, net: str, path: Path) -> Metric:
-    """Return the same object for the same file, so that equal metrics compare equal."""
-    return Metric(
-        name=name,
-        column=name,
-        title=f"LPIPS ({net})",
-        higher_is_better=False,
-        version=f"lpips {metadata.version('lpips')}, heads 0.1",
-        definition=(
-            f"LPIPS 0.1 of the package lpips, {net} backbone with torchvision's weights, RGB "
-            "scaled to [-1, 1]; values of different nets are not comparable."
-        ),
-        prepare=functools.partial(_prepare, net, path),
-        score=functools.partial(_score, net, path),
+def _definition(net: str) -> str:
+    return (
+        f"LPIPS 0.1 of the package lpips, {net} backbone with torchvision's weights, RGB "
+        "scaled to [-1, 1]; values of different nets are not comparable."
     )
+
+
+class LpipsAlex(_Lpips):
+    """LPIPS on AlexNet."""
+
+    name = "lpips_alex"
+    title = "LPIPS (alex)"
+    net = "alex"
+    definition = _definition(net)
+    smallest_px = 31
+    rank = 2
+
+
+class LpipsSqueeze(_Lpips):
+    """LPIPS on SqueezeNet, where AlexNet's weights are not available."""
+
+    name = "lpips_squeeze"
+    title = "LPIPS (squeeze)"
+    net = "squeeze"
+    definition = _definition(net)
+    smallest_px = 17
+    rank = 3

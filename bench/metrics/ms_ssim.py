@@ -30,8 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.image import Image
-from bench.metrics import Metric, Undefined
-from bench.metrics._pair import require_same_shape
+from bench.metrics import Decibels, Metric, require_same_shape
 
 FloatMap = NDArray[np.float32]
 
@@ -130,20 +129,6 @@ def _halve(values: FloatMap) -> FloatMap:
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _prepare(reference: Image) -> Reference:
-    height, width = reference.shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise Undefined(
-            f"MS-SSIM is not defined under {MIN_SIDE} pixels a side, found {width}x{height}"
-        )
-    x, scales = _centred(reference), []
-    for _ in WEIGHTS:
-        kept = tuple(_strips(x)) if height * width <= _KEEP_PIXELS else ()
-        scales.append(_Scale(x, kept))
-        x = _halve(x)
-    return Reference(reference.shape, tuple(scales))
-
-
 def _deficits(strip: _Strip, y: FloatMap) -> tuple[FloatMap, FloatMap]:
     """Return 1 - cs under every window, and the mean of x - y; both (rows, W, 3)."""
     difference = strip.x - y
@@ -179,39 +164,51 @@ def _mean_deficit(scale: _Scale, y: FloatMap, *, coarsest: bool) -> NDArray[np.f
     return sums / ((height - 2 * MARGIN) * (width - 2 * MARGIN))
 
 
-def _score(reference: Reference, decoded: Image) -> float:
-    require_same_shape(reference.shape, decoded)
-    y, product = _centred(decoded), np.ones(3)
-    for scale, weight in zip(reference.scales, WEIGHTS, strict=True):
-        coarsest = scale is reference.scales[-1]
-        deficit = _mean_deficit(scale, y, coarsest=coarsest)
-        # Rounding may leave a variance a hair below zero; the relu is the definition's own.
-        product *= np.clip(1 - deficit, 0, 1) ** weight
-        if not coarsest:
-            y = _halve(y)
-    return float(product.mean())
-
-
 def to_db(value: float) -> float:
     """Return MS-SSIM in dB, -10 log10(1 - value): ``inf`` at 1."""
     return math.inf if value >= 1 else -10 * math.log10(1 - value)
 
 
-def create(name: str) -> Metric:
-    """Return MS-SSIM; on photographs within 2e-7 of the definition in exact arithmetic.
+class MsSsim(Metric):
+    """MS-SSIM; on photographs within 2e-7 of the definition in exact arithmetic."""
 
-    ``prepare`` raises ``Undefined`` under 161 pixels a side.
-    """
-    return Metric(
-        name=name,
-        column="ms_ssim",
-        title="MS-SSIM",
-        higher_is_better=True,
-        version="1",
-        definition=(
-            "MS-SSIM of pytorch_msssim: per channel of RGB, data range 255, five scales, whole "
-            "11-tap Gaussian windows only, mean over channels."
-        ),
-        prepare=_prepare,
-        score=_score,
+    name = "ms_ssim"
+    title = "MS-SSIM"
+    definition = (
+        "MS-SSIM of pytorch_msssim: per channel of RGB, data range 255, five scales, whole "
+        "11-tap Gaussian windows only, mean over channels."
     )
+    smallest_px = MIN_SIDE
+    exact = 1.0
+    decibels = Decibels(
+        column="ms_ssim_db",
+        title="MS-SSIM",
+        of=to_db,
+        definition="-10 log10(1 - mean MS-SSIM), of the mean over images.",
+    )
+    in_default_run = True
+    rank = 1
+
+    def prepare(self, reference: Image) -> Reference:
+        """Return the five scales of the reference with what is filtered once."""
+        self.require_defined(reference)
+        height, width = reference.shape[:2]
+        x, scales = _centred(reference), []
+        for _ in WEIGHTS:
+            kept = tuple(_strips(x)) if height * width <= _KEEP_PIXELS else ()
+            scales.append(_Scale(x, kept))
+            x = _halve(x)
+        return Reference(reference.shape, tuple(scales))
+
+    def score(self, state: Reference, decoded: Image) -> float:
+        """Return the MS-SSIM of ``decoded``, 0 to 1."""
+        require_same_shape(state.shape, decoded)
+        y, product = _centred(decoded), np.ones(3)
+        for scale, weight in zip(state.scales, WEIGHTS, strict=True):
+            coarsest = scale is state.scales[-1]
+            deficit = _mean_deficit(scale, y, coarsest=coarsest)
+            # Rounding may leave a variance a hair below zero; the relu is the definition's own.
+            product *= np.clip(1 - deficit, 0, 1) ** weight
+            if not coarsest:
+                y = _halve(y)
+        return float(product.mean())

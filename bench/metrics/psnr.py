@@ -8,12 +8,7 @@ import cv2
 import numpy as np
 
 from bench.image import Image
-from bench.metrics import Metric
-from bench.metrics._pair import require_same_shape
-
-
-def _prepare(reference: Image) -> Image:
-    return np.ascontiguousarray(reference)
+from bench.metrics import Metric, require_same_shape
 
 
 def squared_error(reference: Image, decoded: Image) -> int:
@@ -23,29 +18,32 @@ def squared_error(reference: Image, decoded: Image) -> int:
     return round(total)
 
 
-def _score(reference: Image, decoded: Image) -> float:
-    require_same_shape(reference.shape, decoded)
-    error = squared_error(reference, decoded)
-    if error == 0:
-        return math.inf
-    return 10 * math.log10(255**2 * reference.size / error)
-
-
-def create(name: str) -> Metric:
-    """Return PSNR-RGB in dB: 10 log10(255^2 / MSE), ``inf`` for equal images.
+class Psnr(Metric):
+    """PSNR-RGB in dB: 10 log10(255^2 / MSE), ``inf`` for equal images.
 
     ``prepare`` keeps the reference; ``score`` takes under a millisecond per megapixel.
     """
-    return Metric(
-        name=name,
-        column="psnr_db",
-        title="PSNR-RGB (dB)",
-        higher_is_better=True,
-        version="1",
-        definition=(
-            "PSNR over RGB, 8-bit, from the mean squared error over all samples of an image; "
-            "inf where equal."
-        ),
-        prepare=_prepare,
-        score=_score,
+
+    name = "psnr"
+    column = "psnr_db"
+    title = "PSNR-RGB"
+    unit = "dB"
+    digits = 2
+    definition = (
+        "PSNR over RGB, 8-bit, from the mean squared error over all samples of an image; "
+        "inf where equal."
     )
+    in_default_run = True
+    rank = 0
+
+    def prepare(self, reference: Image) -> Image:
+        """Return the reference, contiguous in memory."""
+        return np.ascontiguousarray(reference)
+
+    def score(self, state: Image, decoded: Image) -> float:
+        """Return the PSNR of ``decoded`` in dB."""
+        require_same_shape(state.shape, decoded)
+        error = squared_error(state, decoded)
+        if error == 0:
+            return math.inf
+        return 10 * math.log10(255**2 * state.size / error)

@@ -25,6 +25,7 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.files import file_stems, make_folder, write_atomically
+from bench.metrics import columns as columns_of
 
 _FIELDS = {
     # our column: (their field, description)
@@ -33,19 +34,22 @@ _FIELDS = {
     "height": ("height", "Pixel rows of the image"),
     "bytes": ("encoded_size", "Size of the encoded image file in bytes"),
     "bpp": ("bpp", "Encoded bits per pixel: 8 * encoded_size / (width * height)"),
-    "psnr_db": ("psnr", "Peak signal-to-noise ratio over 8-bit RGB, in dB"),
-    "ms_ssim": ("msssim", "Multi-scale structural similarity over 8-bit RGB"),
 }
+_METRICS = {"psnr": "psnr", "ms_ssim": "msssim"}
+"""Our metric -> the name that its loader recognises; the others keep their column."""
+
 INDEX = "batches.json"
 """Lists every file; codec-compare takes it as ``index.html?load=batches.json``."""
 
 
 def _field(column: str, definitions: Mapping[str, str]) -> tuple[str, str]:
-    """Return their name and description of our column; LPIPS keeps its net in the name."""
-    name, text = _FIELDS.get(
-        column, (column, "Learned perceptual image patch similarity; lower is better")
-    )
-    return name, definitions.get(column, text)
+    """Return their name and description of our column."""
+    if column in _FIELDS:
+        name, text = _FIELDS[column]
+        return name, definitions.get(column, text)
+    form = columns_of.column(column)
+    text = definitions.get(column, form.definition) or form.title
+    return _METRICS.get(form.metric, column), f"{text} ({form.better} is better)"
 
 
 def _plain(value: Any) -> str | int | float | None:  # noqa: ANN401 - a cell of a frame
@@ -60,7 +64,7 @@ def _plain(value: Any) -> str | int | float | None:  # noqa: ANN401 - a cell of 
 def _flags(curve: pd.DataFrame) -> dict[tuple[str, str], list[int]]:
     """Return (name, description) -> 0 or 1 per row, for columns that have values JSON lacks."""
     flags = {}
-    for column in summary.metric_columns(curve):
+    for column in columns_of.metric_columns(curve):
         name = _field(column, {})[0]
         infinite = [int(math.isinf(value)) for value in curve[column]]
         undefined = [int(math.isnan(value)) for value in curve[column]]
@@ -114,7 +118,7 @@ def codec_compare(
     }
     columns = [
         name
-        for name in [*_FIELDS, *summary.lpips_columns(good)]
+        for name in [*_FIELDS, *columns_of.metric_columns(good)]
         if name in good.columns and good[name].notna().any()
     ]
     described = [_field(name, definitions or {}) for name in columns]

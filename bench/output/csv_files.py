@@ -8,21 +8,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis.summary import error_text, lpips_columns
+from bench.analysis.summary import error_text
 from bench.errors import OutputError
 from bench.files import write_atomically
+from bench.metrics.columns import metric_columns
 
 _TEXT = (
     *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
-    *("anchor", "metric", "method", "note"),
+    *("anchor", "metric", "method", "note", "cause"),
 )
 
 
 def row_columns(rows: pd.DataFrame) -> list[str]:
-    """Return the columns of ``rows.csv``, the nets of LPIPS in between."""
+    """Return the columns of ``rows.csv``, those of the metrics in between."""
     return [
-        *("dataset", "image", "codec", "label", "setting", "bytes", "bpp", "psnr_db", "ms_ssim"),
-        *lpips_columns(rows),
+        *("dataset", "image", "codec", "label", "setting", "bytes", "bpp"),
+        *metric_columns(rows),
         *("encode_s", "decode_s", "bitstream_sha256", "error"),
     ]
 

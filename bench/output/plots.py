@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
 from bench.files import file_stems, make_folder
+from bench.metrics.columns import curve_columns
 from bench.output.figure import MEASURED, REPORTED, join, series
 from bench.output.label_placement import Points
 from bench.output.plot_styles import Style, reported_style, short_labels, styles
@@ -40,15 +41,6 @@ class Curve:
     reported: bool = False
 
 
-def is_lossless(means: pd.DataFrame) -> pd.Series:
-    """Return which points are exact copies on some image: they lie on no rate-distortion curve."""
-    infinite = pd.Series(False, index=means.index)
-    for name in ("psnr_db", "ms_ssim_db"):
-        if name in means.columns:
-            infinite |= np.isposinf(means[name].to_numpy(dtype=float))
-    return infinite
-
-
 def _label(text: str) -> str:
     """Return a curve's label in lines of a few words."""
     return textwrap.fill(shortened(plain_text(text), _LABEL_LETTERS), _LINE_LETTERS)
@@ -57,10 +49,10 @@ def _label(text: str) -> str:
 def measured_curves(means: pd.DataFrame, metric: str) -> list[Curve]:
     """Return the curves of one dataset's summary that have ``metric``."""
     style = styles(str(codec) for codec in means["codec"])
-    kept = means[~is_lossless(means) & means[metric].notna()].sort_values(["codec", "bpp"])
+    kept = summary.on_curve(means, metric)
     labels, _ = short_labels(list(kept.groupby("codec", sort=True)["label"].first()))
     return [
-        Curve(_label(label), style[str(codec)], points[["bpp", metric]].to_numpy(dtype=np.float64))
+        Curve(_label(label), style[str(codec)], summary.curve(points, str(codec), metric))
         for label, (codec, points) in zip(labels, kept.groupby("codec", sort=True), strict=True)
     ]
 
@@ -95,9 +87,9 @@ def _cropped(curve: Curve, low: float, high: float) -> Curve | None:
     return replace(curve, points=np.column_stack([x, np.interp(x, rates, values)]))
 
 
-def footer(means: pd.DataFrame, *, reported: bool) -> str:
+def footer(means: pd.DataFrame, metric: str, *, reported: bool) -> str:
     """Return what a plot says below it: shared words, encoders' versions, what is not drawn."""
-    drawn = means[~is_lossless(means)]
+    drawn = summary.on_curve(means, metric)
     labels = dict(zip(drawn["codec"], drawn["label"], strict=True))
     _, common = short_labels([str(label) for label in labels.values()])
     parts = [f"all {common}"] if common else []
@@ -107,7 +99,7 @@ def footer(means: pd.DataFrame, *, reported: bool) -> str:
         if version:
             versions.setdefault(version[1], []).append(str(codec))
     parts += [f"{', '.join(codecs)}: {version}" for version, codecs in versions.items()]
-    lossless = sorted({str(codec) for codec in means.loc[is_lossless(means), "codec"]})
+    lossless = sorted({str(codec) for codec in means.loc[summary.lossless(means, metric), "codec"]})
     if lossless:
         parts.append(f"not drawn: {', '.join(lossless)} (lossless)")
     if reported:
@@ -164,16 +156,14 @@ def _figures(
     stems = file_stems(sorted(stamps))
     for dataset, means in every.groupby("dataset", sort=True):
         name = str(dataset)
-        for metric in summary.metric_columns(means):
-            if metric == "ms_ssim":  # near 1 nothing can be told apart: drawn in dB
-                continue
+        for metric in curve_columns(means):
             measured = measured_curves(means, metric)
             if not measured:
                 continue
             reported = _reported_curves(references, name, metric, measured)
             images = count_text(counts[name, metric], "image")
             heading = f"{display_names.get(name, name)}, mean of {images}"
-            about = footer(means, reported=bool(reported))
+            about = footer(means, metric, reported=bool(reported))
             small_print = " \u00b7 ".join(filter(None, (about, stamps[name].small_print())))
             for scale in SCALES:
                 figure = draw(

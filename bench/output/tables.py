@@ -17,10 +17,11 @@ import pandas as pd
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.files import file_stems, make_folder, write_atomically
+from bench.metrics.columns import column as column_of
+from bench.metrics.columns import quality_columns
 from bench.output.csv_files import tidy_rows, write_frame
 from bench.output.table_formats import DOWN, UP, Cell, Table, number
 
-_DIGITS = {"bpp": 3, "psnr_db": 2, "ms_ssim": 4, "ms_ssim_db": 2}
 _MEAN = "Every value is the mean of per-image values."
 _BD_NOTES = (
     "BD-rate: mean difference in bitrate at equal quality; negative is better.",
@@ -41,18 +42,17 @@ def title(column: str) -> str:
     >>> title("psnr_db"), title("lpips_alex")
     ('PSNR-RGB (dB)', 'LPIPS (alex)')
     """
-    known = {
-        "bpp": "bpp",
-        "psnr_db": "PSNR-RGB (dB)",
-        "ms_ssim": "MS-SSIM",
-        "ms_ssim_db": "MS-SSIM (dB)",
-    }
-    return known.get(column) or f"LPIPS ({column.removeprefix('lpips_')})"
+    return column if column == "bpp" else column_of(column).title
+
+
+def digits(column: str) -> int:
+    """Return how many decimals a column is shown with."""
+    return 3 if column == "bpp" else column_of(column).digits
 
 
 def arrow(column: str) -> str:
     """Return the arrow of the better direction."""
-    return UP if column != "bpp" and summary.higher_is_better(column) else DOWN
+    return UP if column != "bpp" and column_of(column).higher_is_better else DOWN
 
 
 def provenance_note(provenance: Mapping[str, Any]) -> str:
@@ -120,17 +120,18 @@ class Dataset:
         """Return the definition of each metric that has one."""
         notes = {}
         for metric in metrics:
-            source = metric.removesuffix("_db") if metric == "ms_ssim_db" else metric
+            form = None if metric == "bpp" else column_of(metric)
+            source = form.source if form else metric
             if source in self.definitions:
                 notes[source] = f"{title(source)}: {self.definitions[source]}"
-            if metric == "ms_ssim_db":
-                notes[metric] = "MS-SSIM (dB) is -10 log10(1 - MS-SSIM) of each image."
+            if form and form.decibels:
+                notes[metric] = f"{form.title}: {form.definition}"
         return list(notes.values())
 
 
 def rd_table(data: Dataset) -> Table:
     """Return the means of every point of every curve."""
-    metrics = summary.metric_columns(data.summary)
+    metrics = quality_columns(data.summary)
     columns = ["bpp", *metrics]
     rows, held_along = [], []
     for codec, curve in data.summary.groupby("codec", sort=True):
@@ -138,7 +139,7 @@ def rd_table(data: Dataset) -> Table:
         if held:
             held_along.append(f"{codec}: {setting_text(held)}")
         for values, record in zip(varying, curve.to_dict("records"), strict=True):
-            cells = [Cell(number(record[name], _DIGITS.get(name, 4))) for name in columns]
+            cells = [Cell(number(record[name], digits(name))) for name in columns]
             rows.append([Cell(str(record["label"])), Cell(setting_text(values)), *cells])
     counts = summary.metric_images(data.rows)
     total = int(data.summary["images"].max()) if len(data.summary) else 0
@@ -218,7 +219,7 @@ def _bd_line(codec: str, by_method: Mapping[str, pd.DataFrame]) -> tuple[float, 
     low, high = float(head["ci_low"]), float(head["ci_high"])
     interval = "" if math.isnan(low) else f"{_signed(low)} to {_signed(high)}"
     others = [_signed(rates.get(method, math.nan)) for method in ("akima", "cubic")]
-    quality = number(float(head["bd_quality"]), _DIGITS.get(head["metric"], 4), sign=True)
+    quality = number(float(head["bd_quality"]), digits(str(head["metric"])), sign=True)
     overlap = number(float(head["overlap_percent"]), 0)
     note = next((str(line["note"]) for line in found.values() if line["note"]), "")
     rate = rates["pchip"]

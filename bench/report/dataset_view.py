@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import summary
-from bench.analysis.bjontegaard import Delta, compare_over_images
+from bench.analysis.bjontegaard import Delta
+from bench.metrics.columns import curve_columns
 from bench.output.plot_styles import Style, styles
 from bench.report import verdicts as findings
 from bench.report.bit_allocation import Ledger
@@ -140,7 +141,7 @@ class Context:
     @property
     def metrics(self) -> list[str]:
         """Columns of the metrics that curves are drawn for."""
-        return summary.metric_columns(self.means.drop(columns="ms_ssim"))
+        return curve_columns(self.means)
 
     @property
     def images(self) -> int:
@@ -193,15 +194,10 @@ def _deltas(rows: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta
     kept = summary.comparable(rows)
     found = {}
     for metric, lines in bd[bd["method"] == "pchip"].groupby("metric", sort=False):
-        anchor = findings.image_curves(kept[kept["codec"] == lines["anchor"].iloc[0]], str(metric))
+        anchor = summary.image_curves(kept[kept["codec"] == lines["anchor"].iloc[0]], str(metric))
         for codec in lines["codec"]:
-            test = findings.image_curves(kept[kept["codec"] == codec], str(metric))
-            found[str(codec), str(metric)] = compare_over_images(
-                anchor,
-                test,
-                higher_is_better=summary.higher_is_better(str(metric)),
-                resamples=0,
-            )
+            test = summary.image_curves(kept[kept["codec"] == codec], str(metric))
+            found[str(codec), str(metric)] = summary.delta(anchor, test, str(metric), resamples=0)
     return found
 
 

@@ -25,7 +25,7 @@ from bench.dataset.open import Dataset, load_item, open_dataset
 from bench.errors import BenchError, DatasetError, DecodeError
 from bench.image import Image
 from bench.measurement.provenance import cpu_count
-from bench.metrics.psnr import create as create_psnr
+from bench.metrics import create as metric
 from bench.report.rate_matching import Exact, matched
 from bench.report.results import Bitstreams
 
@@ -185,7 +185,7 @@ def decode_checked(streams: Bitstreams, row: Mapping[str, Any], original: Image)
     if decoded.shape != original.shape:
         raise DecodeError(f"decoded to {decoded.shape}, wanted {original.shape}")
     measured = float(row.get("psnr_db", math.nan))
-    found = create_psnr("psnr")(original, decoded)
+    found = metric("psnr")(original, decoded)
     if math.isnan(measured) or found == measured or abs(found - measured) <= _TOLERANCE_DB:
         return decoded
     raise DecodeError(

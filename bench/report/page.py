@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import bench
+from bench import metrics as metrics_of
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
 from bench.files import write_atomically
@@ -140,7 +141,7 @@ def write(
     spare = int(1e6 * options.budget_mb) - len(
         _assemble(results, contexts, Gallery(), looks, references, options)
     )
-    exact = Exact(streams, list(results.record.get("metrics") or ("psnr", "ms_ssim")))
+    exact = Exact(streams, list(results.record.get("metrics") or metrics_of.default_names()))
     builder = Builder(
         results.rows,
         streams,

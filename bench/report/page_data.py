@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +9,13 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference
-from bench.output.plots import is_lossless
+from bench.metrics.columns import column, known, quality_columns
 from bench.output.tables import title
 from bench.report import verdicts
 from bench.report.dataset_view import Context, Look
 from bench.report.html import plain
 from bench.report.image_viewer import Gallery
 from bench.report.results import records
-from bench.report.summary_section import quality_digits
 from bench.report.tables import short_setting
 
 
@@ -31,7 +29,7 @@ def build(
 
     Codecs, datasets, images and pictures refer to each other by their place in the lists.
     """
-    metrics = dict.fromkeys(m for c in contexts for m in summary.metric_columns(c.means))
+    metrics = dict.fromkeys(m for c in contexts for m in quality_columns(c.means))
     places = {context.name: context.index for context in contexts}
     return {
         "codecs": [_codec(look) for look in looks.values()],
@@ -56,27 +54,22 @@ def _metric(metric: str) -> dict[str, Any]:
     return {
         "title": title(metric),
         "words": verdicts.words(metric),
-        "digits": quality_digits(metric),
-        "higher": summary.higher_is_better(metric),
+        "digits": column(metric).digits,
+        "higher": column(metric).higher_is_better,
     }
 
 
 def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any]:
     images = sorted((str(i) for i in context.rows["image"].unique()), key=summary.natural)
     common = set(summary.common_images(context.rows)[context.name])
-    lossless = dict(zip(context.means.index, is_lossless(context.means), strict=True))
     rows = summary.succeeded(context.rows)
-    if "ms_ssim" in rows:
-        rows = rows.assign(ms_ssim_db=summary.ms_ssim_db(rows["ms_ssim"]))
+    rows = _with_decibels(rows)
     return {
         "name": context.name,
         "images": images,
         "common": [image in common for image in images],
         "metrics": context.metrics,
-        "points": [
-            _point(context, line, rows, images, lossless=bool(lossless[place]))
-            for place, line in zip(context.means.index, records(context.means), strict=True)
-        ],
+        "points": [_point(context, line, rows, images) for line in records(context.means)],
         "reported": [
             {"name": r.name, "points": {m: [list(p) for p in pts] for m, pts in r.points.items()}}
             for r in references
@@ -85,18 +78,22 @@ def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any
     }
 
 
+def _with_decibels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the decibels of single images."""
+    forms = {n: f for n, f in known().items() if f.decibels and f.source in rows.columns}
+    return rows.assign(**{name: form.of_means(rows[form.source]) for name, form in forms.items()})
+
+
 def _point(
     context: Context,
     line: Mapping[str, Any],
     rows: pd.DataFrame,
     images: Sequence[str],
-    *,
-    lossless: bool,
 ) -> dict[str, Any]:
     """Return one point of a curve: its means, and the values of every image in their order."""
     codec, setting = str(line["codec"]), str(line["setting"])
     mine = rows[(rows["codec"] == codec) & (rows["setting"] == setting)].set_index("image")
-    metrics = summary.metric_columns(context.means)
+    metrics = quality_columns(context.means)
     failed = context.rows.assign(error=summary.error_text(context.rows))
     failed = failed[(failed["codec"] == codec) & (failed["setting"] == setting)]
     errors = dict(zip(failed["image"].astype(str), failed["error"], strict=True))
@@ -104,7 +101,7 @@ def _point(
         "codec": context.looks[codec].index,
         "setting": short_setting(context, codec, setting),
         "full": setting,
-        "lossless": lossless,
+        "lossless": any(line[metric] == column(metric).exact for metric in context.metrics),
         "mean": {name: plain(float(line[name])) for name in ("bpp", *metrics)},
         "each": {
             name: [plain(float(v)) for v in mine[name].reindex(list(images))]
@@ -142,8 +139,11 @@ def _shot(
         return {}
     context = next(c for c in contexts if c.name == row["dataset"])
     values = {m: float(row[m]) for m in context.metrics if m in row and not pd.isna(row[m])}
-    if "ms_ssim" in row and not math.isnan(float(row["ms_ssim"])):
-        values["ms_ssim_db"] = float(summary.ms_ssim_db([float(row["ms_ssim"])])[0])
+    values |= {
+        name: float(form.of_means(float(row[form.source])))
+        for name, form in known().items()
+        if form.decibels and form.source in row and not pd.isna(row[form.source])
+    }
     return {
         "codec": looks[str(row["codec"])].index,
         "setting": short_setting(context, str(row["codec"]), str(row["setting"])),

@@ -158,7 +158,7 @@ def about_codecs(columns: list[str], record: Mapping[str, Any]) -> dict[str, tup
 def definitions(record: Mapping[str, Any]) -> dict[str, str]:
     """Return column -> definition of the metrics that the run computed."""
     found = {"bpp": "8 * size of the whole file in bytes / (width * height)."}
-    for name in record.get("metrics") or ("psnr", "ms_ssim"):
+    for name in record.get("metrics") or metrics_of.default_names():
         with contextlib.suppress(BenchError):  # its weights are gone since; the values stay
             metric = metrics_of.create(str(name))
             found[metric.column] = metric.definition

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from bench.analysis import summary
+from bench.metrics.columns import column
 from bench.output.table_formats import number
 from bench.output.tables import title
 from bench.report import verdicts
@@ -16,8 +16,7 @@ from bench.report.results import records
 
 def metric_term(metric: str) -> str:
     """Return a metric's name as a word that explains itself."""
-    key = "lpips" if metric.startswith("lpips_") else metric.removesuffix("_db")
-    return term(key, verdicts.words(metric))
+    return term(column(metric).family, verdicts.words(metric))
 
 
 def section(context: Context) -> str:
@@ -143,13 +142,3 @@ def spread(context: Context, codec: str, metric: str) -> Mapping[str, float | st
         return {"median": math.nan, "worst": math.nan, "image": ""}
     name, value = delta.worst
     return {"median": defined(delta.median_percent), "worst": value, "image": name}
-
-
-def quality_digits(metric: str) -> int:
-    """Return how many decimals a metric is shown with."""
-    return 2 if metric.endswith("_db") else 4
-
-
-def better_word(metric: str) -> str:
-    """Return ``higher`` or ``lower``."""
-    return "higher" if summary.higher_is_better(metric) else "lower"

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
+from bench.metrics.columns import column, quality_columns
 from bench.output.tables import arrow, setting_text
 from bench.report import verdicts
 from bench.report.bit_allocation import GROUPS, Point
 from bench.report.dataset_view import Context
 from bench.report.html import NO_VALUE, Table, Td, esc, term
 from bench.report.results import records
-from bench.report.summary_section import metric_term, quality_digits, spread
+from bench.report.summary_section import metric_term, spread
 
 
 def _head(metric: str) -> str:
@@ -57,7 +58,7 @@ def bd_rates(context: Context) -> str:
                 _codec(context, str(codec)),
                 Td.num(rates[0], 1, sign=True, best=rates[0] == best),
                 Td(interval, None if math.isnan(low) else low, "n"),
-                Td.num(float(head["bd_quality"]), quality_digits(str(metric)), sign=True),
+                Td.num(float(head["bd_quality"]), column(str(metric)).digits, sign=True),
                 Td.num(float(each["median"]), 1, sign=True),
                 Td(_signed(float(each["worst"])) + image, _sortable(float(each["worst"])), "n"),
                 *(Td.num(rate, 1, sign=True) for rate in rates[1:]),
@@ -94,7 +95,7 @@ def _sortable(value: float) -> float | None:
 
 def rates(context: Context) -> str:
     """Return the means of every point of every curve."""
-    metrics = summary.metric_columns(context.means)
+    metrics = quality_columns(context.means)
     rows = []
     for line in records(context.means):
         codec = str(line["codec"])
@@ -103,7 +104,7 @@ def rates(context: Context) -> str:
                 _codec(context, codec),
                 Td.text(short_setting(context, codec, str(line["setting"]))),
                 Td.num(float(line["bpp"]), 3),
-                *(Td.num(float(line[m]), quality_digits(m)) for m in metrics),
+                *(Td.num(float(line[m]), column(m).digits) for m in metrics),
             ]
         )
     return Table(

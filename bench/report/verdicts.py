@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis import summary
-from bench.analysis.bjontegaard import Curve, Delta, compare_over_images
+from bench.analysis.bjontegaard import Delta
+from bench.metrics.columns import column, curve_columns
 from bench.output.tables import count_text
 from bench.report.bit_allocation import Ledger
 
@@ -76,15 +77,6 @@ class Verdict:
         return sum(rate < 0 for rate in rates), len(rates)
 
 
-def image_curves(points: pd.DataFrame, metric: str) -> dict[str, Curve]:
-    """Return image -> curve of one codec's comparable rows, points of every image in one order."""
-    defined = summary.sort_rows(points[points[metric].notna()])
-    return {
-        str(image): Curve(tuple(curve["bpp"].astype(float)), tuple(curve[metric].astype(float)))
-        for image, curve in defined.groupby("image", sort=True)
-    }
-
-
 def verdicts(rows: pd.DataFrame, bd: pd.DataFrame) -> list[Verdict]:
     """Return the verdict of each metric on one dataset.
 
@@ -97,7 +89,7 @@ def verdicts(rows: pd.DataFrame, bd: pd.DataFrame) -> list[Verdict]:
     """
     kept, means = summary.comparable(rows), summary.summarise(rows)
     found = []
-    for metric in summary.metric_columns(means.drop(columns="ms_ssim")):
+    for metric in curve_columns(means):
         lines = bd[(bd["metric"] == metric) & (bd["method"] == "pchip")]
         rates = dict(zip(lines["codec"], lines["bd_rate_percent"], strict=True))
         rates = {str(c): float(r) for c, r in rates.items() if not math.isnan(r)}
@@ -107,10 +99,10 @@ def verdicts(rows: pd.DataFrame, bd: pd.DataFrame) -> list[Verdict]:
         winner, second = (*ranked, "", "")[:2]
         delta = None
         if second:
-            delta = compare_over_images(
-                image_curves(kept[kept["codec"] == second], metric),
-                image_curves(kept[kept["codec"] == winner], metric),
-                higher_is_better=summary.higher_is_better(metric),
+            delta = summary.delta(
+                summary.image_curves(kept[kept["codec"] == second], metric),
+                summary.image_curves(kept[kept["codec"] == winner], metric),
+                metric,
             )
         found.append(Verdict(metric, winner, second, delta, leads(means, metric)))
     return found
@@ -121,16 +113,17 @@ def leads(means: pd.DataFrame, metric: str) -> tuple[Lead, ...]:
 
     Rates that fewer than two codecs cover are left out; so are lossless points.
     """
-    sign = 1 if summary.higher_is_better(metric) else -1
-    drawn = means[np.isfinite(means[metric].to_numpy(dtype=float))].sort_values("bpp")
-    curves = {str(c): g for c, g in drawn.groupby("codec", sort=True) if len(g) > 1}
+    sign = 1 if column(metric).higher_is_better else -1
+    codecs = sorted({str(codec) for codec in means["codec"]})
+    curves = {codec: summary.curve(means, codec, metric) for codec in codecs}
+    curves = {codec: points for codec, points in curves.items() if len(points) > 1}
     if len(curves) < 2:
         return ()
-    logs = {codec: np.log(curve["bpp"].to_numpy(float)) for codec, curve in curves.items()}
+    logs = {codec: np.log(curve[:, 0]) for codec, curve in curves.items()}
     grid = np.linspace(min(x[0] for x in logs.values()), max(x[-1] for x in logs.values()), _GRID)
     table = np.array(
         [
-            np.interp(grid, logs[c], sign * curve[metric].to_numpy(float), np.nan, np.nan)
+            np.interp(grid, logs[c], sign * curve[:, 1], np.nan, np.nan)
             for c, curve in curves.items()
         ]
     )
@@ -267,8 +260,7 @@ def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[st
 
 def words(metric: str) -> str:
     """Return what sentences call a metric."""
-    known = {"psnr_db": "PSNR", "ms_ssim_db": "MS-SSIM", "ms_ssim": "MS-SSIM"}
-    return known.get(metric) or f"LPIPS ({metric.removeprefix('lpips_')})"
+    return column(metric).words.removesuffix("-RGB")
 
 
 def change(percent: float) -> str:

@@ -12,7 +12,8 @@ import bjontegaard
 import pytest
 
 from bench.analysis import bjontegaard as bd
-from bench.analysis.bjontegaard import Curve, compare, compare_over_images
+from bench.analysis.bjontegaard import Curve, compare
+from bench.analysis.over_images import compare_over_images
 from bench.errors import BDError, UsageError
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"

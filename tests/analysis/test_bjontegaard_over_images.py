@@ -14,7 +14,8 @@ from scipy.interpolate import PchipInterpolator
 
 from bench.analysis import _bjontegaard_batch
 from bench.analysis import bjontegaard as bd
-from bench.analysis.bjontegaard import Curve, compare, compare_over_images
+from bench.analysis.bjontegaard import Curve, compare
+from bench.analysis.over_images import compare_over_images
 
 ANCHOR = Curve((0.12, 0.25, 0.5, 0.8, 1.3, 2.0), (27.1, 29.6, 32.7, 34.9, 37.6, 40.3))
 
@@ -85,7 +86,7 @@ def test_bootstrap_equals_the_package():
                 np.array([c.rate for c in curves]), np.array([c.quality for c in curves])
             )
         )
-    found = _bjontegaard_batch.resampled_rates(*stacks, resamples=50, seed=9)
+    found = _bjontegaard_batch.resampled_rates(*stacks, resamples=50, seed=9, form=np.copy)
     draws = np.random.default_rng(9).multinomial(7, np.full(7, 1 / 7), 50)
     for draw, rate in zip(draws, found, strict=True):
         means = [mean_curve(np.repeat(np.array(curves, object), draw)) for curves in named]
@@ -191,7 +192,7 @@ def test_only_common_images():
     assert wanted.bd_rate_percent == delta.bd_rate_percent
     assert delta.note == (
         "1 image(s) left out, of one codec only: image 00; "
-        "2 image(s) left out, points missing: image 03, image 04"
+        "2 image(s) left out, a value missing or infinite: image 03, image 04"
     )
 
 
@@ -214,15 +215,59 @@ def test_few_images_have_no_interval():
     assert "no interval: 4 image(s), 5 needed" in delta.note
 
 
+def test_infinite_on_one_image():
+    """An image on which one setting is lossless is left out; the setting stays."""
+    anchor, test = images(8, 15), images(8, 16)
+    test["image 02"] = replace(test["image 02"], quality=(*test["image 02"].quality[:-1], math.inf))
+    delta = compare_over_images(anchor, test)
+    del anchor["image 02"], test["image 02"]
+
+    assert compare_over_images(anchor, test).bd_rate_percent == delta.bd_rate_percent
+    assert delta.note == "1 image(s) left out, a value missing or infinite: image 02"
+
+
+def test_decibels_are_of_the_mean():
+    """Curves of MS-SSIM are averaged as they come, then made decibels; so is each resample."""
+    anchor, test = (
+        {
+            name: Curve(c.rate, tuple(1 - 10 ** (-q / 40) for q in c.quality))
+            for name, c in images(12, seed).items()
+        }
+        for seed in (5, 6)
+    )
+
+    def decibels(values):
+        return -10 * np.log10(1 - values)
+
+    def means(curves):
+        mean = mean_curve(list(curves.values()))
+        return Curve(mean.rate, tuple(decibels(np.array(mean.quality))))
+
+    delta = compare_over_images(anchor, test, decibels=decibels)
+
+    wanted = compare(means(anchor), means(test)).bd_rate_percent
+    assert wanted == pytest.approx(delta.bd_rate_percent, abs=1e-9)
+    assert delta.ci_low < delta.bd_rate_percent < delta.ci_high
+    own = [
+        Curve(c["image 03"].rate, tuple(decibels(np.array(c["image 03"].quality))))
+        for c in (anchor, test)
+    ]
+    assert delta.per_image["image 03"].bd_rate_percent == pytest.approx(
+        compare(*own).bd_rate_percent, abs=1e-9
+    )
+
+
 def test_lossless_setting_over_images():
-    """A setting that is lossless on one image is left out for all, so means stay finite."""
+    """A setting that is lossless on every image is left out alone."""
     anchor, test = images(8, 15), images(8, 16)
     cut = {n: Curve(c.rate[:-1], c.quality[:-1]) for n, c in test.items()}
-    test["image 02"] = replace(test["image 02"], quality=(*test["image 02"].quality[:-1], math.inf))
+    test = {n: replace(c, quality=(*c.quality[:-1], math.inf)) for n, c in test.items()}
     delta = compare_over_images(anchor, test)
 
     assert compare_over_images(anchor, cut).bd_rate_percent == delta.bd_rate_percent
-    assert delta.note == "1 lossless setting(s) of test left out"
+    assert delta.note == "1 lossless point(s) of test left out"
+    assert delta.ci_low < delta.ci_high
+    assert len(delta.image_rates) == 8
 
 
 def test_one_bad_image_costs_itself():

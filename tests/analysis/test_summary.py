@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis import summary
+from bench.analysis.bjontegaard import Cause
 from bench.errors import UsageError
 
 IMAGES = [f"kodim{i:02d}.png" for i in range(1, 7)]
@@ -86,17 +87,18 @@ def test_means_equal_a_naive_loop_whatever_the_order(seed: int):
         assert len(same) == line["images"] == 4
         for name in ("bpp", "psnr_db", "ms_ssim", "lpips_alex"):
             assert math.isclose(sum(row[name] for row in same) / 4, line[name], rel_tol=1e-12)
-        decibels = [-10 * math.log10(1 - row["ms_ssim"]) for row in same]
-        assert math.isclose(sum(decibels) / 4, line["ms_ssim_db"], rel_tol=1e-12)
+        decibels = -10 * math.log10(1 - line["ms_ssim"])  # of the mean, not the mean of decibels
+        assert math.isclose(decibels, line["ms_ssim_db"], rel_tol=1e-12)
 
 
 def test_columns_and_order_are_those_of_the_file():
     """The summary has the promised columns, codecs by name, settings by rising rate."""
     means = summary.summarise(grid(qualities=(80, 5, 10)))
 
+    qualities = ["psnr_db", "ms_ssim", "ms_ssim_db", "lpips_alex"]
     assert [
-        *("dataset", "codec", "label", "setting", "images", "bpp"),
-        *("psnr_db", "ms_ssim", "ms_ssim_db", "lpips_alex"),
+        *("dataset", "codec", "label", "setting", "images", "bpp", *qualities),
+        *(f"{word}_{name}" for name in qualities for word in ("images", "bpp")),
     ] == list(means.columns)
     assert ["bpg", "jpeg", "webp"] == list(dict.fromkeys(means["codec"]))
     assert all(curve["bpp"].is_monotonic_increasing for _, curve in means.groupby("codec"))
@@ -192,17 +194,132 @@ def test_datasets_do_not_mix():
     assert {("kodak", 6), ("sample", 1)} == set(zip(means["dataset"], means["images"], strict=True))
 
 
-def test_infinite_psnr_stays_infinite():
-    """One exact image makes the mean infinite; MS-SSIM of 1 is infinite in dB."""
-    rows = grid(("jpeg",), (5, 10))
-    exact = cell(IMAGES[0], "jpeg", 10, psnr_db=math.inf, ms_ssim=1.0)
+def exact(image: str, codec: str, quality: int) -> dict:
+    """Return the cell of an exact copy."""
+    return cell(image, codec, quality, psnr_db=math.inf, ms_ssim=1.0, lpips_alex=0.0)
 
-    means = summary.summarise(replaced(rows, exact)).set_index("setting")
 
-    top = '{"quality":10,"subsampling":"4:2:0"}'
-    assert math.inf == means.loc[top, "psnr_db"]
-    assert math.inf == means.loc[top, "ms_ssim_db"]
-    assert means["bpp"].map(math.isfinite).all()
+def test_an_infinite_value_costs_its_image_for_every_codec():
+    """A flat image leaves the means of PSNR and MS-SSIM, named, and nothing else is lost."""
+    rows = replaced(grid(), *(exact(IMAGES[0], "jpeg", q) for q in (20, 40, 80)))
+
+    means, lost = summary.summarise(rows), summary.left_out(rows)
+
+    assert [("psnr_db", IMAGES[0]), ("ms_ssim", IMAGES[0])] == list(
+        zip(lost["metric"], lost["image"], strict=True)
+    )
+    assert lost["reason"].iloc[0] == "PSNR-RGB is infinite (an exact copy) at 3 of 15 points (jpeg)"
+    for name, images in {"psnr_db": 5, "ms_ssim": 5, "ms_ssim_db": 5, "lpips_alex": 6}.items():
+        assert {images} == set(means[f"images_{name}"])
+        assert np.isfinite(means[name]).all()
+    bpg = means[means["codec"] == "bpg"].iloc[0]
+    kept = [cell(i, "bpg", 5) for i in IMAGES[1:]]
+    assert math.isclose(sum(c["bpp"] for c in kept) / 5, bpg["bpp_psnr_db"])
+    assert math.isclose(sum(c["psnr_db"] for c in kept) / 5, bpg["psnr_db"])
+    assert math.isclose(sum(cell(i, "bpg", 5)["bpp"] for i in IMAGES) / 6, bpg["bpp"])
+    deltas = summary.bd_table(rows)
+    assert deltas["bd_rate_percent"].notna().all()
+    assert {""} == set(deltas["cause"])
+
+
+def test_a_lossless_codec_costs_the_others_nothing():
+    """A point that is an exact copy of every image is set aside; every image stays."""
+    null = pd.DataFrame([exact(i, "null", 100) for i in IMAGES])
+    rows = pd.concat([grid(), null], ignore_index=True)
+
+    means = summary.summarise(rows)
+
+    assert summary.left_out(rows).empty
+    assert {6} == set(means["images_psnr_db"])
+    line = means[means["codec"] == "null"].iloc[0]
+    assert (math.inf, math.inf, 0.0) == (line["psnr_db"], line["ms_ssim_db"], line["lpips_alex"])
+    for metric in ("psnr_db", "ms_ssim_db", "lpips_alex"):
+        assert not len(summary.curve(means, "null", metric))
+        assert 5 == len(summary.curve(means, "bpg", metric))
+    deltas = summary.bd_table(rows).set_index(["codec", "metric", "method"])
+    assert deltas.loc[("null", "psnr_db", "pchip"), "cause"] == Cause.FEW_POINTS
+    assert deltas.loc[("jpeg", "psnr_db", "pchip"), "bd_rate_percent"] > 0
+
+
+def test_lossless_top_points_are_left_out_alone():
+    """Points that are exact everywhere leave the curve, whose other points stay."""
+    rows = replaced(grid(), *(exact(i, "webp", q) for i in IMAGES for q in (40, 80)))
+
+    means, deltas = summary.summarise(rows), summary.bd_table(rows)
+
+    assert 3 == len(summary.curve(means, "webp", "psnr_db"))
+    assert {6} == set(means["images_psnr_db"])
+    webp = deltas[(deltas["codec"] == "webp") & (deltas["metric"] == "psnr_db")].iloc[0]
+    assert webp["cause"] == Cause.LOSSLESS
+    assert "2 lossless point(s) of test left out" in webp["note"]
+    assert "test has 3" in webp["note"]
+
+
+def test_each_metric_has_its_own_images():
+    """What is infinite in PSNR on one image keeps its MS-SSIM there."""
+    rows = grid(("jpeg", "webp"), images=IMAGES[:2])
+    rows.loc[(rows["image"] == IMAGES[1]) & (rows["codec"] == "webp"), "psnr_db"] = math.inf
+    rows.loc[rows["image"] == IMAGES[1], "ms_ssim"] = math.nan
+    rows.loc[rows["image"] == IMAGES[0], "lpips_alex"] = math.nan
+
+    means = summary.summarise(rows)
+
+    assert 5 == len(summary.curve(means, "webp", "ms_ssim_db"))
+    lost = summary.left_out(rows).set_index("metric")["image"].to_dict()
+    assert {"psnr_db": IMAGES[1], "ms_ssim": IMAGES[1], "lpips_alex": IMAGES[0]} == lost
+
+
+def test_small_images_are_named_with_their_size():
+    """The reason of a metric that is undefined for an image is its size, where that is known."""
+    rows = grid(("jpeg",)).assign(width=64.0, height=200.0)
+    rows.loc[rows["image"] != IMAGES[3], ["width"]] = 200.0
+    rows.loc[rows["image"] == IMAGES[3], "ms_ssim"] = math.nan
+
+    assert ["MS-SSIM is not defined under 161 pixels a side, found 64x200"] == list(
+        summary.left_out(rows)["reason"]
+    )
+
+
+def test_when_no_image_is_left_the_worst_points_go():
+    """Two points that are infinite on different images of two cost themselves, not the metric."""
+    rows = replaced(
+        grid(("jpeg",), images=IMAGES[:2]),
+        exact(IMAGES[0], "jpeg", 80),
+        exact(IMAGES[1], "jpeg", 40),
+    )
+
+    means = summary.summarise(rows)
+
+    assert 3 == len(summary.curve(means, "jpeg", "psnr_db"))
+    assert {0, 2} == set(means["images_psnr_db"])
+    assert summary.left_out(rows).empty
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_rate_and_quality_are_means_over_the_same_images(seed: int):
+    """Whatever is missing or infinite where: every point of a curve is of the same images."""
+    rng = np.random.default_rng(seed)
+    rows = grid(("jpeg", "webp"), (5, 10, 20), IMAGES[:4])
+    for name in ("psnr_db", "ms_ssim", "lpips_alex"):
+        hit = rng.random(len(rows))
+        rows.loc[hit < 0.05, name] = math.nan
+        best = {"psnr_db": math.inf, "ms_ssim": 1.0, "lpips_alex": math.inf}[name]
+        rows.loc[(0.05 < hit) & (hit < 0.1), name] = best
+
+    means, kept = summary.summarise(rows), summary.comparable(rows)
+
+    for metric in ("psnr_db", "ms_ssim", "lpips_alex"):
+        drawn = summary.on_curve(means, metric)
+        images = set()
+        for line in drawn.itertuples():
+            mine = kept[(kept["codec"] == line.codec) & (kept["setting"] == line.setting)]
+            mine = mine[mine[metric].notna()]
+            images.add(tuple(sorted(mine["image"])))
+            assert math.isclose(mine["bpp"].mean(), getattr(line, f"bpp_{metric}"))
+            assert math.isclose(mine[metric].mean(), getattr(line, metric))
+            assert len(mine) == getattr(line, f"images_{metric}")
+        assert len(images) <= 1
 
 
 def test_an_undefined_metric_is_left_out_for_every_codec_alike():
@@ -215,9 +332,10 @@ def test_an_undefined_metric_is_left_out_for_every_codec_alike():
     means = summary.summarise(rows)
 
     jpeg = means[means["codec"] == "jpeg"].iloc[0]
-    naive = [cell(i, "jpeg", 5)["ms_ssim"] for i in IMAGES[2:]]
-    assert math.isclose(sum(naive) / 4, jpeg["ms_ssim"])
-    assert 6 == jpeg["images"]
+    naive = [cell(i, "jpeg", 5) for i in IMAGES[2:]]
+    assert math.isclose(sum(one["ms_ssim"] for one in naive) / 4, jpeg["ms_ssim"])
+    assert math.isclose(sum(one["bpp"] for one in naive) / 4, jpeg["bpp_ms_ssim"])
+    assert (6, 4) == (jpeg["images"], jpeg["images_ms_ssim"])
     assert 4 == summary.metric_images(rows)["kodak", "ms_ssim"]
     assert 6 == summary.metric_images(rows)["kodak", "psnr_db"]
 
@@ -234,13 +352,11 @@ def test_a_codec_without_a_metric_costs_the_others_nothing():
     assert 6 == summary.metric_images(rows)["kodak", "lpips_alex"]
 
 
-def test_missing_metric_columns_are_nan():
-    """Rows without MS-SSIM and LPIPS give a summary with the same columns, empty."""
+def test_a_metric_that_was_not_measured_has_no_column():
+    """Rows without MS-SSIM and LPIPS give a summary without them."""
     means = summary.summarise(grid().drop(columns=["ms_ssim", "lpips_alex"]))
 
-    assert means["ms_ssim"].isna().all()
-    assert means["ms_ssim_db"].isna().all()
-    assert "lpips_alex" not in means.columns
+    assert not {"ms_ssim", "ms_ssim_db", "lpips_alex"} & set(means.columns)
 
 
 def test_settings_sort_by_number():

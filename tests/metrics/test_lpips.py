@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import warnings
-from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -77,8 +76,7 @@ def nowhere(tmp_path, monkeypatch):
 def expect_sha256(monkeypatch, net, name, data):
     """Let ``data`` pass for the genuine file ``name`` of ``net``."""
     start = hashlib.sha256(data).hexdigest()[:8]
-    changed = replace(lpips_net._NETS[net], files={name: start})
-    monkeypatch.setitem(lpips_net._NETS, net, changed)
+    monkeypatch.setitem(lpips_net._FILES, net, {name: start})
 
 
 @pytest.fixture
@@ -210,15 +208,14 @@ def test_leaves_torch_alone(random_alex, photo):
     assert threads == torch.get_num_threads()
 
 
-def test_equal_metrics_are_equal(squeeze):
-    """Asking twice gives one metric, so that a plan scores it once."""
-    assert squeeze == metrics.create("lpips-squeeze")
+def test_two_spellings_are_one_metric(squeeze):
+    """A hyphen means an underscore, so that a plan scores the metric once."""
+    assert squeeze.name == metrics.create("lpips-squeeze").name
 
 
 @pytest.mark.usefixtures("random_alex")
 def test_alex_is_preferred():
     """Where AlexNet is at hand, lpips means lpips_alex."""
-    assert lpips_net.pick_net() == "lpips_alex"
     assert metrics.create("lpips").column == "lpips_alex"
 
 
@@ -229,23 +226,22 @@ def test_squeeze_otherwise(nowhere, monkeypatch):
     nowhere[1].mkdir(parents=True)
     (nowhere[1] / name).write_bytes(b"weights")
 
-    assert lpips_net.pick_net() == "lpips_squeeze"
+    assert metrics.create("lpips").name == "lpips_squeeze"
     assert nowhere[1] / name == lpips_net.backbone_path("squeeze")
 
 
 def test_nothing_at_hand(nowhere):
     """Without weights the error says what is missing, where it was sought, and the remedy."""
-    for ask in (lpips_net.pick_net, lambda: metrics.create("lpips")):
-        with pytest.raises(MetricError) as caught:
-            ask()
-        text = str(caught.value)
+    with pytest.raises(MetricError) as caught:
+        metrics.create("lpips")
+    text = str(caught.value)
 
-        assert ALEX in text
-        assert "squeezenet1_1_features_torchvision.pth" in text
-        assert str(nowhere[0]) in text
-        assert str(nowhere[1]) in text
-        assert "bench fetch lpips-alex" in text
-        assert "\n" not in text
+    assert ALEX in text
+    assert "squeezenet1_1_features_torchvision.pth" in text
+    assert str(nowhere[0]) in text
+    assert str(nowhere[1]) in text
+    assert "bench fetch lpips-alex" in text
+    assert "\n" not in text
 
 
 def test_named_net_not_at_hand(nowhere):
@@ -261,7 +257,7 @@ def test_damaged_weights(nowhere):
 
     assert lpips_net.backbone_path("alex") is None
     with pytest.raises(MetricError, match=r"damaged: .*alexnet"):
-        lpips_net.pick_net()
+        metrics.create("lpips")
 
 
 def test_create_needs_no_torch(squeeze):

@@ -17,6 +17,7 @@ from bench.codecs.agvae.paper.ablation_terms import Variant
 from bench.codecs.agvae.paper.gain_drift import Drift
 from bench.errors import CodecError
 from bench.files import make_folder, write_atomically
+from bench.metrics.columns import column
 from bench.output.csv_files import to_csv
 from bench.output.provenance import of_record
 from bench.output.table_formats import Cell, Table, number
@@ -30,7 +31,6 @@ _COST = complexity.Options(
     ),
     presets=(("base", 8), ("small", 8)),
 )
-_TITLES = {"psnr_db": "PSNR-RGB", "ms_ssim_db": "MS-SSIM (dB)"}
 
 
 def write_all(
@@ -142,7 +142,7 @@ def _rate_tables(comparisons: Sequence[Comparison], order: Sequence[str]) -> lis
             Table(
                 name=f"ablation-{metric}",
                 caption=(
-                    f"{_TITLES[metric]}, {dataset}, {images} images, real files: rate of each "
+                    f"{column(metric).title}, {dataset}, {images} images, real files: rate of each "
                     "variant against each, percent; negative needs fewer bits."
                 ),
                 head=("anchor", "test", "BD-rate (%)", "at equal quality (%)", "points", "note"),

@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis import summary
-from bench.analysis.bjontegaard import MIN_IMAGES, Curve, compare_over_images
+from bench.analysis.bjontegaard import Curve
+from bench.analysis.over_images import MIN_IMAGES
+from bench.metrics.columns import column, curve_columns
 
 Floats = NDArray[np.float64]
-METRICS = ("psnr_db", "ms_ssim_db")
 _RESAMPLES, _SEED = 400, 2001
 
 
@@ -73,9 +74,7 @@ def compare_all(rows: pd.DataFrame, order: Sequence[str]) -> list[Comparison]:
     found = []
     kept = summary.comparable(rows)
     for dataset, group in kept.groupby("dataset", sort=True):
-        for metric in METRICS:
-            if metric not in group.columns or group[metric].isna().all():
-                continue
+        for metric in curve_columns(group):
             curves = {codec: curves_of(group, codec, metric) for codec in order}
             pairs = itertools.permutations([codec for codec in order if curves[codec]], 2)
             found += [
@@ -85,33 +84,36 @@ def compare_all(rows: pd.DataFrame, order: Sequence[str]) -> list[Comparison]:
 
 
 def curves_of(rows: pd.DataFrame, codec: str, metric: str) -> dict[str, Curve]:
-    """Return image -> curve of a codec, points by rising level."""
-    points = rows[(rows["codec"] == codec) & rows[metric].notna()]
+    """Return image -> curve of a codec, points by rising level, in the metric's own values."""
+    source = column(metric).source
+    points = rows[(rows["codec"] == codec) & rows[source].notna()]
     points = points.assign(
         level=[float(str(summary.parse_setting(text)["level"])) for text in points["setting"]]
     ).sort_values("level")
     return {
-        str(image): Curve(tuple(one["bpp"].astype(float)), tuple(one[metric].astype(float)))
+        str(image): Curve(tuple(one["bpp"].astype(float)), tuple(one[source].astype(float)))
         for image, one in points.groupby("image", sort=True)
     }
 
 
-def mean_curve(curves: Mapping[str, Curve], images: Sequence[str]) -> tuple[Floats, Floats]:
-    """Return the mean rates and qualities of a codec's points, (points,) each."""
+def mean_curve(
+    curves: Mapping[str, Curve], images: Sequence[str], metric: str
+) -> tuple[Floats, Floats]:
+    """Return the mean rates and the qualities of a codec's points, (points,) each."""
     rates = np.array([curves[image].rate for image in images])
     qualities = np.array([curves[image].quality for image in images])
-    return rates.mean(0), qualities.mean(0)
+    return rates.mean(0), column(metric).of_means(qualities.mean(0))
 
 
 def _compare(
     dataset: str, anchor: str, test: str, metric: str, curves: Mapping[str, Mapping[str, Curve]]
 ) -> Comparison:
-    delta = compare_over_images(curves[anchor], curves[test])
+    delta = summary.delta(curves[anchor], curves[test], metric)
     images = sorted(set(curves[anchor]) & set(curves[test]))
-    matched, points = matched_percent(curves[anchor], curves[test], images)
+    matched, points = matched_percent(curves[anchor], curves[test], images, metric)
     low = high = math.nan
     if points and len(images) >= MIN_IMAGES:
-        low, high = _interval(curves[anchor], curves[test], images)
+        low, high = _interval(curves[anchor], curves[test], images, metric)
     bd_rate, ci_low, ci_high = (
         math.nan if value is None else float(value)
         for value in (delta.bd_rate_percent, delta.ci_low, delta.ci_high)
@@ -134,7 +136,7 @@ def _compare(
 
 
 def matched_percent(
-    anchor: Mapping[str, Curve], test: Mapping[str, Curve], images: Sequence[str]
+    anchor: Mapping[str, Curve], test: Mapping[str, Curve], images: Sequence[str], metric: str
 ) -> tuple[float, int]:
     """Return the mean rate difference of the mean curves at equal quality, and at how many.
 
@@ -147,13 +149,15 @@ def matched_percent(
         Image -> curve, the points of all curves of a codec in the same order.
     images
         Which ones; an image may appear several times.
+    metric
+        The quality column of the curves.
 
     Returns
     -------
     tuple
         Percent, negative where the test needs fewer bits, NaN if nowhere comparable; points.
     """
-    one, other = mean_curve(anchor, images), mean_curve(test, images)
+    one, other = mean_curve(anchor, images, metric), mean_curve(test, images, metric)
     qualities = list(_qualities(one[1], other[1]))
     if not qualities:
         return math.nan, 0
@@ -183,11 +187,11 @@ def _log_rate(curve: tuple[Floats, Floats], quality: float) -> float:
 
 
 def _interval(
-    anchor: Mapping[str, Curve], test: Mapping[str, Curve], images: Sequence[str]
+    anchor: Mapping[str, Curve], test: Mapping[str, Curve], images: Sequence[str], metric: str
 ) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of ``matched_percent`` over images."""
     generator = np.random.default_rng(_SEED)
     drawn = generator.integers(0, len(images), (_RESAMPLES, len(images)))
-    values = [matched_percent(anchor, test, [images[i] for i in row])[0] for row in drawn]
+    values = [matched_percent(anchor, test, [images[i] for i in row], metric)[0] for row in drawn]
     low, high = np.nanpercentile(values, (2.5, 97.5))
     return float(low), float(high)

@@ -62,10 +62,10 @@ def _gaps(rows: pd.DataFrame, order: Sequence[str]) -> list[pd.DataFrame]:
 
     curves = {codec: curves_of(rows, codec, "psnr_db") for codec in order}
     images = sorted(set.intersection(*[set(curve) for curve in curves.values()]))
-    rates, qualities = mean_curve(curves[order[0]], images)
+    rates, qualities = mean_curve(curves[order[0]], images, "psnr_db")
     parts = []
     for codec in order:
-        rate, quality = mean_curve(curves[codec], images)
+        rate, quality = mean_curve(curves[codec], images, "psnr_db")
         inside = (rate >= rates.min()) & (rate <= rates.max())
         if len(rates) > 1 and (np.diff(rates) > 0).all():
             reference = PchipInterpolator(np.log(rates), qualities)(np.log(rate[inside]))

@@ -103,12 +103,10 @@ def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[s
     from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS
     from bench.codecs.agvae.runtime.engine import Engine
     from bench.codecs.agvae.weights import checkpoints
-    from bench.metrics import Undefined
-    from bench.metrics.ms_ssim import create as create_ms_ssim
-    from bench.metrics.psnr import create as create_psnr
+    from bench.metrics import Undefined, create
 
     engine = Engine(checkpoints.read_manifest(manifest))
-    psnr, similarity = create_psnr("psnr"), create_ms_ssim("ms_ssim")
+    psnr, similarity = create("psnr"), create("ms_ssim")
     results: list[list[tuple[float, ...]]] = [[] for _ in levels]
     for photo in photos.members:
         image = middle(photo.pixels).copy()

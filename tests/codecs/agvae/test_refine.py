@@ -18,7 +18,7 @@ from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.runtime.refinement import Coins, refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
 from bench.codecs.agvae.weights import checkpoints
-from bench.metrics.ms_ssim import create as create_ms_ssim
+from bench.metrics import create as metric
 from bench.rate_search import encode_to_bpp
 
 VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
@@ -110,7 +110,7 @@ def test_real_files_gain(variant, photo):
 
 def test_ms_ssim_is_refined_for_ms_ssim(photo):
     """The twin's files gain in its own loss."""
-    similarity = create_ms_ssim("ms_ssim")
+    similarity = metric("ms_ssim")
     engine, image = engine_of(metric="ms-ssim"), photo[64:240, 64:240].copy()
 
     def distance(one, other):

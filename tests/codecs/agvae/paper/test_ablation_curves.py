@@ -31,8 +31,8 @@ def test_a_factor_is_found(levels, factor):
     """Curves that need x times the bits are told so, whichever has fewer points."""
     whole, some = curves(list(range(8))), curves(levels, factor)
 
-    there, points = matched_percent(whole, some, IMAGES)
-    back, same = matched_percent(some, whole, IMAGES)
+    there, points = matched_percent(whole, some, IMAGES, "psnr_db")
+    back, same = matched_percent(some, whole, IMAGES, "psnr_db")
 
     assert 100 * (factor - 1) == pytest.approx(there, abs=0.15)
     assert 100 * (1 / factor - 1) == pytest.approx(back, abs=0.15)
@@ -44,10 +44,10 @@ def test_only_shared_qualities_count():
     """Points beyond the other curve are left out; where none is shared there is no number."""
     low = curves([0, 1, 2])
 
-    nothing, none = matched_percent(low, curves([5, 6]), IMAGES)
+    nothing, none = matched_percent(low, curves([5, 6]), IMAGES, "psnr_db")
 
-    assert 2 == matched_percent(low, curves([1, 2, 3]), IMAGES)[1]
-    assert 1 == matched_percent(low, curves([2, 3, 4, 5]), IMAGES)[1]
+    assert 2 == matched_percent(low, curves([1, 2, 3]), IMAGES, "psnr_db")[1]
+    assert 1 == matched_percent(low, curves([2, 3, 4, 5]), IMAGES, "psnr_db")[1]
     assert 0 == none
     assert math.isnan(nothing)
 

@@ -1,0 +1,275 @@
+"""Which rows means are taken over: the images that all have in common, and what is left out.
+
+Means of different codecs are comparable only over the same images, so each dataset is cut to its
+*common images*:
+
+* a setting takes part if it succeeded on at least one image, and was tried on at least half as many
+  images as the setting of its codec that was tried on most;
+* a codec takes part if one of its settings does;
+* an image is common if every setting that takes part succeeded on it.
+
+So a codec that is broken throughout, or a setting that is refused for every image, costs nothing
+but its own rows, and so does a setting that somebody once tried on a single image; while a codec
+that fails on one image costs that image for all codecs.
+``failures`` lists what failed, ``set_aside`` the settings tried on too few images, and ``missing``
+says which image was lost to which codec.
+
+By the same reasoning each metric has its own images among the common ones:
+
+* a point takes part if it has a usable value on at least one image, where a value is usable if it
+  and its form in decibels are finite: a point that is an exact copy of every image is lossless, and
+  lies on no curve of that metric;
+* an image counts if every point that takes part has a usable value on it.
+
+So PSNR that is infinite on a flat image, or MS-SSIM that is undefined under 161 pixels a side, cost
+that image for all codecs, and only in the means of that metric; ``left_out`` names it. Were no
+image left, the points with the fewest usable values are left out until one is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.metrics.columns import Column, known, metric_columns
+
+KEY = ["dataset", "codec", "label", "setting"]
+"""What identifies a point of a curve; a row adds the image."""
+
+_FAILURES = ["dataset", "codec", "label", "error", "cells", "attempted", "images"]
+_ASIDE = [*KEY, "images", "most"]
+_MISSING = ["dataset", "image", "codec", "settings", "reason"]
+_LEFT_OUT = ["dataset", "metric", "image", "reason"]
+
+
+def natural(text: str) -> tuple[tuple[bool, float, str], ...]:
+    """Return a sort key in which ``"quality":9`` comes before ``"quality":75``.
+
+    >>> sorted(["q10", "q9"], key=natural)
+    ['q9', 'q10']
+    """
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return tuple(
+        (True, float(part), "") if index % 2 else (False, 0.0, part)
+        for index, part in enumerate(parts)
+    )
+
+
+def _natural_column(column: pd.Series) -> pd.Series:
+    """Return a column of sort keys for ``DataFrame.sort_values``."""
+    texts = [str(value) for value in column]
+    rank = {text: i for i, text in enumerate(sorted(set(texts), key=natural))}
+    return pd.Series([rank[text] for text in texts], index=column.index)
+
+
+def sort_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` in the one stable order: dataset, codec, label, setting, image."""
+    by = [name for name in (*KEY, "image") if name in rows.columns]
+    return rows.sort_values(by, key=_natural_column, kind="stable").reset_index(drop=True)
+
+
+def error_text(rows: pd.DataFrame) -> pd.Series:
+    """Return the column ``error`` as plain text, empty where there is none."""
+    if "error" not in rows.columns:
+        return pd.Series("", index=rows.index, dtype=object)
+    texts = ["" if pd.isna(value) else " ".join(str(value).split()) for value in rows["error"]]
+    return pd.Series(texts, index=rows.index, dtype=object)
+
+
+def succeeded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without error that have a size; one per cell, the last of any repeats."""
+    good = rows[(error_text(rows) == "") & rows["bpp"].notna()]
+    return good.drop_duplicates([*KEY, "image"], keep="last")
+
+
+def _tried(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return per point on how many images it was tried, and the most of any of its codec."""
+    cells = rows[[*KEY, "image"]].drop_duplicates()
+    tried = cells.groupby(KEY, sort=True).size().rename("images").reset_index()
+    tried["most"] = tried.groupby(["dataset", "codec"])["images"].transform("max")
+    return tried
+
+
+def set_aside(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the points that were tried on too few images to be compared.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset, codec, label, setting, images, most``: tried on ``images`` of the ``most`` images
+        that another setting of the codec was tried on.
+    """
+    tried = _tried(rows)
+    return tried.loc[2 * tried["images"] < tried["most"], _ASIDE].reset_index(drop=True)
+
+
+def taking_part(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that succeeded, without those of points set aside."""
+    good = succeeded(rows)
+    aside = set(set_aside(rows)[KEY].itertuples(index=False, name=None))
+    points = good[KEY].itertuples(index=False, name=None)
+    return good[np.array([point not in aside for point in points], dtype=bool)]
+
+
+def common_images(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the common images of each dataset (see the rule at the top of this module)."""
+    good = taking_part(rows)
+    common: dict[str, list[str]] = {str(name): [] for name in sorted(rows["dataset"].unique())}
+    for dataset, group in good.groupby("dataset", sort=True):
+        points = len(group[KEY].drop_duplicates())
+        held = group.groupby("image").size()
+        common[str(dataset)] = sorted((str(i) for i in held.index[held == points]), key=natural)
+    return common
+
+
+def _on_common_images(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of points that take part, on the common images only."""
+    good, common = taking_part(rows), common_images(rows)
+    pairs = {(dataset, image) for dataset, images in common.items() for image in images}
+    inside = [
+        (str(dataset), str(image)) in pairs
+        for dataset, image in zip(good["dataset"], good["image"], strict=True)
+    ]
+    return sort_rows(good[np.array(inside, dtype=bool)])
+
+
+def comparable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that means are taken over.
+
+    A metric is blank in the rows that its means leave out (see the rule at the top of this module).
+    What remains is the same images at every point: finite values, or of a lossless point the value
+    of an exact copy.
+    """
+    kept = _on_common_images(rows)
+    for metric in metric_columns(kept):
+        for _, group in kept.groupby("dataset", sort=False):
+            cut = _Cut(group, known()[metric])
+            kept.loc[group.index[~cut.stays], metric] = np.nan
+    return kept
+
+
+def left_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the common images that the means of a metric leave out.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset, metric, image, reason``: ``metric`` is the column of the metric's own values.
+    """
+    kept = _on_common_images(rows)
+    records = [
+        (str(dataset), metric, image, reason)
+        for dataset, group in kept.groupby("dataset", sort=True)
+        for metric in metric_columns(kept)
+        for image, reason in _Cut(group, known()[metric]).reasons()
+    ]
+    return pd.DataFrame(records, columns=_LEFT_OUT)
+
+
+class _Cut:
+    """What the means of one metric keep of one dataset's rows on its common images."""
+
+    def __init__(self, rows: pd.DataFrame, column: Column) -> None:
+        self.column = column
+        self._rows = rows
+        self._values = rows[column.column].to_numpy(dtype=np.float64, na_value=np.nan)
+        self._point = rows.groupby(KEY, sort=False).ngroup().to_numpy()
+        image, self._images = pd.factorize(rows["image"])
+        usable = np.isfinite(self._values)
+        for form in known().values():
+            if form.source == column.column:
+                usable &= np.isfinite(form.of_means(self._values))
+        shape = (int(self._point.max(initial=-1)) + 1, len(self._images))
+        grid, same = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        grid[self._point, image] = usable
+        same[self._point, image] = self._values == column.exact
+        undefined = np.ones(shape, dtype=bool)
+        undefined[self._point, image] = np.isnan(self._values)
+        lossless = (same | undefined).all(axis=1) & same.any(axis=1)
+        self._takes_part = grid.any(axis=1) & ~lossless
+        while self._takes_part.any() and not grid[self._takes_part].all(axis=0).any():
+            counts = np.where(self._takes_part, grid.sum(axis=1), shape[1] + 1)
+            self._takes_part &= counts > counts.min()
+        counts = grid[self._takes_part].all(axis=0)
+        self._lost = ~counts
+        self._usable = usable
+        self._image = image
+        self.stays = counts[image] & (self._takes_part | lossless)[self._point]
+
+    def reasons(self) -> Iterator[tuple[str, str]]:
+        """Yield image and reason of each image that is left out, in natural order."""
+        names = [str(name) for name in self._images]
+        for place in sorted(np.flatnonzero(self._lost), key=lambda i: natural(names[i])):
+            here = (self._image == place) & self._takes_part[self._point]
+            yield names[place], self._reason(here & ~self._usable, int(here.sum()))
+
+    def _reason(self, holes: NDArray[np.bool_], points: int) -> str:
+        """Return why an image is left out: ``holes`` are its rows without a usable value."""
+        undefined = np.isnan(self._values[holes]).all()
+        lines = self._rows[holes]
+        if undefined and {"width", "height"} <= set(lines.columns):
+            width, height = (float(lines[side].iloc[0]) for side in ("width", "height"))
+            if min(width, height) < self.column.smallest_px:
+                return (
+                    f"{self.column.words} is not defined under {self.column.smallest_px} pixels a "
+                    f"side, found {width:.0f}x{height:.0f}"
+                )
+        codecs = sorted({str(codec) for codec in lines["codec"]})
+        named = ", ".join(codecs[:3]) + (", ..." if len(codecs) > 3 else "")
+        what = "not defined or not computed" if undefined else "infinite (an exact copy)"
+        return f"{self.column.words} is {what} at {holes.sum()} of {points} points ({named})"
+
+
+def failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what failed, one line per dataset, curve and error.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset, codec, label, error, cells, attempted, images``: how many cells had that error
+        of how many attempted on the curve, and on which images (names, comma-separated).
+        A codec that failed everywhere has ``cells`` equal to ``attempted`` (or several such
+        lines that add up to it).
+    """
+    frame = rows.assign(error=error_text(rows)).drop_duplicates([*KEY, "image"], keep="last")
+    bad = (frame["error"] != "") | frame["bpp"].isna()
+    frame["error"] = frame["error"].where(frame["error"] != "", "no result and no error")
+    attempted = frame.groupby(["dataset", "codec", "label"]).size().to_dict()
+    records = []
+    for key, group in frame[bad].groupby(["dataset", "codec", "label", "error"], sort=True):
+        images = sorted({str(name) for name in group["image"]}, key=natural)
+        records.append((*key, len(group), attempted[key[:3]], ", ".join(images)))
+    return pd.DataFrame(records, columns=_FAILURES)
+
+
+def missing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return which images are not common, and because of which codec.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset, image, codec, settings, reason``: how many settings of the codec lack the
+        image, and why: its first error, or that it was not measured.
+    """
+    good, common = taking_part(rows), common_images(rows)
+    errors = rows.assign(error=error_text(rows))
+    errors = errors[errors["error"] != ""].drop_duplicates(["dataset", "image", "codec"])
+    told = {(r.dataset, r.image, r.codec): r.error for r in errors.itertuples()}
+    records = []
+    for dataset, group in good.groupby("dataset", sort=True):
+        points = {codec: len(g[KEY].drop_duplicates()) for codec, g in group.groupby("codec")}
+        held = group.groupby(["image", "codec"]).size().to_dict()
+        everything = rows.loc[rows["dataset"] == dataset, "image"].unique()
+        for image in sorted(everything, key=lambda name: natural(str(name))):
+            if str(image) in common[str(dataset)]:
+                continue
+            for codec, wanted in points.items():
+                lacking = wanted - held.get((image, codec), 0)
+                if lacking:
+                    reason = told.get((dataset, image, codec), "not measured")
+                    records.append((dataset, image, codec, lacking, reason))
+    return pd.DataFrame(records, columns=_MISSING)

@@ -1,0 +1,167 @@
+"""The columns of results that hold qualities: whose they are, their titles, units and directions.
+
+Everything here comes from the classes of the metrics; no metric is created, so that a table can be
+made where a metric cannot be computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from bench.errors import UsageError
+from bench.metrics import Metric, discover
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that holds a metric's values or their form in decibels.
+
+    Attributes
+    ----------
+    column
+        Its name in ``rows.csv`` and ``summary.csv``.
+    words, unit
+        What it is called in sentences; its unit, empty where there is none.
+    digits
+        Decimals to show.
+    higher_is_better
+        The direction.
+    definition
+        One sentence; may be empty.
+    metric, family
+        Name of the metric; its family, or the name again.
+    source
+        The column that holds the values which means are taken of: of a form in decibels, that of
+        the metric itself.
+    decibels
+        Value -> decibels where this is a form in decibels, else None.
+    exact
+        The value of an exact copy.
+    smallest_px
+        The shortest side for which it is defined, in pixels.
+    """
+
+    column: str
+    words: str
+    unit: str
+    digits: int
+    higher_is_better: bool
+    definition: str
+    metric: str
+    family: str
+    source: str
+    decibels: Callable[[float], float] | None
+    exact: float
+    smallest_px: int
+
+    @property
+    def title(self) -> str:
+        """Name and unit, for axes and heads of tables."""
+        return f"{self.words} ({self.unit})" if self.unit else self.words
+
+    @property
+    def better(self) -> str:
+        """``higher`` or ``lower``."""
+        return "higher" if self.higher_is_better else "lower"
+
+    def of_means(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Return means of ``source`` in this column's form; NaN stays NaN."""
+        array = np.asarray(values, dtype=np.float64)
+        if (form := self.decibels) is None:
+            return array
+        flat = [_applied(form, float(value)) for value in array.ravel()]
+        return np.array(flat, dtype=np.float64).reshape(array.shape)
+
+
+def _applied(form: Callable[[float], float], value: float) -> float:
+    """Return ``form(value)``, NaN where it is not defined."""
+    try:
+        return math.nan if math.isnan(value) else float(form(value))
+    except (ArithmeticError, ValueError):
+        return math.nan
+
+
+def _columns_of(cls: type[Metric]) -> list[Column]:
+    plain = Column(
+        cls.column,
+        cls.title,
+        cls.unit,
+        cls.digits,
+        cls.higher_is_better,
+        cls.definition,
+        cls.name,
+        cls.family or cls.name,
+        cls.column,
+        None,
+        cls.exact,
+        cls.smallest_px,
+    )
+    if (form := cls.decibels) is None:
+        return [plain]
+    decibels = Column(
+        form.column,
+        form.title,
+        "dB",
+        form.digits,
+        True,
+        form.definition,
+        cls.name,
+        cls.family or cls.name,
+        cls.column,
+        form.of,
+        _applied(form.of, cls.exact),
+        cls.smallest_px,
+    )
+    return [plain, decibels]
+
+
+def known() -> dict[str, Column]:
+    """Return every quality column by name, in the order of tables."""
+    classes = [item.cls for item in discover().values() if item.cls is not None]
+    return {column.column: column for cls in classes for column in _columns_of(cls)}
+
+
+def column(name: str) -> Column:
+    """Return what is known of a quality column.
+
+    Raises
+    ------
+    UsageError
+        If no metric that is installed here has it.
+    """
+    found = known()
+    if name not in found:
+        raise UsageError(f"no metric has the column {name!r}", f"Known: {', '.join(found)}.")
+    return found[name]
+
+
+def metric_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of ``frame`` that hold a metric's own values, empty ones too."""
+    return [n for n, c in known().items() if c.decibels is None and n in frame.columns]
+
+
+def quality_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the quality columns of ``frame`` that hold at least one value."""
+    return [name for name in known() if name in frame.columns and frame[name].notna().any()]
+
+
+def curve_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that curves are drawn in, of the metrics that ``frame`` has values of.
+
+    Of a metric with a form in decibels that is the decibels, whether ``frame`` has them (means) or
+    not (rows).
+    """
+    found = known()
+    present = {found[name].source for name in quality_columns(frame)}
+    formed = {c.source for c in found.values() if c.decibels is not None}
+    return [
+        name
+        for name, c in found.items()
+        if c.source in present and (c.decibels is not None or name not in formed)
+    ]
