@@ -32,7 +32,7 @@ from bench.analysis.common_images import (
 )
 from bench.analysis.over_images import compare_over_images
 from bench.errors import UsageError
-from bench.metrics.columns import column, curve_columns, known, metric_columns
+from bench.metrics.columns import column, curve_columns, file_columns, known, quality_columns
 
 __all__ = [
     "KEY",
@@ -70,8 +70,8 @@ def _mean(values: pd.Series) -> float:
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
-    """Return the quality columns of means over ``frame``: of each metric in it, every form."""
-    own = metric_columns(frame)
+    """Return the quality columns of means over ``frame``: of each metric of it, every form."""
+    own = file_columns(frame)
     return [name for name, found in known().items() if found.source in own]
 
 
@@ -86,8 +86,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``dataset, codec, label, setting, images, bpp``, then each quality column ``c`` (of the
-        metrics in ``rows``, and their forms in decibels), then ``images_c`` and ``bpp_c``.
+        ``dataset, codec, label, setting, images, bpp``, then each quality column ``c`` (of
+        ``file_columns``, and their forms in decibels), then ``images_c`` and ``bpp_c`` of each.
         ``images`` counts the common images, and ``bpp`` is the mean over them. ``c`` and ``bpp_c``
         are means over the ``images_c`` images of the metric, which a point of a curve is made of;
         decibels are those of the mean. A lossless point has the value of an exact copy (infinite
@@ -103,8 +103,9 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         record |= {"images": len(group), "bpp": _mean(group["bpp"])}
         for name in qualities:
             form = column(name)
-            mine = group[group[form.source].notna()]
-            record[name] = float(form.of_means(_mean(mine[form.source])))
+            mine = group[group[form.source].notna()] if form.source in group else group.iloc[:0]
+            values = mine[form.source] if len(mine) else pd.Series(dtype=float)
+            record[name] = float(form.of_means(_mean(values)))
             record[f"images_{name}"], record[f"bpp_{name}"] = len(mine), _mean(mine["bpp"])
         records.append(record)
     frame = pd.DataFrame(records, columns=[*KEY, "images", "bpp", *qualities, *extra])
@@ -143,8 +144,8 @@ def metric_images(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
     return {
         (str(dataset), name): int(group.loc[group[column(name).source].notna(), "image"].nunique())
         for dataset, group in kept.groupby("dataset")
-        for name in _columns(kept)
-        if kept[column(name).source].notna().any()
+        for name in known()
+        if column(name).source in quality_columns(kept)
     }
 
 
@@ -254,15 +255,16 @@ def bd_table(
     anchor
         Codec to compare with; see ``pick_anchor`` for the default.
     quality
-        Add the column ``bd_quality``: mean difference at equal rate, in the metric's own unit.
+        Add the columns ``bd_quality``, mean difference at equal rate in the metric's own unit, and
+        ``cause``, the value of a ``bjontegaard.Cause`` where there is no rate, else empty.
 
     Returns
     -------
     DataFrame
         ``dataset, anchor, codec, metric, method, bd_rate_percent, overlap_percent, ci_low,
-        ci_high, note, cause`` for each metric, in decibels where it has them, over its images: of
+        ci_high, note`` for each metric, in decibels where it has them, over its images: of
         the mean curves, with the interval over images for pchip. Where a delta is not computable
-        its numbers are NaN, the note says why, and ``cause`` is a ``bjontegaard.Cause``'s value.
+        its numbers are NaN and the note says why.
 
     Raises
     ------
@@ -288,4 +290,4 @@ def bd_table(
     columns = [*_BD_TEXT, *_BD_NUMBERS, "note", "cause", "bd_quality"]
     frame = pd.DataFrame(records, columns=columns)
     frame = frame.astype(dict.fromkeys([*_BD_NUMBERS, "bd_quality"], float))
-    return frame if quality else frame.drop(columns="bd_quality")
+    return frame if quality else frame.drop(columns=["cause", "bd_quality"])

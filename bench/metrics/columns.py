@@ -146,6 +146,18 @@ def metric_columns(frame: pd.DataFrame) -> list[str]:
     return [n for n, c in known().items() if c.decibels is None and n in frame.columns]
 
 
+def file_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of metrics that a file of results has.
+
+    Those are the ones that ``frame`` has, and those that every default run can have, so that the
+    files of different runs have the same first columns.
+    """
+    always = [f.cls for f in discover().values() if f.cls and f.cls.in_default_run]
+    stable = {cls.column for cls in always if not cls.family}
+    own = {*metric_columns(frame), *stable}
+    return [name for name in known() if name in own]
+
+
 def quality_columns(frame: pd.DataFrame) -> list[str]:
     """Return the quality columns of ``frame`` that hold at least one value."""
     return [name for name in known() if name in frame.columns and frame[name].notna().any()]

@@ -48,8 +48,8 @@ def _field(column: str, definitions: Mapping[str, str]) -> tuple[str, str]:
         name, text = _FIELDS[column]
         return name, definitions.get(column, text)
     form = columns_of.column(column)
-    text = definitions.get(column, form.definition) or form.title
-    return _METRICS.get(form.metric, column), f"{text} ({form.better} is better)"
+    text = definitions.get(column, f"{form.title}; {form.better} is better")
+    return _METRICS.get(form.metric, column), text
 
 
 def _plain(value: Any) -> str | int | float | None:  # noqa: ANN401 - a cell of a frame

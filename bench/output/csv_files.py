@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis.summary import error_text
 from bench.errors import OutputError
 from bench.files import write_atomically
-from bench.metrics.columns import metric_columns
+from bench.metrics.columns import file_columns
 
 _TEXT = (
     *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
@@ -23,7 +23,7 @@ def row_columns(rows: pd.DataFrame) -> list[str]:
     """Return the columns of ``rows.csv``, those of the metrics in between."""
     return [
         *("dataset", "image", "codec", "label", "setting", "bytes", "bpp"),
-        *metric_columns(rows),
+        *file_columns(rows),
         *("encode_s", "decode_s", "bitstream_sha256", "error"),
     ]
 

@@ -337,7 +337,7 @@ def write_all(
     folder = make_folder(out / "tables")
     written = write_frame(summary.sort_rows(tidy_rows(rows)), out, "rows")
     written += write_frame(means, out, "summary")
-    written += write_frame(deltas.drop(columns="bd_quality"), out, "bd_rate")
+    written += write_frame(deltas.drop(columns=["cause", "bd_quality"]), out, "bd_rate")
     datasets = sorted(str(name) for name in rows["dataset"].unique())
     stems = file_stems(datasets)
     for name in datasets:

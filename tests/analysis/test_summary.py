@@ -217,7 +217,7 @@ def test_an_infinite_value_costs_its_image_for_every_codec():
     assert math.isclose(sum(c["bpp"] for c in kept) / 5, bpg["bpp_psnr_db"])
     assert math.isclose(sum(c["psnr_db"] for c in kept) / 5, bpg["psnr_db"])
     assert math.isclose(sum(cell(i, "bpg", 5)["bpp"] for i in IMAGES) / 6, bpg["bpp"])
-    deltas = summary.bd_table(rows)
+    deltas = summary.bd_table(rows, quality=True)
     assert deltas["bd_rate_percent"].notna().all()
     assert {""} == set(deltas["cause"])
 
@@ -236,7 +236,7 @@ def test_a_lossless_codec_costs_the_others_nothing():
     for metric in ("psnr_db", "ms_ssim_db", "lpips_alex"):
         assert not len(summary.curve(means, "null", metric))
         assert 5 == len(summary.curve(means, "bpg", metric))
-    deltas = summary.bd_table(rows).set_index(["codec", "metric", "method"])
+    deltas = summary.bd_table(rows, quality=True).set_index(["codec", "metric", "method"])
     assert deltas.loc[("null", "psnr_db", "pchip"), "cause"] == Cause.FEW_POINTS
     assert deltas.loc[("jpeg", "psnr_db", "pchip"), "bd_rate_percent"] > 0
 
@@ -245,7 +245,7 @@ def test_lossless_top_points_are_left_out_alone():
     """Points that are exact everywhere leave the curve, whose other points stay."""
     rows = replaced(grid(), *(exact(i, "webp", q) for i in IMAGES for q in (40, 80)))
 
-    means, deltas = summary.summarise(rows), summary.bd_table(rows)
+    means, deltas = summary.summarise(rows), summary.bd_table(rows, quality=True)
 
     assert 3 == len(summary.curve(means, "webp", "psnr_db"))
     assert {6} == set(means["images_psnr_db"])
@@ -352,11 +352,14 @@ def test_a_codec_without_a_metric_costs_the_others_nothing():
     assert 6 == summary.metric_images(rows)["kodak", "lpips_alex"]
 
 
-def test_a_metric_that_was_not_measured_has_no_column():
-    """Rows without MS-SSIM and LPIPS give a summary without them."""
+def test_missing_metric_columns_are_nan():
+    """Rows without MS-SSIM and LPIPS give a summary with the columns of every default run."""
     means = summary.summarise(grid().drop(columns=["ms_ssim", "lpips_alex"]))
 
-    assert not {"ms_ssim", "ms_ssim_db", "lpips_alex"} & set(means.columns)
+    assert means["ms_ssim"].isna().all()
+    assert means["ms_ssim_db"].isna().all()
+    assert {0} == set(means["images_ms_ssim_db"])
+    assert "lpips_alex" not in means.columns
 
 
 def test_settings_sort_by_number():

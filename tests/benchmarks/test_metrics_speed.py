@@ -14,7 +14,7 @@ import torch
 from PIL import Image as PILImage
 
 from bench import metrics
-from bench.analysis import bjontegaard
+from bench.analysis import bjontegaard, over_images
 from bench.errors import MetricError
 
 
@@ -137,4 +137,4 @@ def test_bd_over_images(benchmark, method):
         for factor in (1.0, 0.9)
     ]
 
-    assert benchmark(bjontegaard.compare_over_images, *codecs, method).images == 24
+    assert benchmark(over_images.compare_over_images, *codecs, method).images == 24
