@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
 from bench.files import file_stems, make_folder
-from bench.metrics.columns import curve_columns
+from bench.metrics.columns import column, curve_columns
 from bench.output.figure import MEASURED, REPORTED, join, series
 from bench.output.label_placement import Points
 from bench.output.plot_styles import Style, reported_style, short_labels, styles
 from bench.output.provenance import Stamp, of_record, pixels_of
 from bench.output.sheet import RATE, RC, Sheet, shortened, write_figure
 from bench.output.table_formats import plain_text
-from bench.output.tables import count_text, title
+from bench.output.tables import count_text
 
 SCALES = ("linear", "log")
 _HEIGHT_IN = 2.75
@@ -126,8 +126,8 @@ def draw(
         Below the plot.
     """
     sheet = Sheet([["rd"]], height_in=_HEIGHT_IN, small_print=small_print)
-    better = "higher" if summary.higher_is_better(metric) else "lower"
-    sheet.panel("rd", heading, x=RATE, y=f"{title(metric)}, {better} is better")
+    form = column(metric)
+    sheet.panel("rd", heading, x=RATE, y=f"{form.title}, {form.better} is better")
     data = join(
         series(
             "rd",
