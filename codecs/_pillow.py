@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -10,8 +9,8 @@ import numpy as np
 from PIL import Image as PILImage
 
 from bench.codec import Scalar
-from bench.errors import DecodeError, EncodeError
-from bench.image import MAX_PIXELS, Image
+from bench.errors import BenchError, DecodeError, EncodeError
+from bench.image import Image, max_pixels, pillow_limit, size_problem
 
 DAMAGED = "The file is damaged, truncated or of another codec."
 
@@ -76,14 +75,17 @@ def decode_pillow(data: bytes, format_name: str, size: tuple[int, int] | None = 
     if size is not None:
         check_size(format_name, *size)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PILImage.open(BytesIO(data), formats=[format_name]) as opened:
-                check_size(format_name, *opened.size)
-                _check_kind(opened)
-                return np.array(opened if opened.mode == "RGB" else opened.convert("RGB"))
-    except DecodeError:
+        with pillow_limit(), PILImage.open(BytesIO(data), formats=[format_name]) as opened:
+            check_size(format_name, *opened.size)
+            _check_kind(opened)
+            return np.array(opened if opened.mode == "RGB" else opened.convert("RGB"))
+    except BenchError:
         raise
+    except PILImage.DecompressionBombError:
+        raise DecodeError(
+            f"{format_name} header claims over {max_pixels()} pixels (see bench --max-megapixels)",
+            DAMAGED,
+        ) from None
     except Exception as error:  # whatever Pillow's parsers trip over in damaged bytes
         raise DecodeError(f"not a readable {format_name} file ({error})", DAMAGED) from error
 
@@ -97,6 +99,21 @@ def _check_kind(opened: PILImage.Image) -> None:
         )
 
 
+def check_depth(format_name: str, bits: int) -> None:
+    """Return if 8-bit RGB holds the samples, which the libraries would cut to 8 bits in silence.
+
+    Raises
+    ------
+    DecodeError
+        If they have more than 8 bits.
+    """
+    if bits > 8:
+        raise DecodeError(
+            f"{format_name} file is deeper than 8 bits: it has {bits} bits a sample",
+            "Only pictures of 8 bits are measured; decode it with its own tools.",
+        )
+
+
 def check_size(format_name: str, width: int, height: int) -> None:
     """Return if a decoder may allocate ``width`` by ``height`` pixels.
 
@@ -105,11 +122,8 @@ def check_size(format_name: str, width: int, height: int) -> None:
     DecodeError
         If there are none, or more than the suite handles.
     """
-    if not 0 < width * height <= MAX_PIXELS:
-        raise DecodeError(
-            f"{format_name} header claims {width}x{height} pixels, wanted 1 to {MAX_PIXELS}",
-            DAMAGED,
-        )
+    if problem := size_problem(width, height):
+        raise DecodeError(f"{format_name} header claims {problem}", DAMAGED)
 
 
 def boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int, int]]:

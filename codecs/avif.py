@@ -8,7 +8,7 @@ from PIL import Image as PILImage
 from pillow_avif import AvifImagePlugin, _avif
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs._pillow import boxes, decode_pillow, encode_pillow
+from bench.codecs._pillow import boxes, check_depth, check_size, decode_pillow, encode_pillow
 from bench.errors import Unavailable
 from bench.image import Image
 
@@ -86,8 +86,7 @@ class Avif(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the decoded pixels."""
         _use_this_plugin()
-        for _ in boxes(data):  # raises where they do not fill the file
-            pass
+        _check_properties(data)
         return decode_pillow(data, "AVIF")
 
     def ceiling(self, image: Image, setting: Setting) -> Image:
@@ -105,6 +104,34 @@ class Avif(Codec):
         """Return boxes of structure, and the AV1 bytes (the content of ``mdat``)."""
         payload = sum(end - start for kind, _, start, end in boxes(data) if kind == b"mdat")
         return {"header": len(data) - payload, "payload": payload}
+
+
+def _check_properties(data: bytes) -> None:
+    """Refuse deep samples and absurd sizes by the items' properties (ISO/IEC 23008-12, 6.5).
+
+    Raises
+    ------
+    DecodeError
+        If boxes do not fill what is around them, or a property is not of the kind that is decoded.
+    """
+    metas = [(start, end) for kind, _, start, end in boxes(data) if kind == b"meta"]
+    for start, end in metas:
+        for kind, _, inner, inner_end in boxes(data[:end], start + 4):
+            if kind != b"iprp":
+                continue
+            containers = [b[2:] for b in boxes(data[:inner_end], inner) if b[0] == b"ipco"]
+            for first, last in containers:
+                for name, _, content, close in boxes(data[:last], first):
+                    _check_property(name, data[content:close])
+
+
+def _check_property(name: bytes, body: bytes) -> None:
+    if name == b"ispe" and len(body) >= 12:
+        check_size("AVIF", int.from_bytes(body[4:8]), int.from_bytes(body[8:12]))
+    elif name == b"av1C" and len(body) >= 4:
+        check_depth("AVIF", (8, 8, 10, 12)[body[2] >> 5 & 3])
+    elif name == b"pixi":
+        check_depth("AVIF", max(body[5:], default=8))
 
 
 def _use_this_plugin() -> None:

@@ -11,7 +11,7 @@ from bench import colour
 from bench.codec import Codec, Parameter, Setting
 from bench.codecs._pillow import DAMAGED, decode_pillow, encode_pillow
 from bench.errors import DecodeError
-from bench.image import Image
+from bench.image import Image, jpeg_problem
 
 _SCAN = 0xDA
 _TABLES = (0xDB, 0xC4)  # quantisation, Huffman
@@ -54,6 +54,8 @@ class Jpeg(Codec):
 
     def decode(self, data: bytes) -> Image:
         """Return the decoded pixels; libjpeg's fancy up-sampling is Pillow's default."""
+        if problem := jpeg_problem(data):
+            raise DecodeError(f"not a JPEG file of the kind that is measured: {problem}", DAMAGED)
         return decode_pillow(data, "JPEG")
 
     def ceiling(self, image: Image, setting: Setting) -> Image:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 from PIL import features
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs._pillow import DAMAGED, boxes, decode_pillow, encode_pillow
+from bench.codecs._pillow import (
+    DAMAGED,
+    boxes,
+    check_depth,
+    check_size,
+    decode_pillow,
+    encode_pillow,
+)
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image
 
@@ -69,6 +77,7 @@ class Jpeg2000(Codec):
         start, end = _codestream(data)
         if not data[start:end].endswith(_END_OF_CODESTREAM):
             raise DecodeError("JPEG 2000 codestream breaks off before its end marker", DAMAGED)
+        _check_main_header(data[start:end])
         return decode_pillow(data, "JPEG2000")
 
     def recognises(self, data: bytes) -> bool:
@@ -89,6 +98,32 @@ class Jpeg2000(Codec):
             "side_information": position - start,
             "payload": end - position,
         }
+
+
+def _check_main_header(stream: bytes) -> None:
+    """Refuse deep samples and absurd claims by the SIZ marker segment (ISO/IEC 15444-1, A.5.1).
+
+    OpenJPEG allocates for every tile that the segment claims; each takes 14 bytes of markers.
+
+    Raises
+    ------
+    DecodeError
+        If there is no such segment, or what it claims is not decoded.
+    """
+    if len(stream) < 42 or stream[2:4] != b"\xff\x51":
+        raise DecodeError("JPEG 2000 codestream has no SIZ marker segment", DAMAGED)
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", stream, 8)
+    components = int.from_bytes(stream[40:42])
+    check_size("JPEG 2000", right - left, bottom - top)
+    tiles = -(-right // max(1, tile_width)) * -(-bottom // max(1, tile_height))
+    if not 0 < components <= 4 or 14 * tiles > len(stream):
+        raise DecodeError(
+            f"JPEG 2000 header claims {components} components and {tiles} tiles, in "
+            f"{len(stream)} bytes",
+            DAMAGED,
+        )
+    depths = stream[42 : 42 + 3 * components : 3]
+    check_depth("JPEG 2000", 1 + max(depth & 127 for depth in depths or b"\0"))
 
 
 def _codestream(data: bytes) -> tuple[int, int]:

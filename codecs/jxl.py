@@ -15,7 +15,7 @@ except ImportError as error:
     ) from error
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs._pillow import DAMAGED, boxes, decode_pillow, encode_pillow
+from bench.codecs._pillow import DAMAGED, boxes, check_depth, decode_pillow, encode_pillow
 from bench.errors import DecodeError
 from bench.image import Image
 
@@ -66,7 +66,9 @@ class JpegXL(Codec):
 
     def decode(self, data: bytes) -> Image:
         """Return the decoded pixels."""
-        return decode_pillow(data, "JXL", _size(data))
+        width, height, depth = _claims(data)
+        check_depth("JPEG XL", depth)
+        return decode_pillow(data, "JXL", (width, height))
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins with a codestream or a container signature."""
@@ -104,9 +106,35 @@ def _codestream(data: bytes) -> bytes:
     return data
 
 
-def _size(data: bytes) -> tuple[int, int]:
-    """Return width and height by the codestream's SizeHeader; the plug-in allocates them."""
-    bits = _Bits(_codestream(data)[2:14])
+def _claims(data: bytes) -> tuple[int, int, int]:
+    """Return width, height and bits a sample by the codestream's headers (18181-1, D.2 and D.3).
+
+    The plug-in allocates the picture, and cuts samples to 8 bits, while it opens the file.
+
+    Raises
+    ------
+    DecodeError
+        If the file is animated: the plug-in shows the first frame as if it were the only one.
+    """
+    bits = _Bits(_codestream(data)[2:42])
+    width, height = _dimensions(bits)
+    if bits.take(1):  # all metadata are the default
+        return width, height, 8
+    if bits.take(1):  # extra fields
+        bits.take(3)
+        if bits.take(1):  # size that is meant to be shown
+            _dimensions(bits)
+        if bits.take(1) or bits.take(1):
+            raise DecodeError(
+                "JPEG XL file is animated or has a preview", "Only still pictures are measured."
+            )
+    floating = bits.take(1)
+    choice = bits.take(2)
+    fixed = (32, 16, 24) if floating else (8, 10, 12)
+    return width, height, fixed[choice] if choice < 3 else 1 + bits.take(6)
+
+
+def _dimensions(bits: _Bits) -> tuple[int, int]:
     in_eighths = bits.take(1)
     height = _side(bits, in_eighths)
     over, under = _RATIOS[bits.take(3)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.codec import Codec, Setting
 from bench.errors import DecodeError
-from bench.image import Image
+from bench.image import Image, size_problem
 
 
 class Null(Codec):
@@ -39,7 +39,9 @@ class Null(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the image if the length fits the header exactly."""
         height, width = struct.unpack(">II", data[:8]) if len(data) >= 8 else (0, 0)
-        if height * width == 0 or len(data) != 8 + 3 * height * width:
+        if problem := size_problem(width, height):
+            raise DecodeError(f"raw image claims {problem}", "The file is damaged.")
+        if len(data) != 8 + 3 * height * width:
             raise DecodeError(
                 f"not a raw image: header says {width}x{height}, found {len(data)} bytes",
                 "The file is truncated or of another codec.",

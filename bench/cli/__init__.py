@@ -37,12 +37,21 @@ def _version(value: bool) -> None:
 
 
 def _root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has done the work
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[
+    debug: Annotated[  # noqa: ARG001 - read before commands are known
         bool, typer.Option("--debug", help="Print the traceback of every failure as well.")
     ] = False,
+    max_megapixels: Annotated[  # noqa: ARG001 - likewise
+        str,
+        typer.Option(
+            envvar="BENCH_MAX_MEGAPIXELS",
+            show_default="178.95697",
+            metavar="NUMBER",
+            help="Largest image that is loaded, and that a compressed file may claim to hold.",
+        ),
+    ] = "",
 ) -> None:
     """Measure image codecs from real bitstreams: bpp, PSNR, MS-SSIM, LPIPS, BD-rate."""
 
@@ -71,6 +80,40 @@ def command_line(words: Sequence[str]) -> typer.Typer:
     return app
 
 
+def _take_option(words: list[str], name: str) -> str:
+    """Remove ``name VALUE`` or ``name=VALUE`` from ``words``, wherever it stands; return the value.
+
+    Options for every command may stand before or behind it.
+
+    Raises
+    ------
+    UsageError
+        If there is no value.
+    """
+    from bench.errors import UsageError
+
+    for k, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option != name:
+            continue
+        if not equals and k + 1 == len(words):
+            raise UsageError(f"{name} wants a number", f"Write {name} 50.")
+        value = value if equals else words[k + 1]
+        del words[k : k + 1 + (not equals)]
+        return value
+    return ""
+
+
+def _bound_pictures(words: list[str]) -> None:
+    """Put ``--max-megapixels`` where workers find it, and check it."""
+    from bench import image
+
+    if value := _take_option(words, "--max-megapixels"):
+        os.environ[image.MAX_MEGAPIXELS] = value
+    if os.environ.get(image.MAX_MEGAPIXELS):
+        image.max_pixels()
+
+
 def main() -> None:
     """Run the command line; expected failures are one line on stderr and exit code 2."""
     from bench.errors import BenchError, on_ctrl_c, one_line
@@ -82,6 +125,7 @@ def main() -> None:
     if debug:
         os.environ["BENCH_DEBUG"] = "1"
     try:
+        _bound_pictures(sys.argv)
         command_line(sys.argv[1:])()
     except BenchError as error:
         if debug:

@@ -32,6 +32,13 @@ def list_(
         )
         return
     _print_codecs(codecs, verbose=verbose)
+    if verbose:
+        from bench import image
+
+        typer.echo(
+            f"largest image, loaded or decoded: {image.max_pixels()} pixels; padding to a codec's "
+            f"blocks counts (bench --max-megapixels NUMBER, or {image.MAX_MEGAPIXELS})\n"
+        )
     _print_table("datasets", datasets, ("name", "at hand", "title", "licence"))
     _print_table("metrics", metrics, ("name", "available", "title"))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.codecs.bpg.bits import DAMAGED, ByteReader, write_ue7
 from bench.errors import DecodeError
-from bench.image import MAX_PIXELS
+from bench.image import size_problem
 
 MAGIC = b"BPG\xfb"
 START_CODE = b"\x00\x00\x01"
@@ -92,14 +92,8 @@ class Header:
         DecodeError
             If a field has such a value.
         """
-        if not (self.width and self.height):
-            raise DecodeError(f"BPG header claims {self.width}x{self.height} pixels", DAMAGED)
-        if self.width * self.height > MAX_PIXELS:
-            raise DecodeError(
-                f"BPG header claims {self.width}x{self.height} pixels, at most {MAX_PIXELS} "
-                "are decoded",
-                DAMAGED,
-            )
+        if problem := size_problem(self.width, self.height):
+            raise DecodeError(f"BPG header claims {problem}", DAMAGED)
         if self.bit_depth > 14:
             raise DecodeError(f"BPG header claims {self.bit_depth} bits, at most 14", DAMAGED)
         if self.pixel_format == PixelFormat.GRAY and self.color_space != ColorSpace.BT601:

@@ -11,7 +11,7 @@ from bench.codecs.bpg.bits import DAMAGED
 from bench.codecs.bpg.colour import Plane
 from bench.codecs.bpg.container import BpgFile, ColorSpace, Header, PixelFormat
 from bench.errors import DecodeError, EncodeError
-from bench.image import Image
+from bench.image import Image, size_problem
 
 DECODABLE_DEPTHS = (8, 9, 10, 12)
 """Of FFmpeg's hevc decoder; BPG allows 8 to 14."""
@@ -172,6 +172,8 @@ def _check_plausible(nals: Sequence[bytes], tools: hevc.CodingTools, header: Hea
             f"{size_bits // 8} bytes of data are too few",
             DAMAGED,
         )
+    if problem := size_problem(header.width, header.height, 1 << tools.log2_coding_tree_block):
+        raise DecodeError(f"BPG header claims {problem}", DAMAGED)
 
 
 def _check_complete(planes: Sequence[Plane], tools: hevc.CodingTools, header: Header) -> None:

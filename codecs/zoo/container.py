@@ -19,12 +19,14 @@ import zlib
 from dataclasses import dataclass
 
 from bench.errors import DecodeError
-from bench.image import MAX_PIXELS
+from bench.image import size_problem
 
 MAGIC = b"CAIZ"
 DAMAGED = "The file is damaged, truncated or of another codec."
 _HEAD = struct.Struct(">4sBBBB4s")
 _MAX_STRINGS = 2
+_LARGEST_STRIDE = 64
+"""Pictures are padded to multiples of it, or of less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,10 @@ class File:
         _, version, model, metric, quality, weights = _HEAD.unpack_from(body)
         numbers = _Numbers(body, _HEAD.size)
         width, height, rows, columns, count = (numbers.take() for _ in range(5))
-        if not 0 < width * height <= MAX_PIXELS or not 0 < count <= _MAX_STRINGS:
-            raise DecodeError(f"header claims {width}x{height} pixels, {count} strings", DAMAGED)
+        problem = size_problem(width, height, _LARGEST_STRIDE)
+        if problem or not 0 < count <= _MAX_STRINGS:
+            problem = problem or f"{count} strings"
+            raise DecodeError(f"header claims {problem}", DAMAGED)
         lengths = [numbers.take() for _ in range(count)]
         starts = [numbers.position + sum(lengths[:i]) for i in range(count + 1)]
         if starts[-1] != len(body):

@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass
 
 from bench.errors import DecodeError, EncodeError
-from bench.image import MAX_PIXELS
+from bench.image import size_problem
 
 MAGIC = b"AGV"
 FORMAT_VERSION = 1
@@ -17,6 +17,9 @@ MODEL_ID_BYTES = 4
 CHECKSUM_BYTES = 4
 MAX_LEVEL_STEPS = 1 << 13
 """Levels up to 32; what a model takes is checked against the model."""
+
+PADDED_TO = 64
+"""Networks see pictures padded to multiples of it; it is the padded picture that takes memory."""
 
 PIXELS_PER_BYTE = 1 << 16
 """A payload byte vouches for at most so many pixels; bounds what a short file can allocate.
@@ -120,8 +123,8 @@ def _check(header: Header, payload_bytes: int) -> None:
     """Refuse what no encoder writes, before anything is allocated for it."""
     pixels = header.width * header.height
     size = f"{header.width}x{header.height}"
-    if not 0 < pixels <= MAX_PIXELS:
-        raise DecodeError(f"header claims {size} pixels, wanted 1 to {MAX_PIXELS}")
+    if problem := size_problem(header.width, header.height, PADDED_TO):
+        raise DecodeError(f"header claims {problem}")
     if pixels > PIXELS_PER_BYTE * payload_bytes:
         raise _damaged(f"{payload_bytes} bytes of payload cannot hold {size} pixels")
     if header.level_steps > MAX_LEVEL_STEPS:
