@@ -220,12 +220,12 @@ def _png_problem(data: bytes) -> str:
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 8 + length
-        critical = not kind[0] & 32 or kind == b"tRNS"
-        if critical and end + 4 <= len(data):
-            stored = int.from_bytes(data[end : end + 4])
-            if zlib.crc32(data[position + 4 : end]) != stored:
-                return f"wrong checksum of the PNG chunk {kind.decode('latin-1')!r}"
-        packed += min(length, len(data) - position) if kind == b"IDAT" else 0
+        name = kind.decode("latin-1")
+        if end + 4 > len(data):
+            return f"the PNG chunk {name!r} breaks off"
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return f"wrong checksum of the PNG chunk {name!r}"
+        packed += length if kind == b"IDAT" else 0
         position = end + 4
         if kind == b"IEND":
             break

@@ -66,9 +66,8 @@ class JpegXL(Codec):
 
     def decode(self, data: bytes) -> Image:
         """Return the decoded pixels."""
-        width, height, depth = _claims(data)
-        check_depth("JPEG XL", depth)
-        return decode_pillow(data, "JXL", (width, height))
+        check_depth("JPEG XL", _depth(data))
+        return decode_pillow(data, "JXL", _size(data))
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins with a codestream or a container signature."""
@@ -106,10 +105,13 @@ def _codestream(data: bytes) -> bytes:
     return data
 
 
-def _claims(data: bytes) -> tuple[int, int, int]:
-    """Return width, height and bits a sample by the codestream's headers (18181-1, D.2 and D.3).
+def _size(data: bytes) -> tuple[int, int]:
+    """Return width and height by the codestream's SizeHeader; the plug-in allocates them."""
+    return _dimensions(_Bits(_codestream(data)[2:42]))
 
-    The plug-in allocates the picture, and cuts samples to 8 bits, while it opens the file.
+
+def _depth(data: bytes) -> int:
+    """Return bits a sample by the codestream's ImageMetadata (18181-1, D.3); the plug-in cuts them.
 
     Raises
     ------
@@ -117,9 +119,9 @@ def _claims(data: bytes) -> tuple[int, int, int]:
         If the file is animated: the plug-in shows the first frame as if it were the only one.
     """
     bits = _Bits(_codestream(data)[2:42])
-    width, height = _dimensions(bits)
+    _dimensions(bits)
     if bits.take(1):  # all metadata are the default
-        return width, height, 8
+        return 8
     if bits.take(1):  # extra fields
         bits.take(3)
         if bits.take(1):  # size that is meant to be shown
@@ -131,7 +133,7 @@ def _claims(data: bytes) -> tuple[int, int, int]:
     floating = bits.take(1)
     choice = bits.take(2)
     fixed = (32, 16, 24) if floating else (8, 10, 12)
-    return width, height, fixed[choice] if choice < 3 else 1 + bits.take(6)
+    return fixed[choice] if choice < 3 else 1 + bits.take(6)
 
 
 def _dimensions(bits: _Bits) -> tuple[int, int]:

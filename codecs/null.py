@@ -34,16 +34,29 @@ class Null(Codec):
 
     def ledger(self, data: bytes) -> dict[str, int]:
         """Return the two sizes and the pixels."""
+        _check(data)
         return {"header": 8, "payload": len(data) - 8}
 
     def decode(self, data: bytes) -> Image:
         """Return the image if the length fits the header exactly."""
-        height, width = struct.unpack(">II", data[:8]) if len(data) >= 8 else (0, 0)
-        if problem := size_problem(width, height):
-            raise DecodeError(f"raw image claims {problem}", "The file is damaged.")
-        if len(data) != 8 + 3 * height * width:
-            raise DecodeError(
-                f"not a raw image: header says {width}x{height}, found {len(data)} bytes",
-                "The file is truncated or of another codec.",
-            )
+        height, width = _check(data)
         return np.frombuffer(data[8:], np.uint8).reshape(height, width, 3).copy()
+
+
+def _check(data: bytes) -> tuple[int, int]:
+    """Return height and width by the header.
+
+    Raises
+    ------
+    DecodeError
+        If the file is not of exactly that size, or is too large.
+    """
+    height, width = struct.unpack(">II", data[:8]) if len(data) >= 8 else (0, 0)
+    if len(data) != 8 + 3 * height * width or not data[8:]:
+        raise DecodeError(
+            f"not a raw image: header says {width}x{height}, found {len(data)} bytes",
+            "The file is truncated or of another codec.",
+        )
+    if problem := size_problem(width, height):
+        raise DecodeError(f"raw image claims {problem}")
+    return height, width

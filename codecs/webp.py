@@ -81,6 +81,8 @@ class WebP(Codec):
         chunk_bytes = int.from_bytes(data[16:20], "little")
         modes = int.from_bytes(data[start : start + 3], "little") >> 5
         payload = chunk_bytes - _FRAME_BYTES - modes
+        if payload < 0 or header + modes + payload > len(data):
+            raise DecodeError("WebP partitions are longer than the file", DAMAGED)
         return {
             "header": len(data) - modes - payload,
             "side_information": modes,

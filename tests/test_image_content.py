@@ -136,6 +136,18 @@ def test_flipped_bits_of_a_png_never_change_pixels(load) -> None:
         np.testing.assert_array_equal(NOISE[:5, :5], found)
 
 
+def test_cut_anywhere_a_png_is_refused_or_whole(load) -> None:
+    """A PNG that is cut is refused, except for its end mark, which carries no pixel."""
+    data = saved(NOISE[:5, :5], "PNG")
+    for size in range(8, len(data) - 12):
+        with pytest.raises(ImageError):
+            load(data[:size])
+    longer = bytearray(data)
+    longer[data.index(b"IDAT") - 2] = 255  # the chunk claims to reach beyond the file
+    with pytest.raises(ImageError, match="breaks off"):
+        load(bytes(longer))
+
+
 def test_bytes_after_the_end_are_no_damage(load) -> None:
     """What stands behind a whole picture is not read; a picture without an end mark is whole."""
     data = saved(NOISE, "PNG")

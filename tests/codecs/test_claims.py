@@ -1,0 +1,180 @@
+"""Claims of small files: bounded before they are believed; deep samples refused, not cut."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import zlib
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from bench import image, registry
+from bench.codec import Codec
+from bench.errors import DecodeError
+
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+SIDE = 13_000
+NOISE = np.random.default_rng(9).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+PEAK = """
+import pathlib, resource, sys
+from bench import registry
+from bench.errors import DecodeError
+codec = registry.create(sys.argv[1])
+codec.decode(pathlib.Path(sys.argv[2]).read_bytes())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    codec.decode(pathlib.Path(sys.argv[3]).read_bytes())
+except DecodeError as error:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, error)
+"""
+
+
+def encoded(codec: Codec) -> bytes:
+    return codec.encode(NOISE, codec.ladder()[0])
+
+
+def claim(name: str, data: bytes, width: int, height: int) -> bytes:
+    """Return a file of a codec whose header claims another size, checksums made right."""
+    out = bytearray(data)
+    if name == "jpeg":
+        struct.pack_into(">HH", out, data.index(b"\xff\xc0") + 5, height, width)
+    elif name == "webp":
+        struct.pack_into("<HH", out, 26, width & 0x3FFF, height & 0x3FFF)
+    elif name == "avif":
+        struct.pack_into(">II", out, data.index(b"ispe") + 8, width, height)
+    elif name == "jpeg2000":
+        struct.pack_into(">II", out, data.index(b"ihdr") + 4, height, width)
+        siz = data.index(b"\xff\x51") + 6
+        struct.pack_into(">II", out, siz, width, height)
+        struct.pack_into(">II", out, siz + 16, width, height)
+    elif name == "null":
+        struct.pack_into(">II", out, 0, height, width)
+    elif name == "bpg":
+        from bench.codecs.bpg import container, hevc
+
+        file = container.parse(data)
+        nals = [nal for nal, _ in hevc.split_nals(file.nal_bytes)]
+        return container.write(container.Header(width, height), file.hevc_header, nals)
+    else:
+        from bench.codecs.agvae.bitstream import container as agvae
+
+        header, payload = agvae.read(data)
+        body = agvae.Header(
+            header.model_id, width, height, header.level_steps, header.lanes
+        ).to_bytes() + payload.ljust(3000, b"x")
+        return body + zlib.crc32(body).to_bytes(4, "little")
+    return bytes(out)
+
+
+def test_agvae_bounds_the_padded_latent() -> None:
+    """One row of 178,956,970 pixels is refused for the 64 rows that the networks would see."""
+    from bench.codecs.agvae.bitstream import container as agvae
+
+    good = agvae.write(agvae.Header(b"abcd", 32, 24, 0, 8), bytes(99))
+    for size in ((178_956_970, 1), (1, 178_956_970), (2_800_000, 60)):
+        with pytest.raises(DecodeError, match="with its blocks padded, wanted 1 to 178956970"):
+            agvae.read(claim("agvae", good, *size))
+    agvae.read(claim("agvae", good, 2_000_000, 60))
+
+
+@pytest.mark.parametrize("name", ["jpeg", "avif", "jpeg2000", "null", "bpg"])
+def test_claims_cost_no_memory(name: str, tmp_path: Path) -> None:
+    """A small file that claims 169 megapixels is refused for less than 100 MiB."""
+    codec = registry.create(name)
+    data = encoded(codec)
+    (tmp_path / "good").write_bytes(data)
+    # AVIF has no bound on pixels per byte: its claim must break the absolute one.
+    side = 32_000 if name == "avif" else SIDE
+    (tmp_path / "bad").write_bytes(claim(name, data, side, side))
+    if name == "jpeg2000":
+        tiled = bytearray((tmp_path / "bad").read_bytes())
+        struct.pack_into(">II", tiled, tiled.index(b"\xff\x51") + 22, 51, 51)
+        (tmp_path / "bad").write_bytes(tiled)
+    command = [sys.executable, "-W", "ignore", "-c", PEAK, name]
+    done = subprocess.run(
+        [*command, tmp_path / "good", tmp_path / "bad"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    mib, _, words = done.stdout.partition(" ")
+
+    assert int(mib) < 100, words
+    assert "claims" in words or "hold" in words or "says" in words
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif", "jpeg2000", "jxl", "null", "bpg"])
+def test_one_bound_for_every_codec(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BENCH_MAX_MEGAPIXELS bounds what each codec decodes: a picture of one pixel more fails."""
+    if name == "jxl":
+        pytest.importorskip("pillow_jxl")
+    codec = registry.create(name)
+    data = encoded(codec)
+    pixels = 32 * 32 if name == "bpg" else 24 * 32  # whole coding tree blocks count
+    monkeypatch.setenv(image.MAX_MEGAPIXELS, f"{pixels / 1e6:f}")
+    assert NOISE.shape == codec.decode(data).shape
+    monkeypatch.setenv(image.MAX_MEGAPIXELS, "0.000767")
+    with pytest.raises(DecodeError, match="max-megapixels"):
+        codec.decode(data)
+
+
+def test_sixteen_bit_jpeg2000_is_refused() -> None:
+    """Samples deeper than 8 bits, by the codestream's own word, are not cut."""
+    buffer = BytesIO()
+    PILImage.fromarray(np.full((20, 30), 777, np.uint16)).save(buffer, "JPEG2000")
+    with pytest.raises(DecodeError, match="deeper than 8 bits: it has 16"):
+        registry.create("jpeg2000").decode(buffer.getvalue())
+    path = CASES / "rgb16.jp2"
+    if path.exists():
+        with pytest.raises(DecodeError, match="deeper than 8 bits: it has 16"):
+            registry.create("jpeg2000").decode(path.read_bytes())
+
+
+def test_ten_bit_avif_is_refused() -> None:
+    """A 10-bit AVIF of another encoder is not cut to 8 bits."""
+    buffer = BytesIO()
+    try:
+        with av.open(buffer, "w", format="avif") as file:
+            stream = file.add_stream("libsvtav1", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+            stream.time_base = Fraction(1)
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 99, np.uint8), "rgb24")
+            for packet in [*stream.encode(frame.reformat(format="yuv420p10le")), *stream.encode()]:
+                file.mux(packet)
+    except (av.error.FFmpegError, ValueError) as error:
+        pytest.skip(f"this PyAV writes no 10-bit AVIF: {error}")
+    with pytest.raises(DecodeError, match="deeper than 8 bits: it has 10"):
+        registry.create("avif").decode(buffer.getvalue())
+
+
+def test_sixteen_bit_jxl_is_refused() -> None:
+    """A 16-bit JPEG XL is not cut; 8-bit files of every writer's options pass."""
+    pytest.importorskip("pillow_jxl")
+    codec = registry.create("jxl")
+    buffer = BytesIO()
+    PILImage.fromarray(np.full((20, 30), 777, np.uint16)).save(buffer, "JXL", lossless=True)
+    with pytest.raises(DecodeError, match="deeper than 8 bits: it has 16"):
+        codec.decode(buffer.getvalue())
+    for lossless in (False, True):
+        buffer = BytesIO()
+        PILImage.fromarray(NOISE).save(buffer, "JXL", lossless=lossless)
+        assert NOISE.shape == codec.decode(buffer.getvalue()).shape
+
+
+def test_ledgers_of_damaged_files() -> None:
+    """A file whose parts do not fit it has no ledger with negative parts."""
+    with pytest.raises(DecodeError):
+        registry.create("null").ledger(b"abc")
+    webp = registry.create("webp")
+    data = bytearray(encoded(webp))
+    data[20:23] = b"\xf0\xff\xff"  # the first partition's size
+    with pytest.raises(DecodeError, match="partitions"):
+        webp.ledger(bytes(data))
