@@ -14,6 +14,7 @@ import typer
 from bench import __version__
 from bench.cli import figures, files, gate, plugins, report, run, show, throughput
 
+_BOUND = "BENCH_MAX_MEGAPIXELS"
 _COMMANDS: dict[str, Callable[..., None]] = {
     "all": run.all_,
     "list": show.list_,
@@ -37,16 +38,16 @@ def _version(value: bool) -> None:
 
 
 def _root(
-    version: Annotated[  # noqa: ARG001 - its callback has done the work
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[  # noqa: ARG001 - read before commands are known
+    debug: Annotated[
         bool, typer.Option("--debug", help="Print the traceback of every failure as well.")
     ] = False,
-    max_megapixels: Annotated[  # noqa: ARG001 - likewise
+    max_megapixels: Annotated[
         str,
         typer.Option(
-            envvar="BENCH_MAX_MEGAPIXELS",
+            envvar=_BOUND,
             show_default="178.95697",
             metavar="NUMBER",
             help="Largest image that is loaded, and that a compressed file may claim to hold.",
@@ -106,11 +107,12 @@ def _take_option(words: list[str], name: str) -> str:
 
 def _bound_pictures(words: list[str]) -> None:
     """Put ``--max-megapixels`` where workers find it, and check it."""
-    from bench import image
+    value = _take_option(words, "--max-megapixels")
+    if value:
+        os.environ[_BOUND] = value
+    if os.environ.get(_BOUND):
+        from bench import image
 
-    if value := _take_option(words, "--max-megapixels"):
-        os.environ[image.MAX_MEGAPIXELS] = value
-    if os.environ.get(image.MAX_MEGAPIXELS):
         image.max_pixels()
 
 
