@@ -111,15 +111,15 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
 
 
-def _train(options: Any, *, real_files: bool, **sitting: Any) -> None:  # noqa: ANN401 - torch is lazy
+def _train(options: Any, *, real_files: bool, **session: Any) -> None:  # noqa: ANN401 - torch is lazy
     """Train with a progress bar, then say what came of it."""
     from bench.codecs.agvae.training.export_and_measure import train as run
-    from bench.codecs.agvae.training.run import Sitting
+    from bench.codecs.agvae.training.run import Session
 
     screen = console()
     screen.print(f"{options.name}: reading the photographs", soft_wrap=True)
     with Bar(screen, options.name) as bar:
-        outcome = run(options, Sitting(tell=bar.show, **sitting), real_files=real_files)
+        outcome = run(options, Session(tell=bar.show, **session), real_files=real_files)
     if not outcome.finished:
         screen.print(
             f"paused at step {outcome.step} after {outcome.elapsed_s:.0f} s; "
@@ -141,7 +141,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 def _check(paths: tuple[Path, ...], data_dir: Path | None) -> None:
     """Compare the photographs with every test image; fail where one is among them."""
-    from bench.codecs.agvae.training import contamination, fragments, photographs
+    from bench.codecs.agvae.training import contamination, matched_features, photographs
 
     screen = console()
     with screen.status("reading"):
@@ -150,7 +150,7 @@ def _check(paths: tuple[Path, ...], data_dir: Path | None) -> None:
     with screen.status(f"comparing {len(training.members)} photographs") as status:
         prints = [*contamination.known(), *contamination.fingerprints_of(tests)]
         verdicts = contamination.check(training, prints)
-        for count in fragments.check(training, tests, verdicts):
+        for count in matched_features.check(training, tests, verdicts):
             status.update(f"features of test image {count} of {len(tests)}")
     typer.echo(f"{len(training.members)} training photographs against")
     for verdict in verdicts.values():

@@ -1,4 +1,4 @@
-"""``bench train-all``: every network that the package ships, here or on a borrowed machine."""
+"""``bench train-all``: every network that the package ships, stage by stage."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from bench.codecs.agvae.commands.train import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from rich.console import Console
 
     from bench.codecs.agvae.training.run import Progress
@@ -34,25 +32,12 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     work: Annotated[Path, typer.Option(help="Folder of weights, logs and states.")] = Path(
         "results/training"
     ),
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Print the commands for a borrowed GPU machine.")
-    ] = False,
-    pack: Annotated[
-        Path | None, typer.Option(help="Write what such a machine needs here, in loads.")
-    ] = None,
-    collect: Annotated[Path | None, typer.Option(help="Take in what came back from there.")] = None,
     install: Annotated[
         bool, typer.Option("--install", help="Copy finished weights to where codecs look.")
     ] = False,
     install_to: Annotated[
         Path | None, typer.Option(help="Instead of the package's own weights folder.")
     ] = None,
-    bring: Annotated[
-        Path | None, typer.Option(help="Put what this call made here, in pieces that may travel.")
-    ] = None,
-    bring_pieces: Annotated[int, typer.Option(help="Files that come back.")] = 4,
-    bring_mib: Annotated[int, typer.Option(help="MiB of the largest.")] = 16,
-    travel_mib: Annotated[int, typer.Option(help="MiB that travel with a call.")] = 64,
     base_budget: Annotated[str | None, typer.Option(help="Of the default codec.")] = None,
     ms_ssim_budget: Annotated[str | None, typer.Option(help="Of its MS-SSIM twin.")] = None,
     ablation_steps: Annotated[
@@ -87,7 +72,8 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         float | None, typer.Option(help="Of the default codec: smaller favours its high rates.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Stage, or a pattern of names; repeatable.")
+        list[str] | None,
+        typer.Option(help="Only these stages: name or pattern; repeatable."),
     ] = None,
     pause_after: PauseAfter = None,
     device: Device = "auto",
@@ -98,52 +84,41 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool, typer.Option("--real-files/--estimate", help="How final tables are measured.")
     ] = True,
 ) -> None:
-    """Train every network that the package ships; run again to go on. --plan: on a lent GPU."""
-    given = locals()
-    texts = {option: _text(given[name_of(option)]) for option in READERS}
-    settings = _settings(paths_of(data, more), work, texts, only or [])
-    if collect is not None:
-        _collect(settings, collect)
-    elif install or install_to is not None:
+    """Train every network that the package ships; run again to go on."""
+    from bench.codecs.agvae.training.schedule import Budget
+    from bench.codecs.agvae.training.stages import Settings
+
+    given = {
+        "base_budget": base_budget and Budget.parse(base_budget),
+        "ms_ssim_budget": ms_ssim_budget and Budget.parse(ms_ssim_budget),
+        "ablation_steps": ablation_steps,
+        "trunk_steps": trunk_steps,
+        "trunk": trunk,
+        "branch_rate": branch_rate,
+        "levels": levels and _levels(levels),
+        "init": init and Path(init),
+        "batch": batch,
+        "crop": crop,
+        "seed": seed,
+        "storage_bits": storage_bits,
+        "base_rate": base_rate,
+        "base_decay": base_decay,
+        "base_level_power": base_level_power,
+    }
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if init == "scratch":
+        values["init"] = None
+    settings = Settings(data=paths_of(data, more), work=work, only=tuple(only or ()), **values)
+    if install or install_to is not None:
         _install(settings, install_to)
-    elif plan or pack is not None:
-        _plan(settings, texts, only or [], pack, travel_mib)
     else:
         _train_all(
             settings,
-            (bring, bring_pieces, bring_mib),
             real_files=real_files,
             device=device_of(device),
             pause_at_s=pause_at(pause_after),
             fuse=fuse,
         )
-
-
-def _settings(
-    data: tuple[Path, ...], work: Path, texts: Mapping[str, str | None], only: list[str]
-) -> Any:  # noqa: ANN401 - torch is lazy
-    """Return what to train; options that were not given keep their defaults."""
-    from bench.codecs.agvae.training.stages import Settings
-
-    values = {
-        name_of(option): READERS[option](text) for option, text in texts.items() if text is not None
-    }
-    return Settings(data=data, work=work, only=tuple(only), **values)
-
-
-def name_of(option: str) -> str:
-    """Return the name in Python of an option: ``base_rate`` of ``--base-rate``."""
-    return option.removeprefix("--").replace("-", "_")
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _budget(text: str) -> Any:  # noqa: ANN401 - torch is lazy
-    from bench.codecs.agvae.training.schedule import Budget
-
-    return Budget.parse(text)
 
 
 def _levels(text: str) -> tuple[int, ...]:
@@ -157,35 +132,6 @@ def _levels(text: str) -> tuple[int, ...]:
         ) from None
 
 
-READERS: dict[str, Callable[[str], Any]] = {
-    "--base-budget": _budget,
-    "--ms-ssim-budget": _budget,
-    "--ablation-steps": int,
-    "--trunk-steps": int,
-    "--trunk": Path,
-    "--branch-rate": float,
-    "--levels": _levels,
-    "--init": lambda text: None if text == "scratch" else Path(text),
-    "--batch": int,
-    "--crop": int,
-    "--seed": int,
-    "--storage-bits": int,
-    "--base-rate": float,
-    "--base-decay": float,
-    "--base-level-power": float,
-}
-"""Options that say what is trained, and how their text becomes a field of ``Settings``."""
-
-
-def _collect(settings: Any, folder: Path) -> None:  # noqa: ANN401 - torch is lazy
-    from bench.codecs.agvae.training import parcel, stages
-
-    names = parcel.read(folder, settings.work)
-    typer.echo(f"took in {len(names)} files: {', '.join(names)}")
-    for name, where in stages.state_of(stages.stages(settings)).items():
-        typer.echo(f"  {name}: {where}")
-
-
 def _install(settings: Any, folder: Path | None) -> None:  # noqa: ANN401 - torch is lazy
     from bench.codecs.agvae.training import stages
 
@@ -196,44 +142,15 @@ def _install(settings: Any, folder: Path | None) -> None:  # noqa: ANN401 - torc
     )
 
 
-def _plan(
-    settings: Any,  # noqa: ANN401 - torch is lazy
-    texts: Mapping[str, str | None],
-    only: list[str],
-    pack: Path | None,
-    travel_mib: int,
-) -> None:
-    """Print the commands of a training on a borrowed machine, or write its luggage."""
-    from bench.codecs.agvae.training import parcel
-    from bench.codecs.agvae.training import plan as plans
-
-    machine = plans.Machine(travel_bytes=travel_mib * parcel.MIB)
-    tree = parcel.tree_bytes(Path.cwd())
-    if tree is None:
-        tree = _UNKNOWN_TREE_MIB * parcel.MIB
-    if pack is not None:
-        for load in plans.pack(settings, machine, pack, tree):
-            size = sum(path.stat().st_size for path in load.iterdir()) / parcel.MIB
-            typer.echo(f"{load}: {size:.1f} MiB")
-        return
-    words = [*plans.words_of(texts), *(word for name in only for word in ("--only", name))]
-    for line in plans.lines(settings, machine, words, folder=Path(".travel"), tree=tree):
-        typer.echo(line)
-
-
-_UNKNOWN_TREE_MIB = 40
-
-
 def _train_all(
     settings: Any,  # noqa: ANN401 - torch is lazy
-    luggage: tuple[Path | None, int, int],
     *,
     real_files: bool,
-    **sitting: Any,  # noqa: ANN401 - handed on
+    **session: Any,  # noqa: ANN401 - handed on
 ) -> None:
-    """Train what is left, with a bar per stage; pack what came of it."""
-    from bench.codecs.agvae.training import parcel, stages
-    from bench.codecs.agvae.training.run import Sitting
+    """Train what is left, with a bar per stage."""
+    from bench.codecs.agvae.training import stages
+    from bench.codecs.agvae.training.run import Session
 
     screen = console()
     bars = _Bars(screen)
@@ -247,15 +164,10 @@ def _train_all(
 
     try:
         result = stages.run(
-            settings, Sitting(**sitting), real_files=real_files, tell=bars.show, told=told
+            settings, Session(**session), real_files=real_files, tell=bars.show, told=told
         )
     finally:
         bars.close()
-    folder, pieces, mib = luggage
-    if folder is not None:
-        piece_bytes = mib * parcel.MIB - parcel.MIB // 16
-        words = stages.bring(settings, result, folder, pieces=pieces, piece_bytes=piece_bytes)
-        screen.print(f"in {folder}: {words}")
     if result.left:
         screen.print(f"left: {', '.join(result.left)}; the same command continues")
     else:

@@ -15,7 +15,7 @@ import torch
 from bench.codecs.agvae.training import evaluate
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photographs import UNKNOWN_LICENCE, Photos
-from bench.codecs.agvae.training.run import Run, Sitting
+from bench.codecs.agvae.training.run import Run, Session
 from bench.codecs.agvae.weights.checkpoints import Z_TABLES, load, read_manifest
 from bench.codecs.agvae.weights.export import export
 from bench.files import write_atomically
@@ -26,14 +26,14 @@ HALF_LEVELS = (0.5, 3.5, 6.5)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a sitting came to.
+    """What a session came to.
 
     Attributes
     ----------
     finished
         Whether the budget is spent and the weights are written.
     step, elapsed_s
-        Done so far, all sittings together.
+        Done so far, all sessions together.
     manifest
         Of the weights; there when finished.
     reached
@@ -48,15 +48,15 @@ class Outcome:
 
 
 def train(
-    options: Options, sitting: Sitting, photos: Photos | None = None, *, real_files: bool = True
+    options: Options, session: Session, photos: Photos | None = None, *, real_files: bool = True
 ) -> Outcome:
-    """Train, or continue, until the budget or the sitting ends; then export and measure.
+    """Train, or continue, until the budget or the session ends; then export and measure.
 
     Parameters
     ----------
     options
         What to do. Calling this again with the same options continues.
-    sitting
+    session
         Where and how long.
     photos
         The data, where it is in memory already.
@@ -70,7 +70,7 @@ def train(
     UsageError
         If ``options.init`` cannot be used.
     """
-    run = Run(options, sitting, photos)
+    run = Run(options, session, photos)
     finished = run.train()
     if not finished:
         return Outcome(False, run.step, run.elapsed_s, options.manifest)
@@ -87,7 +87,7 @@ def finish(run: Run, *, real_files: bool) -> Sequence[Mapping[str, Any]]:
     else:
         stored = load(read_manifest(options.manifest))
         stored.pop(Z_TABLES)
-        device = torch.device(run.sitting.device)
+        device = torch.device(run.session.device)
         rows = evaluate.estimated(stored, options.config, run.validation, _levels(options), device)
     manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
     manifest["reached"] = {
@@ -135,7 +135,7 @@ def training_facts(run: Run) -> dict[str, Any]:
     """Return what the manifest says of the run: enough to repeat it, and whose pictures it saw."""
     options = run.options
     data = run.training.facts()
-    gpu = torch.cuda.get_device_name() if run.sitting.device == "cuda" else ""
+    gpu = torch.cuda.get_device_name() if run.session.device == "cuda" else ""
     return {
         "data": data,
         "licence": ", ".join(data["licences"]),

@@ -45,7 +45,7 @@ def read(path: Path, config: Config, level: int | None) -> Start:
     Parameters
     ----------
     path
-        ``NAME.safetensors`` or its manifest, or the folder of a training state.
+        ``NAME.safetensors`` or its manifest, or a training state, ``NAME.state``.
     config
         Of the new run; sizes must agree, the variant need not.
     level
@@ -56,7 +56,7 @@ def read(path: Path, config: Config, level: int | None) -> Start:
     UsageError
         If there are no such weights, or their sizes are others.
     """
-    if path.is_dir():
+    if path.suffix == ".state":
         tensors, facts = state.load(path)
         prefix = state.AVERAGE
         weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -72,7 +72,7 @@ def _released(path: Path) -> tuple[Config, Start]:
     if not manifest_path.is_file():
         raise UsageError(
             f"--init {path}: no manifest {manifest_path.name} beside it",
-            "Give NAME.safetensors of released weights, or a folder NAME.state.",
+            "Give NAME.safetensors of released weights, or NAME.state.",
         )
     manifest = checkpoints.read_manifest(manifest_path)
     stored = checkpoints.load(manifest)

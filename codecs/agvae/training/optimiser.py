@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.training import many
+from bench.codecs.agvae.training import foreach
 
 MUON_MOMENTUM = 0.95
 ADAM_BETAS = (0.9, 0.99)
@@ -121,7 +121,7 @@ class MuonAdam:
     def step(self) -> Tensor:
         """Update the parameters from their gradients; return the norm before the cut."""
         gradients = [_gradient(p) for p in self.parameters]
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(many.norms(gradients)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(foreach.norms(gradients)))
         cut = (self._clip / (norm + 1e-6)).clamp(max=1.0)
         self._count.add_(1)
         for shape, members in self._groups.items():
@@ -148,14 +148,14 @@ class MuonAdam:
         if not members:
             return
         first, second = ADAM_BETAS
-        gradients = many.times([_gradient(p) for p in members], cut)
-        many.approach_(self._mean, gradients, 1 - first)
-        many.scale_(self._square, second)
-        many.add_squares_(self._square, gradients, 1 - second)
-        root = many.over(many.roots(self._square), (1 - second**self._count).sqrt())
-        many.add_(root, ADAM_EPSILON)
+        gradients = foreach.times([_gradient(p) for p in members], cut)
+        foreach.approach_(self._mean, gradients, 1 - first)
+        foreach.scale_(self._square, second)
+        foreach.add_squares_(self._square, gradients, 1 - second)
+        root = foreach.over(foreach.roots(self._square), (1 - second**self._count).sqrt())
+        foreach.add_(root, ADAM_EPSILON)
         rate = self.scale * self._adam_rate / (1 - first**self._count)
-        many.subtract_(members, many.times(many.over(self._mean, root), rate))
+        foreach.subtract_(members, foreach.times(foreach.over(self._mean, root), rate))
 
 
 def _gradient(p: nn.Parameter) -> Tensor:

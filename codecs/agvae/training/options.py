@@ -175,7 +175,7 @@ class Options:
 
     @property
     def state(self) -> Path:
-        """Folder of the state that the same command continues from."""
+        """The state that the same command continues from."""
         return self.out.with_suffix(".state")
 
     def fixed(self) -> dict[str, Any]:

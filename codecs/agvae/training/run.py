@@ -6,7 +6,6 @@ import csv
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +37,7 @@ class Progress:
     step
         Steps done.
     elapsed_s
-        Seconds inside the training loop, all sittings together.
+        Seconds inside the training loop, all sessions together.
     share
         Of the budget that is spent.
     report
@@ -52,7 +51,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class Session:
     """What the host decides beside the options: how long to sit, where, and whom to tell.
 
     Attributes
@@ -81,11 +80,11 @@ class Run:
     ----------
     options
         What to do.
-    sitting
+    session
         Where and how long.
     photos
         The data of ``options``, where they are in memory already and were checked by
-        ``leakage.guard``.
+        ``contamination.guard``.
 
     Raises
     ------
@@ -93,8 +92,8 @@ class Run:
         If a state is there that belongs to another run, or a test image is among the data.
     """
 
-    def __init__(self, options: Options, sitting: Sitting, photos: Photos | None = None) -> None:
-        self.options, self.sitting = options, sitting
+    def __init__(self, options: Options, session: Session, photos: Photos | None = None) -> None:
+        self.options, self.session = options, session
         self.training, self.validation = prepare(options, photos)
         if photos is None:
             guard(self.training)
@@ -103,9 +102,9 @@ class Run:
         self.elapsed_s = 0.0
         self.last_report: Report | None = None
         self.trainer = Trainer(
-            options, self.training, torch.device(sitting.device), fuse=sitting.fuse
+            options, self.training, torch.device(session.device), fuse=session.fuse
         )
-        if state.exists(options.state):
+        if options.state.exists():
             self._continue()
         elif options.init is not None:
             begun = initialise.read(options.init, options.config, options.level)
@@ -121,14 +120,14 @@ class Run:
                 raise DatasetError(
                     f"{self.options.state} is the state of another run: its {name} is "
                     f"{facts['identity'].get(name)!r}, now {wanted!r}",
-                    "Give the options it was begun with, another --out, or remove the folder.",
+                    "Give the options it was begun with, another --out, or remove the state.",
                 )
         self.trainer.restore(tensors)
         self.elapsed_s = float(facts["elapsed_s"])
         self.origin, self.taints = facts["origin"], tuple(facts["taints"])
 
     def _identity(self) -> dict[str, Any]:
-        """Return what must be the same in every sitting."""
+        """Return what must be the same in every session."""
         return {**self.options.fixed(), "pixels_sha256": self.training.digest}
 
     @property
@@ -136,8 +135,8 @@ class Run:
         """Share of the budget that is spent."""
         return self.options.budget.progress(self.step, self.elapsed_s)
 
-    def save(self, folder: Path | None = None, *, compact: bool = False) -> None:
-        """Keep the state, by default where the same run looks for it."""
+    def save(self) -> None:
+        """Keep the state where the same run looks for it."""
         facts = {
             "identity": self._identity(),
             "config": self.options.config.to_dict(),
@@ -147,20 +146,19 @@ class Run:
             "origin": self.origin,
             "taints": list(self.taints),
         }
-        tensors = self.trainer.tensors()
-        state.save(folder or self.options.state, tensors, facts, compact=compact)
+        state.save(self.options.state, self.trainer.tensors(), facts)
 
     def train(self) -> bool:
-        """Train until the budget or the sitting ends; return whether the budget is spent.
+        """Train until the budget or the session ends; return whether the budget is spent.
 
         The state is kept at the end, every few minutes, and when interrupted.
         """
         if self.share >= 1:
             return True
         self.trainer.prepare()  # compiling is not training
-        clock = _Clock(self.elapsed_s, self.sitting.pause_at_s)
+        clock = _Clock(self.elapsed_s, self.session.pause_at_s)
         try:
-            self._train_a_little(clock)  # at least: a short sitting must not be in vain
+            self._train_a_little(clock)  # at least: a short session must not be in vain
             while self.share < 1 and not clock.pauses:
                 self._train_a_little(clock)
         except KeyboardInterrupt:
@@ -196,7 +194,7 @@ class Run:
                 self._log.add(self.step, self.elapsed_s, share, self.last_report)
         self.trainer.synchronise()
         self.elapsed_s = clock.elapsed_s
-        self.sitting.tell(Progress(self.step, self.elapsed_s, self.share, self.last_report))
+        self.session.tell(Progress(self.step, self.elapsed_s, self.share, self.last_report))
         if clock.state_is_due():
             self.save()
 
@@ -205,11 +203,11 @@ class Run:
         steps = self.options.budget.steps
         if steps is not None:
             return max(1, steps // _LOG_ROWS)
-        return _LOG_STEPS.get(self.sitting.device, 10)
+        return _LOG_STEPS.get(self.session.device, 10)
 
 
 class _Clock:
-    """Time inside the loop: what earlier sittings took and what this one does."""
+    """Time inside the loop: what earlier sessions took and what this one does."""
 
     def __init__(self, before_s: float, pause_at_s: float | None) -> None:
         self._before_s, self._pause_at_s = before_s, pause_at_s
@@ -231,7 +229,7 @@ class _Clock:
 
 
 class _Log:
-    """The log as CSV; rows of steps that a lost sitting did, and this one repeats, are dropped."""
+    """The log as CSV; rows of steps that a lost session did, and this one repeats, are dropped."""
 
     def __init__(self, options: Options, step: int) -> None:
         self._path = options.log

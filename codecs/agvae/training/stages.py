@@ -1,4 +1,4 @@
-"""All weights that the package ships, as stages: trained in order, each once, over many sittings.
+"""All weights that the package ships, as stages: trained in order, each once, resumable.
 
 1. ``base-gain-asym-mse``: the default codec, continued from the packaged weights.
 2. ``base-gain-asym-ms-ssim``: its twin, fine-tuned from it for MS-SSIM.
@@ -17,16 +17,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from bench.codecs.agvae.training import parcel
-from bench.codecs.agvae.training import state as shards
+from bench.codecs.agvae.training import state
 from bench.codecs.agvae.training.contamination import guard
 from bench.codecs.agvae.training.export_and_measure import Outcome, train
 from bench.codecs.agvae.training.losses import LEVEL_POWER
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photographs import read as read_photos
-from bench.codecs.agvae.training.run import Progress, Sitting
+from bench.codecs.agvae.training.run import Progress, Session
 from bench.codecs.agvae.training.schedule import Budget
-from bench.errors import OutputError, UsageError
+from bench.errors import UsageError
 from bench.files import write_atomically
 
 PACKAGED = Path(__file__).parents[1] / "weights" / "base-gain-asym-mse.safetensors"
@@ -37,7 +36,7 @@ _BRANCH_DECAY = 0.8
 BASE_BUDGET, MS_SSIM_BUDGET = Budget(time_s=1300.0), Budget(time_s=360.0)
 _MS_SSIM_CROP = 192
 """The smallest that MS-SSIM allows."""
-MIN_SITTING_S = 60.0
+MIN_SESSION_S = 60.0
 """No stage is begun with less time left: it would only be compiled."""
 
 
@@ -217,7 +216,7 @@ def _ablation(settings: Settings, common: Options) -> list[Stage]:
 
 @dataclass(slots=True)
 class Result:
-    """What a sitting came to: names of stages finished before, in it, and left."""
+    """What a session came to: names of stages finished before, in it, and left."""
 
     before: list[str] = field(default_factory=list)
     now: list[str] = field(default_factory=list)
@@ -230,15 +229,15 @@ Told = Callable[[Stage, Outcome], None]
 
 
 def run(
-    settings: Settings, sitting: Sitting, *, real_files: bool, tell: Tell, told: Told
+    settings: Settings, session: Session, *, real_files: bool, tell: Tell, told: Told
 ) -> Result:
-    """Train what is not finished, until all is or the sitting ends.
+    """Train what is not finished, until all is or the session ends.
 
     Parameters
     ----------
     settings
         What to train. The same settings continue.
-    sitting
+    session
         Where and how long; its ``tell`` is not used.
     real_files
         Whether final tables are of real files.
@@ -260,12 +259,12 @@ def run(
     photos = read_photos(settings.data)
     guard(photos)
     for position, stage in enumerate(todo):
-        left_s = _left_s(sitting)
-        if position and left_s is not None and left_s < MIN_SITTING_S:
+        left_s = _left_s(session)
+        if position and left_s is not None and left_s < MIN_SESSION_S:
             result.left = [other.name for other in todo[position:]]
             return result
         _check_start(stage)
-        mine = replace(sitting, tell=partial(tell, stage))
+        mine = replace(session, tell=partial(tell, stage))
         outcome = train(stage.options, mine, photos, real_files=real_files)
         told(stage, outcome)
         if not outcome.finished:
@@ -276,8 +275,8 @@ def run(
     return result
 
 
-def _left_s(sitting: Sitting) -> float | None:
-    return None if sitting.pause_at_s is None else sitting.pause_at_s - time.monotonic()
+def _left_s(session: Session) -> float | None:
+    return None if session.pause_at_s is None else session.pause_at_s - time.monotonic()
 
 
 def _check_start(stage: Stage) -> None:
@@ -289,80 +288,6 @@ def _check_start(stage: Stage) -> None:
             if stage.after
             else "Give --init or --trunk another FILE.",
         )
-
-
-def bring(
-    settings: Settings, result: Result, folder: Path, *, pieces: int, piece_bytes: int
-) -> str:
-    """Pack what a sitting made into few files that may travel; return what is in them, in words.
-
-    Weights and logs of the stages finished in it, and the state of the one that is paused, in
-    compact form. If all that is too much, the state stays behind.
-
-    Parameters
-    ----------
-    settings, result
-        Of the sitting.
-    folder
-        Where the pieces go.
-    pieces, piece_bytes
-        How many there may be, and how large each.
-
-    Raises
-    ------
-    OutputError
-        If even the finished weights are too much.
-    """
-    files: dict[str, Path] = {}
-    for stage in stages(settings):
-        if stage.name in result.now:
-            options = stage.options
-            files |= {path.name: path for path in (options.out, options.manifest, options.log)}
-    limit = pieces * piece_bytes
-    if parcel.size_bytes(files) > limit:
-        raise OutputError(
-            f"the finished weights have {parcel.size_bytes(files)} bytes, {limit} may travel",
-            "Give --bring-pieces and --bring-mib.",
-        )
-    words = ", ".join(result.now) or "no finished weights"
-    state = _compact_state(result.paused) if result.paused else {}
-    if state and parcel.size_bytes({**files, **state}) <= limit:
-        files |= state
-        words += f", the state of {result.paused.name if result.paused else ''}"
-    elif state:
-        words += "; the state is too large and stays here"
-    if files:
-        parcel.write(files, folder, piece_bytes)
-    return words
-
-
-def _compact_state(stage: Stage) -> dict[str, Path]:
-    """Return the files of a compact copy of a stage's state, and its log."""
-    options = stage.options
-    copy = options.state.with_suffix(".compact")
-    tensors, facts = shards.load(options.state)
-    shards.save(copy, tensors, facts, compact=True)
-    files = {f"{options.state.name}/{path.name}": path for path in copy.iterdir()}
-    return {**files, options.log.name: options.log}
-
-
-def needed(settings: Settings) -> dict[str, Path]:
-    """Return what a fresh machine needs of the work done so far: name below ``work`` -> file.
-
-    Manifests of finished stages, so that they are skipped; weights that an unfinished one starts
-    from; states that are not finished, in compact form.
-    """
-    files: dict[str, Path] = {}
-    for stage in stages(settings):
-        options, init = stage.options, stage.options.init
-        if stage.finished:
-            files[options.manifest.name] = options.manifest
-            continue
-        if shards.exists(options.state):
-            files |= _compact_state(stage)
-        if stage.after and init is not None and init.is_file():
-            files |= {path.name: path for path in (init, init.with_suffix(".json"))}
-    return files
 
 
 def install(settings: Settings, folder: Path) -> list[str]:
@@ -385,8 +310,8 @@ def state_of(planned: Sequence[Stage]) -> Mapping[str, str]:
     for stage in planned:
         if stage.finished:
             words[stage.name] = "finished"
-        elif shards.exists(stage.options.state):
-            facts = shards.read_facts(stage.options.state)
+        elif stage.options.state.exists():
+            facts = state.read_facts(stage.options.state)
             words[stage.name] = f"paused at step {facts['step']} ({facts['elapsed_s']:.0f} s)"
         else:
             words[stage.name] = "not begun"

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from bench.codecs.agvae.model.model import AGVAE, Estimate
 from bench.codecs.agvae.runtime import precision
-from bench.codecs.agvae.training import many, state
+from bench.codecs.agvae.training import foreach, state
 from bench.codecs.agvae.training.losses import Loss, level_weights, rate_distortion
 from bench.codecs.agvae.training.optimiser import MuonAdam
 from bench.codecs.agvae.training.options import Options
@@ -170,7 +170,7 @@ class Trainer:
         """Start from a state dict: network and average."""
         self.net.load_state_dict(weights)
         with torch.no_grad():
-            many.copy_(self._average, self._weights)
+            foreach.copy_(self._average, self._weights)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state by name: views of the live tensors, but for the generator's."""
@@ -244,8 +244,8 @@ class Trainer:
     def _add_to_average(self) -> None:
         """Move the average; young ones follow faster, so that they forget the beginning."""
         past = ((1 + self._step) / (10 + self._step)).clamp(max=self.options.average)
-        moves = many.minus(self._weights, self._average)
-        many.add_(self._average, many.times(moves, (1 - past).float()))
+        moves = foreach.minus(self._weights, self._average)
+        foreach.add_(self._average, foreach.times(moves, (1 - past).float()))
 
     def _add_to_sums(self, loss: Loss, norm: Tensor) -> None:
         psnr_db = -10 * torch.log10(loss.mse.clamp_min(1e-12))

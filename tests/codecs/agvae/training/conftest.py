@@ -12,7 +12,7 @@ import torch
 
 from bench import image
 from bench.codecs.agvae.training.options import Options
-from bench.codecs.agvae.training.run import Sitting
+from bench.codecs.agvae.training.run import Session
 from bench.codecs.agvae.training.schedule import Budget
 from bench.codecs.agvae.training.stages import Settings, run, stages
 from bench.image import Image
@@ -106,7 +106,7 @@ def trained(ablation_settings: Callable[..., Settings]) -> Settings:
     torch.set_num_threads(1)
     run(
         settings,
-        Sitting(),
+        Session(),
         real_files=False,
         tell=lambda *_: None,
         told=lambda *_: None,

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image as PILImage
 
 from bench import image
-from bench.codecs.agvae.training import contamination, fragments
+from bench.codecs.agvae.training import contamination, matched_features
 from bench.codecs.agvae.training.contamination import check, fingerprints_of, known, perceptual_hash
 from bench.codecs.agvae.training.photographs import Photo, Photos, read
-from bench.codecs.agvae.training.run import Run, Sitting
+from bench.codecs.agvae.training.run import Run, Session
 from bench.errors import DatasetError
 
 CHANGES = {
@@ -69,7 +69,7 @@ def test_crops_of_a_test_image_are_found(photo, pieces):
     training = as_photos(pieces["ihc0.png"], larger, pieces["rocket1.png"])
     verdicts = check(training, [])
 
-    assert [1] == list(fragments.check(training, [("sample", "chelsea", photo)], verdicts))
+    assert [1] == list(matched_features.check(training, [("sample", "chelsea", photo)], verdicts))
 
     suspects = verdicts["sample"].suspects
     assert ["p1"] == [suspect.photo for suspect in suspects]
@@ -109,7 +109,7 @@ def test_a_run_refuses_test_images(options, photo, tmp_path, photo_dir):
     leaky = replace(options(held_out=0), data=(tmp_path,))
 
     with pytest.raises(DatasetError, match=r"mine\.png shows the test image chelsea of sample"):
-        Run(leaky, Sitting())
+        Run(leaky, Session())
 
 
 def test_clean_photographs_pass(photo_dir):

@@ -11,7 +11,7 @@ from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.training import evaluate, photographs
 from bench.codecs.agvae.training.export_and_measure import train
-from bench.codecs.agvae.training.run import Sitting
+from bench.codecs.agvae.training.run import Session
 from bench.codecs.agvae.weights import checkpoints
 
 
@@ -25,7 +25,7 @@ def finished(tmp_path_factory, photo_dir):
     options = Options(
         (photo_dir,), out, Budget(3), preset="small", batch=8, crop=64, held_out=1, storage_bits=8
     )
-    return options, train(options, Sitting())
+    return options, train(options, Session())
 
 
 def test_the_codec_reads_them(finished, pieces):
@@ -99,7 +99,7 @@ def test_unknown_licences_are_not_released(options, photo_dir, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     unknown = replace(options("odd", steps=1), data=(tmp_path,))
 
-    facts = json.loads(train(unknown, Sitting(), real_files=False).manifest.read_text())
+    facts = json.loads(train(unknown, Session(), real_files=False).manifest.read_text())
 
     assert "development" == facts["status"]
     assert "4 photographs of unknown licence" in facts["note"]

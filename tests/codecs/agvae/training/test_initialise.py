@@ -8,9 +8,9 @@ import torch
 from bench.codecs.agvae.model.config import preset
 from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.training import initialise, stages
-from bench.codecs.agvae.training import state as shards
+from bench.codecs.agvae.training import state as states
 from bench.codecs.agvae.training.export_and_measure import train
-from bench.codecs.agvae.training.run import Run, Sitting
+from bench.codecs.agvae.training.run import Run, Session
 from bench.errors import UsageError
 
 
@@ -32,8 +32,8 @@ def test_folded_gains_are_the_same_function(gained, tmp_path, trained):
     net = AGVAE(config).eval()
     net.load_state_dict(gained)
     state = tmp_path / "x.state"
-    tensors = {f"{shards.AVERAGE}{name}": tensor for name, tensor in gained.items()}
-    shards.save(state, tensors, {"config": config.to_dict(), "step": 3, "taints": ["why"]})
+    tensors = {f"{states.AVERAGE}{name}": tensor for name, tensor in gained.items()}
+    states.save(state, tensors, {"config": config.to_dict(), "step": 3, "taints": ["why"]})
     plain_config = preset("small", gain=False)
     begun = initialise.read(state, plain_config, 5)
     plain = AGVAE(plain_config).eval()
@@ -95,11 +95,11 @@ def test_gain_cannot_come_from_nothing(trained):
 def test_a_run_begins_where_its_start_ended(options, trained):
     """The first loss after --init is that of the trained weights, and the manifest names them."""
     path = trained.work / "small-gain-asym-mse.safetensors"
-    run = Run(options("more", steps=1, init=path), Sitting())
+    run = Run(options("more", steps=1, init=path), Session())
 
     assert all(
         torch.equal(tensor, run.trainer.average()[name])
         for name, tensor in initialise.read(path, preset("small"), None).tensors.items()
     )
-    outcome = train(options("more", steps=1, init=path), Sitting(), real_files=False)
+    outcome = train(options("more", steps=1, init=path), Session(), real_files=False)
     assert '"name": "small-gain-asym-mse"' in outcome.manifest.read_text()

@@ -11,7 +11,7 @@ import torch
 from bench.codecs.agvae.training import state, trainer
 from bench.codecs.agvae.training.losses import Loss
 from bench.codecs.agvae.training.photographs import read
-from bench.codecs.agvae.training.run import Run, Sitting, prepare
+from bench.codecs.agvae.training.run import Run, Session, prepare
 from bench.codecs.agvae.training.schedule import Budget
 from bench.errors import DatasetError, UsageError
 
@@ -24,7 +24,7 @@ def log(options) -> list[list[str]]:
 
 def test_loss_falls_on_real_crops(options):
     """Forty steps on photographs bring loss and distortion down."""
-    run = Run(options(steps=40), Sitting())
+    run = Run(options(steps=40), Session())
     assert run.train()
 
     rows = [dict(zip(log(run.options)[0], row, strict=True)) for row in log(run.options)[1:]]
@@ -41,31 +41,17 @@ def test_loss_falls_on_real_crops(options):
 def test_resumed_equals_uninterrupted(options, variant):
     """Losses, rates and weights are the same, bit for bit, whether a run was paused or not."""
     more = {"variant": variant, "level": None if variant.startswith("gain") else 4}
-    whole = Run(options("whole", steps=14, **more), Sitting())
+    whole = Run(options("whole", steps=14, **more), Session())
     assert whole.train()
 
-    sittings = 0
-    while not (part := Run(options("parts", steps=14, **more), Sitting(pause_at_s=0.0))).train():
-        sittings += 1
-    assert 1 == sittings
+    sessions = 0
+    while not (part := Run(options("parts", steps=14, **more), Session(pause_at_s=0.0))).train():
+        sessions += 1
+    assert 1 == sessions
     assert 14 == part.step == whole.step
     assert log(whole.options) == log(part.options)
     found, expected = part.trainer.tensors(), whole.trainer.tensors()
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-
-
-def test_continued_from_a_compact_state(options, tmp_path):
-    """A state that travelled in compact form continues almost where it stood."""
-    run = Run(options("a", steps=20), Sitting(pause_at_s=0.0))
-    assert not run.train()
-    run.save(options("b").state, compact=True)
-
-    other = Run(options("b", steps=20), Sitting())
-
-    assert run.step == other.step
-    for name, tensor in run.trainer.average().items():
-        assert torch.allclose(tensor, other.trainer.average()[name], atol=1e-3)
-    assert other.train()
 
 
 def test_interrupted(options):
@@ -74,21 +60,21 @@ def test_interrupted(options):
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    run = Run(options(steps=50), Sitting(tell=interrupt))
+    run = Run(options(steps=50), Session(tell=interrupt))
     with pytest.raises(KeyboardInterrupt):
         run.train()
 
-    assert 10 == Run(options(steps=50), Sitting()).step
+    assert 10 == Run(options(steps=50), Session()).step
 
 
-def test_a_lost_sitting_is_repeated(options):
+def test_a_lost_session_is_repeated(options):
     """Rows of steps that no state holds are dropped from the log when they are done again."""
-    run = Run(options(steps=20), Sitting(pause_at_s=0.0))
+    run = Run(options(steps=20), Session(pause_at_s=0.0))
     assert not run.train()
     with run.options.log.open("a") as file:
         file.write("15,1.0" + ",0" * 25 + "\n")
 
-    assert Run(options(steps=20), Sitting()).train()
+    assert Run(options(steps=20), Session()).train()
 
     assert [str(step) for step in range(1, 21)] == [row[0] for row in log(run.options)[1:]]
 
@@ -98,16 +84,16 @@ def test_a_lost_sitting_is_repeated(options):
 )
 def test_a_state_of_another_run_is_refused(options, more, named):
     """Other options under the same name are an error that says which."""
-    Run(options(), Sitting()).save()
+    Run(options(), Session()).save()
 
     with pytest.raises(DatasetError, match=f"its {named} is"):
-        Run(options(**more), Sitting())
+        Run(options(**more), Session())
     assert not replace(options(), budget=Budget(99)).fixed().get("budget")
 
 
 def test_divergence_keeps_the_last_state(options, monkeypatch):
     """When the loss is no number any more, the run stops and its last state stays."""
-    run = Run(options(steps=4), Sitting())
+    run = Run(options(steps=4), Session())
     run.save()
     kept = state.read_facts(run.options.state)
 
@@ -116,7 +102,7 @@ def test_divergence_keeps_the_last_state(options, monkeypatch):
         return Loss(total, *(torch.zeros(8) for _ in range(3)))
 
     monkeypatch.setattr(trainer.Trainer, "_loss_of", broken)
-    other = Run(options(steps=4), Sitting())
+    other = Run(options(steps=4), Session())
     for p in other.trainer.net.parameters():
         p.register_hook(lambda g: g)
     monkeypatch.setattr(other.trainer._optimiser, "step", lambda: torch.tensor(torch.nan))
@@ -166,7 +152,7 @@ def test_options_are_checked(options, more, match):
 def test_variants_begin_alike_and_see_the_same_crops(options):
     """On equal terms: the same weights, the same pictures, whatever the variant draws beside."""
     runs = [
-        Run(options(f"v{i}", variant=variant, level=level), Sitting())
+        Run(options(f"v{i}", variant=variant, level=level), Session())
         for i, (variant, level) in enumerate(
             [("gain-asym", None), ("gain-gauss", None), ("nogain-asym", 4)]
         )
@@ -182,7 +168,7 @@ def test_variants_begin_alike_and_see_the_same_crops(options):
 
 def test_rounded_weights_are_seen_and_moved(options):
     """With rounding, the network sees 8-bit weights while gradients reach the hidden ones."""
-    run = Run(options(storage_bits=8), Sitting())
+    run = Run(options(storage_bits=8), Session())
     run.trainer.set_rate(1.0, rounding=True)
     shown = run.trainer._shown()
     name = "g_s.0.0.weight"
@@ -199,7 +185,7 @@ def test_rounded_weights_are_seen_and_moved(options):
 
 def test_the_loss_is_one_graph(options):
     """Nothing in the loss breaks the compiler's graph, so a GPU runs all of it compiled."""
-    plain, traced = (Run(options(name), Sitting()).trainer for name in ("plain", "traced"))
+    plain, traced = (Run(options(name), Session()).trainer for name in ("plain", "traced"))
     torch.compiler.reset()
     traced._loss = torch.compile(traced._loss_of, dynamic=False, fullgraph=True, backend="eager")
     begin = {name: tensor.clone() for name, tensor in plain.tensors().items()}
@@ -216,7 +202,7 @@ def test_fused_steps_train_like_plain_ones(options):
     """On a GPU, compiled and captured steps bring the loss down as eager ones do."""
     losses = []
     for name, fuse in (("fused", True), ("plain", False)):
-        run = Run(options(name, steps=60, batch=16), Sitting(device="cuda", fuse=fuse))
+        run = Run(options(name, steps=60, batch=16), Session(device="cuda", fuse=fuse))
         assert run.train()
         losses.append(float(log(run.options)[-1][2]))
 

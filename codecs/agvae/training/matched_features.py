@@ -78,7 +78,7 @@ def check(
     tests
         (dataset, image, pixels) of test images.
     verdicts
-        By dataset, from ``leakage.check``.
+        By dataset, from ``contamination.check``.
     """
     known: Sequence[Features | None] = [features_of(photo.pixels) for photo in photos.members]
     for count, (dataset, name, pixels) in enumerate(tests, 1):
