@@ -245,21 +245,21 @@ class AgvaeCodec(Codec):
         return steps
 
     def _engine(self, steps: int) -> Engine:
-        from bench.codecs.agvae.runtime.engine import engine
+        from bench.codecs.agvae.engines import engine_for
 
         for network in self.networks:
             if network.level is None or round(network.level * LEVEL_STEPS) == steps:
-                return engine(network, self.device, self.precision)
+                return engine_for(network, self.device, self.precision)
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
     def _engine_of(self, header: Header) -> Engine:
-        from bench.codecs.agvae.runtime.engine import engine
+        from bench.codecs.agvae.engines import engine_for
 
         wanted = header.model_id.hex()
         own: list[Manifest] = [n for n in self.networks if n.model_id == wanted]
         try:
             network = own[0] if own else checkpoints.by_model_id(wanted)
-            return engine(network, self.device, self.precision)
+            return engine_for(network, self.device, self.precision)
         except Unavailable as error:
             raise DecodeError(error.what, error.next_step) from error
 
@@ -294,3 +294,76 @@ class AgvaeNogainGauss(AgvaeCodec):
     name = "agvae-nogain-gauss"
     title = "AG-VAE ablation: a network per level, symmetric Gaussian"
     variant = "nogain-gauss"
+
+
+class AgvaeMsSsim(AgvaeCodec):
+    """One gained network, asymmetric Gaussian entropy model, fine-tuned for MS-SSIM."""
+
+    name = "agvae-ms-ssim"
+    title = "AG-VAE optimised for MS-SSIM: gain units, asymmetric Gaussian"
+    variant = "gain-asym"
+    metric = "ms-ssim"
+
+
+_REFINED = (
+    *AgvaeCodec.parameters,
+    Parameter("refine", 50, "steps of descent on the latents of each image", low=0, high=5000),
+)
+
+
+class AgvaeRefined(Agvae):
+    """The default network, asymmetric Gaussian, latents refined for PSNR."""
+
+    name = "agvae-refined"
+    title = "AG-VAE, latents refined per image"
+    parameters = _REFINED
+    in_default_run = False
+
+
+class AgvaeMsSsimRefined(AgvaeMsSsim):
+    """The network trained for MS-SSIM, latents refined for MS-SSIM."""
+
+    name = "agvae-ms-ssim-refined"
+    title = "AG-VAE optimised for MS-SSIM, latents refined per image"
+    parameters = _REFINED
+    in_default_run = False
+
+
+class AgvaeSmall(AgvaeCodec):
+    """Small: one gained network, asymmetric Gaussian entropy model."""
+
+    name = "agvae-small"
+    title = "AG-VAE, small preset: gain units, asymmetric Gaussian"
+    variant = "gain-asym"
+    preset = "small"
+    in_default_run = False
+
+
+class AgvaeSmallGauss(AgvaeCodec):
+    """Small: one gained network, symmetric Gaussian entropy model."""
+
+    name = "agvae-small-gauss"
+    title = "AG-VAE ablation, small preset: gain units, symmetric Gaussian"
+    variant = "gain-gauss"
+    preset = "small"
+    in_default_run = False
+
+
+class AgvaeSmallNogain(AgvaeCodec):
+    """Small: a network per level, asymmetric Gaussian entropy model."""
+
+    name = "agvae-small-nogain"
+    title = "AG-VAE ablation, small preset: a network per level, asymmetric Gaussian"
+    variant = "nogain-asym"
+    preset = "small"
+    in_default_run = False
+
+
+class AgvaeSmallNogainGauss(AgvaeCodec):
+    """Small: a network per level, symmetric Gaussian entropy model."""
+
+    name = "agvae-small-nogain-gauss"
+    title = "AG-VAE ablation, small preset: a network per level, symmetric Gaussian"
+    variant = "nogain-gauss"
+    preset = "small"
+    in_default_run = False

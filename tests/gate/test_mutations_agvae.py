@@ -17,8 +17,9 @@ from bench.gate.images import Verdict
 from bench.gate.rows import Locked
 
 torch = pytest.importorskip("torch")
+from bench.codecs.agvae import engines  # noqa: E402 - after the check for torch
 from bench.codecs.agvae.bitstream import frequency_tables  # noqa: E402
-from bench.codecs.agvae.runtime import engine as engines  # noqa: E402 - after the check for torch
+from bench.codecs.agvae.runtime.engine import Engine  # noqa: E402
 
 
 def fresh() -> None:
@@ -65,13 +66,13 @@ def test_unchanged(pair, locked_agvae):
 
 def test_one_gain_vector_scaled(pair, locked_agvae, monkeypatch):
     """Gains of one level times 1.02, the inverse left alone: its points are named, no others."""
-    table = engines.Engine._table
+    table = Engine._table
 
     def scaled(self, name, level_steps):
         gain = table(self, name, level_steps)
         return gain * 1.02 if (name, level_steps) == ("gain_y.log_gain", 4 * 256) else gain
 
-    monkeypatch.setattr(engines.Engine, "_table", scaled)
+    monkeypatch.setattr(Engine, "_table", scaled)
     fresh()
     report = pair.check(locked_agvae)
     (result,) = report.regressed

@@ -1,7 +1,7 @@
 """From latents to bytes and back: hyper-latent, four context passes, entropy coder.
 
 One function pair for any batch. Only integers steer the decoder: z and the residuals come from
-the bytes, everything in between from ``exact.py``.
+the bytes, everything in between from ``integer/entropy_networks.py``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor
 from bench.codecs.agvae.bitstream.frequency_tables import Bank
 from bench.codecs.agvae.bitstream.rans import Decoder, Encoder
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, Quarter, reconstruct
-from bench.codecs.agvae.model.config import PASSES
-from bench.codecs.agvae.runtime.tiled_transforms import hyper_size
+from bench.codecs.agvae.model.config import PASSES, hyper_size
 from bench.codecs.agvae.threads import at_once
 from bench.stopwatch import Phases
 

@@ -1,17 +1,16 @@
 """The loops that numba compiles: apportioning tables, coding and decoding one part.
 
 Each reads only what its arguments bound: numba does not check indices. Contexts, symbols and
-tables are checked by the callers, in ``rans.py`` and ``tables.py``.
+tables are checked by the callers, in ``rans.py`` and
+``frequency_tables.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from bench.codecs.agvae.numba_jit import compiled
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.uint64]
@@ -28,16 +27,6 @@ STATE_LOW = 1 << 16
 """States stay in [2**16, 2**32); every lane of every encoder starts from the least."""
 BLOCK = 64
 """Symbols between two looks at the end of the data."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def compiled(function: F) -> F:
-    """Return ``function`` compiled by numba, without the GIL, cached on disk where that can be."""
-    try:
-        return cast("F", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast("F", numba.njit(nogil=True)(function))
 
 
 @compiled

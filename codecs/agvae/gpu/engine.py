@@ -14,9 +14,9 @@ from bench.codecs.agvae.gpu.latent_coder import DeviceLatentCoder
 from bench.codecs.agvae.gpu.transforms import DeviceTransforms
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS
 from bench.codecs.agvae.integer.fixed_point import STEP
+from bench.codecs.agvae.model.config import latent_size
 from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.runtime.engine import Engine
-from bench.codecs.agvae.runtime.tiled_transforms import latent_size
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.image import Image
 from bench.stopwatch import Phases

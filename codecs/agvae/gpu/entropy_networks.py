@@ -125,7 +125,7 @@ class FusedNetworks(ExactEntropyNetworks):
         """
         bound = fixed_point.LIMIT / fixed_point.STEP
         z = z_hat.double().clamp_(-bound, bound).mul_(gain[:, None, None])
-        x = fixed_point.settle(
+        x = fixed_point.requantise(
             z.mul_(2.0 ** (fixed_point.ACTIVATION_BITS - fixed_point.WEIGHT_BITS))
         )
         x = self._out(self._up2(self._up1(x, SLOPE), SLOPE))
@@ -190,7 +190,7 @@ class FusedNetworks(ExactEntropyNetworks):
         """Return what the heads of a pass read, (positions, M), ordered by class."""
         mix = self._mix[k]
         x = torch.mm(latent[:, : mix.weight.shape[0]], mix.weight)
-        _settle(x, mix, leak=False)
+        _requantise(x, mix, leak=False)
         inner, product, ordered = (torch.empty_like(x) for _ in range(3))
         for i, block in enumerate(self._trunk):
             torch.mm(x, block.enter.weight, out=product)
@@ -201,7 +201,7 @@ class FusedNetworks(ExactEntropyNetworks):
             torch.mm(inner, block.leave.weight, out=product)
             _add(x, product, block.leave, x, shape)
             wide = torch.mm(x, block.widen.weight)
-            _settle(wide, block.widen, leak=True)
+            _requantise(wide, block.widen, leak=True)
             torch.mm(wide, block.narrow.weight, out=product)
             last = i == len(self._trunk) - 1
             _add(x, product, block.narrow, ordered if last else x, shape, by_class=last)
@@ -223,8 +223,8 @@ def _grid(x: Tensor) -> tuple[int]:
     return (-(-x.numel() // layers.BLOCK),)
 
 
-def _settle(x: Tensor, affine: Affine, *, leak: bool) -> None:
-    layers.settle[_grid(x)](
+def _requantise(x: Tensor, affine: Affine, *, leak: bool) -> None:
+    layers.requantise[_grid(x)](
         x, affine.bias, x.numel(), CHANNELS=x.shape[1], LEAK=leak, BLOCK=layers.BLOCK
     )
 

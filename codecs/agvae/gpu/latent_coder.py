@@ -18,8 +18,7 @@ from bench.codecs.agvae.gpu.cuda_graphs import Recorder
 from bench.codecs.agvae.gpu.entropy_networks import MAX_POSITIONS, FusedNetworks, Prediction, Shape
 from bench.codecs.agvae.gpu.rans import Reader, Writer, complain
 from bench.codecs.agvae.gpu.table_lookup import Lookup, lookup
-from bench.codecs.agvae.model.config import PASSES
-from bench.codecs.agvae.runtime.tiled_transforms import hyper_size
+from bench.codecs.agvae.model.config import PASSES, hyper_size
 from bench.stopwatch import Phases
 
 MAX_PLANS = 4

@@ -24,8 +24,8 @@ from bench.codecs.agvae.bitstream.rans_kernels import (
     PRECISION_BITS,
     TOTAL,
     Ints,
-    compiled,
 )
+from bench.codecs.agvae.numba_jit import compiled
 
 Longs = npt.NDArray[np.int64]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from bench.codecs.agvae.gpu.cuda_graphs import Recorder
 from bench.codecs.agvae.gpu.fused_transforms import Analysis, Synthesis
-from bench.codecs.agvae.model.config import HYPER_STRIDE, STRIDE, Config
-from bench.codecs.agvae.runtime.tiled_transforms import Transforms, hyper_size, latent_size
+from bench.codecs.agvae.model.config import HYPER_STRIDE, STRIDE, Config, hyper_size, latent_size
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms
 from bench.image import Image
 
 TILE = 256

@@ -154,7 +154,7 @@ class ExactEntropyNetworks:
         gains = [self.inverse_hyper_gain(level) for level in level_steps]
         gain = torch.tensor(gains, dtype=torch.float64, device=self.device)[:, None, None]
         z = z_hat.to(self.device, torch.float64).clamp_(-LIMIT / STEP, LIMIT / STEP)
-        scaled = fixed_point.settle(
+        scaled = fixed_point.requantise(
             z * gain * 2.0 ** (fixed_point.ACTIVATION_BITS - fixed_point.WEIGHT_BITS)
         )
         height, width = size

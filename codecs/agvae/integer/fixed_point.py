@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.integer import int8_matmul
-from bench.codecs.agvae.integer import requantise_kernels as grid
+from bench.codecs.agvae.integer import int8_matmul, requantise_kernels
 from bench.codecs.agvae.model.layers import SLOPE
 
 ACTIVATION_BITS = 8
@@ -47,34 +46,34 @@ def to_grid(weight: Tensor) -> Tensor:
     return torch.round(weight.double() * 2.0**WEIGHT_BITS) * 2.0**-WEIGHT_BITS
 
 
-def settle(accumulator: Tensor) -> Tensor:
+def requantise(accumulator: Tensor) -> Tensor:
     """Round (half to even) and saturate a sum, in place: back to an integer number of steps."""
     if _on_cpu(accumulator):
-        grid.settle(accumulator.numpy().reshape(-1), float(LIMIT))
+        requantise_kernels.requantise(accumulator.numpy().reshape(-1), float(LIMIT))
         return accumulator
     return accumulator.round_().clamp_(-LIMIT, LIMIT)
 
 
-def settle_and_leak(accumulator: Tensor, slope: float = SLOPE) -> Tensor:
-    """Return ``settle(accumulator)``, what is negative times ``slope``, in place."""
+def requantise_and_leak(accumulator: Tensor, slope: float = SLOPE) -> Tensor:
+    """Return ``requantise(accumulator)``, what is negative times ``slope``, in place."""
     if _on_cpu(accumulator):
-        grid.settle_and_leak(accumulator.numpy().reshape(-1), float(LIMIT), slope)
+        requantise_kernels.requantise_and_leak(accumulator.numpy().reshape(-1), float(LIMIT), slope)
         return accumulator
-    settled = settle(accumulator)
-    return settled if slope == 1 else torch.nn.functional.leaky_relu_(settled, slope)
+    requantised = requantise(accumulator)
+    return requantised if slope == 1 else torch.nn.functional.leaky_relu_(requantised, slope)
 
 
-def settle_and_add(accumulator: Tensor, residual: Tensor) -> Tensor:
-    """Return ``settle(residual + settle(accumulator))``, in the accumulator's place."""
+def requantise_and_add(accumulator: Tensor, residual: Tensor) -> Tensor:
+    """Return ``requantise(residual + requantise(accumulator))``, in the accumulator's place."""
     if _on_cpu(accumulator) and _on_cpu(residual):
         flat = accumulator.numpy().reshape(-1)
-        grid.settle_and_add(flat, residual.numpy().reshape(-1), float(LIMIT))
+        requantise_kernels.requantise_and_add(flat, residual.numpy().reshape(-1), float(LIMIT))
         return accumulator
-    return settle(settle(accumulator).add_(residual))
+    return requantise(requantise(accumulator).add_(residual))
 
 
 def _on_cpu(x: Tensor) -> bool:
-    """Return whether the kernels of ``grid`` may work on a tensor's memory."""
+    """Return whether the kernels of ``requantise_kernels`` may work on a tensor's memory."""
     floats = (torch.float32, torch.float64)
     return x.device.type == "cpu" and x.is_contiguous() and x.dtype in floats
 
@@ -115,50 +114,50 @@ class Affine:
         self._limbs = (
             int8_matmul.Limbs(integers, 1 / fraction) if int8_matmul.fits(integers) else None
         )
-        # Settled values have 22 bits before a leak or 22 after it, so float32 holds them exactly.
+        # Requantised values have 22 bits before or after a leak: float32 holds them exactly.
         self._dtype = torch.float64 if self._limbs is None else torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return a settled tensor: (N, inputs) -> (N, outputs)."""
-        return self.settled(x, 1.0)
+        """Return a requantised tensor: (N, inputs) -> (N, outputs)."""
+        return self.requantised(x, 1.0)
 
     def leaky(self, x: Tensor) -> Tensor:
-        """Return what ``leak`` makes of the settled tensor: (N, inputs) -> (N, outputs)."""
-        return self.settled(x, SLOPE)
+        """Return what ``leak`` makes of the requantised tensor: (N, inputs) -> (N, outputs)."""
+        return self.requantised(x, SLOPE)
 
     def plus(self, x: Tensor, residual: Tensor) -> Tensor:
-        """Return the settled sum of ``residual``, (N, outputs), and the settled tensor."""
+        """Return the requantised sum of ``residual``, (N, outputs), and the requantised tensor."""
         digits = self.digits(x)
         if digits is None:
-            return settle_and_add(self.sums(x), residual).to(self._dtype)
+            return requantise_and_add(self.sums(x), residual).to(self._dtype)
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         added = residual.contiguous().numpy()
         out = np.empty(added.shape, np.float32)
-        int8_matmul.settle_and_add(sums, self._unit, bias, float(LIMIT), added, out)
+        int8_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, out)
         return torch.from_numpy(out)
 
-    def settled(self, x: Tensor, slope: float) -> Tensor:
-        """Return the settled tensor, what is negative times ``slope``."""
+    def requantised(self, x: Tensor, slope: float) -> Tensor:
+        """Return the requantised tensor, what is negative times ``slope``."""
         digits = self.digits(x)
         if digits is None:
-            return settle_and_leak(self.sums(x), slope).to(self._dtype)
-        return self.settled_digits(digits, slope)
+            return requantise_and_leak(self.sums(x), slope).to(self._dtype)
+        return self.requantised_digits(digits, slope)
 
     def digits(self, x: Tensor) -> Tensor | None:
         """Return ``Limbs.digits`` of activations (N, inputs), None where they cannot be used."""
         return None if self._limbs is None else self._limbs.digits(x)
 
-    def settled_digits(self, digits: Tensor, slope: float) -> Tensor:
-        """Return the settled tensor of activations in limbs, what is negative times ``slope``."""
+    def requantised_digits(self, digits: Tensor, slope: float) -> Tensor:
+        """Return ``requantised`` of activations that are in limbs already."""
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         out = np.empty((sums.shape[1], bias.size), np.float32)
-        int8_matmul.settle(sums, self._unit, bias, float(LIMIT), slope, out)
+        int8_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, out)
         return torch.from_numpy(out)
 
     def sums(self, x: Tensor) -> Tensor:
-        """Return what is still to be settled: (N, inputs) -> (N, outputs)."""
+        """Return what is still to be requantised: (N, inputs) -> (N, outputs)."""
         return torch.addmm(self.bias, x.double(), self.weight)
 
 
@@ -184,17 +183,17 @@ class Depthwise:
         self.weight, self.bias = checked.weight, checked.bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return a settled tensor: (B, H, W, C) -> (B, H, W, C)."""
+        """Return a requantised tensor: (B, H, W, C) -> (B, H, W, C)."""
         if _on_cpu(x):
             out = torch.empty_like(x)
             weight, bias = self.weight.numpy(), self.bias.numpy()
-            grid.depthwise(x.numpy(), weight, bias, float(LIMIT), out.numpy())
+            requantise_kernels.depthwise(x.numpy(), weight, bias, float(LIMIT), out.numpy())
             return out
         shifted = _shifted(pad(x))
         total = torch.addcmul(self.bias, shifted[0], self.weight[0])
         for part, weight in zip(shifted[1:], self.weight[1:], strict=True):
             total.addcmul_(part, weight)
-        return settle(total)
+        return requantise(total)
 
 
 class Conv3:
@@ -229,7 +228,7 @@ class Conv3:
         self.affine = Affine(taps, bias, leaky=leaky)
 
     def __call__(self, x: Tensor, slope: float = 1.0) -> Tensor:
-        """Return a settled tensor, what is negative times ``slope``.
+        """Return a requantised tensor, what is negative times ``slope``.
 
         (B, H, W, inputs) -> (B, H, W, outputs), or shuffled.
         """
@@ -241,14 +240,16 @@ class Conv3:
         return out.reshape(batch, 2 * height, 2 * width, -1)
 
     def _neighbourhoods(self, padded: Tensor, slope: float) -> Tensor:
-        """Return the settled products of all neighbourhoods, (B H W, outputs)."""
+        """Return the requantised products of all neighbourhoods, (B H W, outputs)."""
         digits = self.affine.digits(padded.reshape(-1, padded.shape[3]))
         if digits is None:
             flat = torch.cat(_shifted(padded), 3)
-            return settle_and_leak(self.affine.sums(flat.reshape(-1, flat.shape[3])), slope)
+            return requantise_and_leak(self.affine.sums(flat.reshape(-1, flat.shape[3])), slope)
         parts = [torch.cat(_shifted(part.reshape(padded.shape)), 3) for part in digits]
         around = torch.stack(parts)
-        return self.affine.settled_digits(around.reshape(len(digits), -1, around.shape[4]), slope)
+        return self.affine.requantised_digits(
+            around.reshape(len(digits), -1, around.shape[4]), slope
+        )
 
 
 def _shifted(padded: Tensor) -> list[Tensor]:

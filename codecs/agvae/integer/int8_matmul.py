@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.bitstream.rans_kernels import compiled
 from bench.codecs.agvae.integer import requantise_kernels
 from bench.codecs.agvae.integer.requantise_kernels import Doubles, Floats
+from bench.codecs.agvae.numba_jit import compiled
 
 Bytes = npt.NDArray[np.int8]
 Sums = npt.NDArray[np.int32]
@@ -160,7 +160,7 @@ def _total(sums: Sums, i: int, scale: float, bias: Doubles, out: Doubles) -> Non
 
 
 @compiled
-def settle(
+def requantise(
     sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, out: Floats
 ) -> None:
     """Fill ``out`` with the rounded, saturated and leaky values of what ``sums`` stands for.
@@ -182,16 +182,16 @@ def settle(
     for i in range(len(out)):
         _total(sums, i, scale, bias, total)
         for j in range(total.size):
-            out[i, j] = requantise_kernels.settled_and_leaked(total[j], limit, slope)
+            out[i, j] = requantise_kernels.requantised_and_leaked(total[j], limit, slope)
 
 
 @compiled
-def settle_and_add(
+def requantise_and_add(
     sums: Sums, scale: float, bias: Doubles, limit: float, residual: Floats, out: Floats
 ) -> None:
-    """Fill ``out`` with the sum of ``residual`` and the settled values, settled; see ``settle``."""
+    """Fill ``out`` with the requantised sum of ``residual`` and the requantised values."""
     total = np.empty(out.shape[1])
     for i in range(len(out)):
         _total(sums, i, scale, bias, total)
         for j in range(total.size):
-            out[i, j] = requantise_kernels.settled_and_added(total[j], residual[i, j], limit)
+            out[i, j] = requantise_kernels.requantised_and_added(total[j], residual[i, j], limit)

@@ -1,9 +1,9 @@
 """The element-wise half of the fixed-point networks on the CPU: one pass over memory each.
 
-The sums of ``fixed.py`` are matrix products, which libraries do well; what comes between them
+The sums of ``fixed_point.py`` are matrix products, which libraries do well; what comes between them
 (rounding, saturation, leaky slope, residual, depthwise taps) PyTorch does in a pass per operation,
-and a depthwise convolution in more than ten. Every operation here is the exact one of ``fixed.py``,
-so results are the same bits.
+and a depthwise convolution in more than ten. Every operation here is the exact one of
+``fixed_point.py``, so results are the same bits.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.codecs.agvae.bitstream.rans_kernels import compiled
+from bench.codecs.agvae.numba_jit import compiled
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32] | Doubles
 
 
 @compiled
-def settled(v: float, limit: float) -> float:
+def requantised(v: float, limit: float) -> float:
     """Return a number rounded (half to even) and saturated."""
     v = np.rint(v)
     v = min(v, limit)
@@ -26,44 +26,44 @@ def settled(v: float, limit: float) -> float:
 
 
 @compiled
-def settled_and_leaked(v: float, limit: float, slope: float) -> float:
-    """Return a number settled, and scaled if it is negative."""
-    v = settled(v, limit)
+def requantised_and_leaked(v: float, limit: float, slope: float) -> float:
+    """Return a number requantised, and scaled if it is negative."""
+    v = requantised(v, limit)
     return v if v >= 0 else v * slope
 
 
 @compiled
-def settled_and_added(v: float, residual: float, limit: float) -> float:
-    """Return a number settled, plus an integer, saturated."""
-    v = settled(v, limit) + residual
+def requantised_and_added(v: float, residual: float, limit: float) -> float:
+    """Return a number requantised, plus an integer, saturated."""
+    v = requantised(v, limit) + residual
     v = min(v, limit)
     return max(v, -limit)
 
 
 @compiled
-def settle(x: Doubles, limit: float) -> None:
-    """Settle a flat array in place."""
+def requantise(x: Doubles, limit: float) -> None:
+    """Requantise a flat array in place."""
     for i in range(x.size):
-        x[i] = settled(x[i], limit)
+        x[i] = requantised(x[i], limit)
 
 
 @compiled
-def settle_and_leak(x: Doubles, limit: float, slope: float) -> None:
-    """Settle a flat array in place, then scale what is negative."""
+def requantise_and_leak(x: Doubles, limit: float, slope: float) -> None:
+    """Requantise a flat array in place, then scale what is negative."""
     for i in range(x.size):
-        x[i] = settled_and_leaked(x[i], limit, slope)
+        x[i] = requantised_and_leaked(x[i], limit, slope)
 
 
 @compiled
-def settle_and_add(x: Doubles, residual: Floats, limit: float) -> None:
-    """Settle a flat array in place, add another and settle the sum."""
+def requantise_and_add(x: Doubles, residual: Floats, limit: float) -> None:
+    """Requantise a flat array in place, add another and requantise the sum."""
     for i in range(x.size):
-        x[i] = settled_and_added(x[i], residual[i], limit)
+        x[i] = requantised_and_added(x[i], residual[i], limit)
 
 
 @compiled
 def depthwise(x: Floats, weight: Doubles, bias: Doubles, limit: float, out: Floats) -> None:
-    """Fill ``out`` with the settled 3x3 depthwise convolution of ``x``, zeros around it.
+    """Fill ``out`` with the requantised 3x3 depthwise convolution of ``x``, zeros around it.
 
     Parameters
     ----------
@@ -90,4 +90,4 @@ def depthwise(x: Floats, weight: Doubles, bias: Doubles, limit: float, out: Floa
                         for c in range(channels):
                             total[c] += np.float64(source[c]) * w[c]
                 for c in range(channels):
-                    out[b, row, column, c] = settled(total[c], limit)
+                    out[b, row, column, c] = requantised(total[c], limit)

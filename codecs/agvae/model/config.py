@@ -125,3 +125,13 @@ def preset(name: str, *, gain: bool = True, asymmetric: bool = True) -> Config:
         If there is no such preset.
     """
     return Config(**PRESETS[name], gain=gain, asymmetric=asymmetric)
+
+
+def latent_size(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of the latent of an image: both sides divided by 16, rounded up."""
+    return -(-height // STRIDE), -(-width // STRIDE)
+
+
+def hyper_size(height: int, width: int) -> tuple[int, int]:
+    """Return rows and columns of the hyper-latent for a latent of that size."""
+    return -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)

@@ -5,7 +5,7 @@ continuous at mu (the paper names the three parameters and leaves the bin mass o
 
     f(x) = sqrt(2 / pi) / (s_l + s_r) exp(-(x - mu)^2 / (2 s^2)),  s = s_l if x < mu else s_r
 
-With s_l = s_r it is the Gaussian. The coder's integer tables are in ``tables.py``.
+With s_l = s_r it is the Gaussian. The coder's integer tables are in ``frequency_tables.py``.
 """
 
 from __future__ import annotations

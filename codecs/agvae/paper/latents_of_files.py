@@ -21,6 +21,7 @@ from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
 from bench.codecs.agvae.codec import AgvaeCodec
+from bench.codecs.agvae.engines import engine_for
 from bench.codecs.agvae.integer.entropy_networks import (
     LEVEL_STEPS,
     ExactEntropyNetworks,
@@ -29,11 +30,10 @@ from bench.codecs.agvae.integer.entropy_networks import (
 )
 from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.model import model
-from bench.codecs.agvae.model.config import PASSES
+from bench.codecs.agvae.model.config import PASSES, latent_size
 from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.model.split_normal import SCALE_MAX, SCALE_MIN
-from bench.codecs.agvae.runtime.engine import engine
-from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
@@ -128,7 +128,7 @@ class Probe:
 
     def latents(self, data: bytes) -> Tensor:
         """Return y_hat of a file, (H, W, M)."""
-        steps = engine(self.manifest, "cpu").decode_latents([container.read(data)])
+        steps = engine_for(self.manifest, "cpu").decode_latents([container.read(data)])
         return steps[0] / STEP
 
     def reconstruct(self, y_hat: Tensor, level: float, size: tuple[int, int]) -> Image:

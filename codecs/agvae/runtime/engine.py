@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,14 +18,14 @@ from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.model import model
+from bench.codecs.agvae.model.config import latent_size
 from bench.codecs.agvae.model.gain_units import at_level
-from bench.codecs.agvae.runtime import precision as precisions
 from bench.codecs.agvae.runtime.refinement import refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
-from bench.codecs.agvae.runtime.tiled_transforms import Transforms, latent_size
+from bench.codecs.agvae.runtime.tiled_transforms import Transforms
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
-from bench.errors import DecodeError, Unavailable
+from bench.errors import DecodeError
 from bench.image import Image
 from bench.stopwatch import Phases
 
@@ -76,7 +76,7 @@ class Engine:
         phases
             Stopwatch.
         refine
-            Steps that the encoder descends on the latents of each image; see ``refine.py``.
+            Steps that the encoder descends on the latents of each image; see ``refinement.py``.
         """
         clock = phases or Phases()
         with clock("analysis"):
@@ -255,39 +255,3 @@ def _stacked(latents: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return y and z of several images as one batch each."""
     y, z = (torch.stack(part) for part in zip(*latents, strict=True))
     return y, z
-
-
-def engine(manifest: Manifest, device: str, precision: str = "") -> Engine:
-    """Return the engine of a set of weights, made once per process, device and precision.
-
-    Parameters
-    ----------
-    manifest
-        Which weights.
-    device
-        ``cpu``, ``cuda`` or ``cuda:1``.
-    precision
-        Of g_a and g_s, ``float32`` or ``bfloat16``; empty: bfloat16 on CUDA, else float32.
-
-    Raises
-    ------
-    SettingError
-        If there is no such precision.
-    Unavailable
-        If the device needs Triton, and it is not installed.
-    """
-    return _engine(manifest, device, precisions.named(precision, device))
-
-
-@lru_cache(maxsize=16)
-def _engine(manifest: Manifest, device: str, precision: str) -> Engine:
-    if not device.startswith("cuda"):
-        return Engine(manifest, device, getattr(torch, precision))
-    try:
-        from bench.codecs.agvae.gpu.engine import DeviceEngine
-    except ImportError as error:
-        raise Unavailable(
-            f"AG-VAE on {device} needs Triton: {error}",
-            "Install it (python -m pip install triton), or use the CPU.",
-        ) from error
-    return DeviceEngine(manifest, device, getattr(torch, precision))

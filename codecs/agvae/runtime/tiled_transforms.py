@@ -15,22 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.codecs.agvae.model.config import HYPER_STRIDE, STRIDE, Config
+from bench.codecs.agvae.model.config import (
+    HYPER_STRIDE,
+    STRIDE,
+    Config,
+    hyper_size,
+    latent_size,
+)
 from bench.codecs.agvae.runtime.fused_conv import fused
 from bench.image import Image
 
 TILE = 72
 """Side of a tile's core in latent positions (1,152 pixels); larger images are cut into such."""
-
-
-def latent_size(height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns of the latent of an image: both sides divided by 16, rounded up."""
-    return -(-height // STRIDE), -(-width // STRIDE)
-
-
-def hyper_size(height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns of the hyper-latent for a latent of that size."""
-    return -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
 
 
 def reach(config: Config) -> int:

@@ -1,6 +1,6 @@
 """Released and trained weights: where they lie, what they are, how they are read.
 
-A set of weights is two files of one stem: ``NAME.safetensors`` (see ``compact.py``) and
+A set of weights is two files of one stem: ``NAME.safetensors`` (see ``weights/quantised.py``) and
 ``NAME.json``, its manifest. They are looked for in ``$BENCH_WEIGHTS/agvae``, in the package's
 ``weights`` folder and in the user's cache, in this order; the first of a name wins.
 Nothing here imports torch until tensors are read, so listing codecs stays quick.

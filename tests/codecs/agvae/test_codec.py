@@ -16,7 +16,8 @@ from bench import registry
 from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.codec import Agvae
-from bench.codecs.agvae.runtime.engine import Engine, engine
+from bench.codecs.agvae.engines import engine_for
+from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.weights import checkpoints
 from bench.errors import DecodeError, SettingError, Unavailable
 from bench.stopwatch import Phases
@@ -284,4 +285,4 @@ def test_engines_are_shared(small):
     codec = small()
 
     assert codec._engine(0) is small()._engine(512)
-    assert engine(codec.networks[0], "cpu") is codec._engine(0)
+    assert engine_for(codec.networks[0], "cpu") is codec._engine(0)

@@ -84,7 +84,7 @@ def test_convolutions_equal_torch(size):
         out = functional.conv2d(
             planes, fixed_point.to_grid(w), fixed_point.to_grid(b) * 256, padding=1, groups=groups
         )
-        return fixed_point.settle(out)
+        return fixed_point.requantise(out)
 
     plain, depthwise = Conv3(weight, bias), Depthwise(thin, bias)
     shuffling = Conv3(wide, torch.arange(16.0), shuffle=True)
@@ -104,14 +104,16 @@ def test_one_pass_kernels_equal_separate_operations():
         (integers(999, top=2 * LIMIT) + torch.randint(0, 8, (999,)) / 8, -0.5 * ones())
     )
     residual = integers(*sums.shape, top=LIMIT)
-    settled = sums.round().clamp(-LIMIT, LIMIT)
+    requantised = sums.round().clamp(-LIMIT, LIMIT)
 
-    assert torch.equal(settled, fixed_point.settle(sums.clone()))
-    assert torch.equal(fixed_point.leak(settled.clone()), fixed_point.settle_and_leak(sums.clone()))
-    total = (settled + residual).clamp(-LIMIT, LIMIT)
-    assert torch.equal(total, fixed_point.settle_and_add(sums.clone(), residual))
+    assert torch.equal(requantised, fixed_point.requantise(sums.clone()))
+    assert torch.equal(
+        fixed_point.leak(requantised.clone()), fixed_point.requantise_and_leak(sums.clone())
+    )
+    total = (requantised + residual).clamp(-LIMIT, LIMIT)
+    assert torch.equal(total, fixed_point.requantise_and_add(sums.clone(), residual))
     every_other = torch.stack((sums, sums), 1)[:, 0]  # strided: PyTorch's passes
-    assert torch.equal(total, fixed_point.settle_and_add(every_other, residual))
+    assert torch.equal(total, fixed_point.requantise_and_add(every_other, residual))
 
 
 def ones() -> torch.Tensor:

@@ -17,7 +17,7 @@ V, C = (0, 2, 1, 3), (0, 1, 3, 2)
 LIMIT = 1 << 22
 
 
-def settle(total: np.ndarray, shift: int) -> np.ndarray:
+def requantise(total: np.ndarray, shift: int) -> np.ndarray:
     """Divide by 2^shift, round half to even, saturate."""
     quotient, rest = total >> shift, total & ((1 << shift) - 1)
     half = 1 << (shift - 1)
@@ -54,7 +54,7 @@ class Weights:
                     total += weight[:, 0, i, j, None, None] * part
                 else:
                     total += np.einsum("oc,chw->ohw", weight[:, :, i, j], part)
-        return settle(total, shift)
+        return requantise(total, shift)
 
 
 def shuffle(x: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def gain(weights: Weights, config, level_steps: int) -> np.ndarray:
 
 
 def hyper_features(weights: Weights, z: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    x = settle(np.clip(z, -16384, 16384) * inverse[:, None, None], 4)
+    x = requantise(np.clip(z, -16384, 16384) * inverse[:, None, None], 4)
     x = leak(shuffle(weights.conv(x, "h_s.0.0")))
     x = leak(shuffle(weights.conv(x, "h_s.2.0", eighths=True)))
     return weights.conv(x, "h_s.4", eighths=True)

@@ -11,7 +11,8 @@ import torch
 
 from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.runtime.engine import Engine, engine
+from bench.codecs.agvae.engines import engine_for
+from bench.codecs.agvae.runtime.engine import Engine
 from bench.errors import DecodeError, SettingError
 from bench.stopwatch import Phases
 
@@ -43,8 +44,8 @@ def test_precision_chooses_the_engine(small, formula):
     data = codec.encode(formula(40, 24), Setting(level=3))
     read = [container.read(data)]
 
-    assert engine(network, "cpu") is engine(network, "cpu", "float32")
-    assert engine(network, "cpu") is not other._engine(0)
+    assert engine_for(network, "cpu") is engine_for(network, "cpu", "float32")
+    assert engine_for(network, "cpu") is not other._engine(0)
     assert torch.equal(*(c._engine(0).decode_latents(read) for c in (codec, other)))
 
 

@@ -49,7 +49,7 @@ CASES = [
     (encoding.encode_stream, {}, {"BLOCK": 64}, 1),
     (encoding.locate, {}, LINE, 4),
     (encoding.collect, {"states": "i16", "out": "i16"}, {"TRIALS": 3, **LINE}, 4),
-    (layers.settle, DOUBLES, {"CHANNELS": 256, "LEAK": True, **LINE}, 4),
+    (layers.requantise, DOUBLES, {"CHANNELS": 256, "LEAK": True, **LINE}, 4),
     (layers.depthwise, DOUBLES, {"CHANNELS": 256, **LINE}, 4),
     (layers.add, DOUBLES, {"CHANNELS": 256, "BY_CLASS": True, **LINE}, 4),
     (layers.add, DOUBLES, {"CHANNELS": 256, "BY_CLASS": False, **LINE}, 4),

@@ -74,7 +74,7 @@ def test_weights_out_of_reach(odd):
 @pytest.mark.parametrize("top", [100, 30_000, LIMIT // 8 - 1, LIMIT])
 @pytest.mark.parametrize("leaky", [False, True])
 def test_layers(monkeypatch, top, leaky):
-    """Two limbs, three, or too many for bytes: the same settled numbers."""
+    """Two limbs, three, or too many for bytes: the same requantised numbers."""
     torch.manual_seed(top)
     weight, bias = torch.randn(96, 40), torch.randn(40)
     x = torch.randint(-top, top + 1, (70, 96)).double()

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from bench.codecs.agvae import numba_jit
 from bench.codecs.agvae.bitstream import frequency_tables, rans, rans_kernels
 from bench.codecs.agvae.bitstream.frequency_tables import NUM_SCALES, TOTAL, Bank
 from bench.codecs.agvae.bitstream.rans import LANES, SKIP, Decoder, Encoder
@@ -376,6 +377,6 @@ def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(numba, "njit", njit)
     out = np.empty(2, np.int64)
-    rans_kernels.compiled(rans_kernels.apportion.py_func)(np.array([3, 1]), 8, out)
+    numba_jit.compiled(rans_kernels.apportion.py_func)(np.array([3, 1]), 8, out)
 
     assert [6, 2] == out.tolist()

@@ -23,7 +23,7 @@ BLOCK = 1024
 
 
 @triton.jit
-def _settled(x):
+def _requantised(x):
     """Round half to even and saturate."""
     x = (x + TO_INTEGER) - TO_INTEGER
     return tl.minimum(tl.maximum(x, -LIMIT), LIMIT)
@@ -49,12 +49,12 @@ def _extent(c, height, width):
 
 
 @triton.jit
-def settle(x, bias, size, CHANNELS: tl.constexpr, LEAK: tl.constexpr, BLOCK: tl.constexpr):
-    """Add the bias, settle, and leak or not, in place: (P, CHANNELS)."""
+def requantise(x, bias, size, CHANNELS: tl.constexpr, LEAK: tl.constexpr, BLOCK: tl.constexpr):
+    """Add the bias, requantise, and leak or not, in place: (P, CHANNELS)."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     value = tl.load(x + at, mask=inside, other=0.0)
-    value = _settled(value + tl.load(bias + at % CHANNELS))
+    value = _requantised(value + tl.load(bias + at % CHANNELS))
     if LEAK:
         value = _leaked(value)
     tl.store(x + at, value, mask=inside)
@@ -73,7 +73,7 @@ def depthwise(
     CHANNELS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Settle and leak a product, then convolve each channel 3x3 and settle again.
+    """Requantise and leak a product, then convolve each channel 3x3 and requantise again.
 
     ``x`` and ``out`` are (batch height width, CHANNELS), ``before`` the bias of the product.
     """
@@ -91,9 +91,9 @@ def depthwise(
         there = inside & (row + down >= 0) & (row + down < height)
         there = there & (column + right >= 0) & (column + right < width)
         value = tl.load(x + at + (down * width + right) * CHANNELS, mask=there, other=0.0)
-        value = tl.where(there, _leaked(_settled(value + offset)), 0.0)
+        value = tl.where(there, _leaked(_requantised(value + offset)), 0.0)
         total += value * tl.load(weight + tap * CHANNELS + channel)
-    tl.store(out + at, _settled(total), mask=inside)
+    tl.store(out + at, _requantised(total), mask=inside)
 
 
 @triton.jit(do_not_specialize=["batch", "height", "width"])
@@ -110,7 +110,7 @@ def add(
     BY_CLASS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Write the saturated sum of ``x`` and a settled product, maybe ordered by position class.
+    """Write the saturated sum of ``x`` and a requantised product, maybe ordered by position class.
 
     ``x`` and ``product`` are (batch height width, CHANNELS) in raster order. ``out`` may be ``x``
     itself where the order stays.
@@ -118,7 +118,7 @@ def add(
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     channel = at % CHANNELS
-    value = _settled(tl.load(product + at, mask=inside, other=0.0) + tl.load(bias + channel))
+    value = _requantised(tl.load(product + at, mask=inside, other=0.0) + tl.load(bias + channel))
     value += tl.load(x + at, mask=inside, other=0.0)
     value = tl.minimum(tl.maximum(value, -LIMIT), LIMIT)
     if BY_CLASS:
@@ -190,11 +190,11 @@ def parameters(
     place = ((row - rest) // batch + rest % area) * QUARTER + channel
     source = product + row * (3 * QUARTER) + channel
     added = bias + c * (3 * QUARTER) + channel
-    mode = _settled(tl.load(source, mask=inside, other=0.0) + tl.load(added))
+    mode = _requantised(tl.load(source, mask=inside, other=0.0) + tl.load(added))
     lower = tl.load(source + QUARTER, mask=inside, other=0.0) + tl.load(added + QUARTER)
     upper = tl.load(source + 2 * QUARTER, mask=inside, other=0.0) + tl.load(added + 2 * QUARTER)
-    lower = _settled(lower).to(tl.int32)
-    upper = _settled(upper).to(tl.int32)
+    lower = _requantised(lower).to(tl.int32)
+    upper = _requantised(upper).to(tl.int32)
     if TIED:
         lower = (lower + upper) >> 1
         upper = lower
