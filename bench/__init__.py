@@ -1,3 +1,83 @@
-"""Image-codec benchmarks from real bitstreams. See README.md; the command is ``bench``."""
+"""Image-codec benchmarks from real bitstreams. See README.md; the command is ``bench``.
+
+>>> import bench
+>>> r = bench.run(datasets=["sample"], codecs=["jpeg", "webp"], metrics=["psnr"], points=4)
+>>> list(r.bd_rates(anchor="jpeg")["codec"].unique())
+['webp']
+
+Public names, loaded when they are first used:
+
+* ``run`` measures and returns ``Results``; ``load_results`` reads them from a folder.
+* ``Codec``, ``Setting``, ``Parameter`` and ``Metric`` are what a new codec or metric is made of.
+* ``BenchError`` is the base of every error raised on purpose.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.codec import Codec, Parameter, Setting
+    from bench.errors import (
+        BDError,
+        BenchError,
+        CodecError,
+        DatasetError,
+        DecodeError,
+        EncodeError,
+        ImageError,
+        MetricError,
+        OutputError,
+        SettingError,
+        Unavailable,
+        UsageError,
+    )
+    from bench.measurement.results import Results, load_results
+    from bench.measurement.run import run
+    from bench.metrics import Metric
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BDError",
+    "BenchError",
+    "Codec",
+    "CodecError",
+    "DatasetError",
+    "DecodeError",
+    "EncodeError",
+    "ImageError",
+    "Metric",
+    "MetricError",
+    "OutputError",
+    "Parameter",
+    "Results",
+    "Setting",
+    "SettingError",
+    "Unavailable",
+    "UsageError",
+    "__version__",
+    "load_results",
+    "run",
+]
+
+_MODULES = {
+    **dict.fromkeys(("Codec", "Parameter", "Setting"), "bench.codec"),
+    **dict.fromkeys(("Results", "load_results"), "bench.measurement.results"),
+    "Metric": "bench.metrics",
+    "run": "bench.measurement.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, whose module is imported now."""
+    if name not in __all__:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES.get(name, "bench.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,7 +16,7 @@ import pytest
 from bench.analysis import bjontegaard
 from bench.codecs.agvae.model.config import LAMBDAS_MSE
 from bench.figures import published
-from bench.output.csv_files import read_csv
+from bench.measurement.results import read_csv
 
 KODAK = Path(__file__).parent.parent / "results" / "kodak"
 # CompressAI's results/image/kodak: quality -> bpp, PSNR-RGB, MS-SSIM

@@ -31,13 +31,14 @@ def encode(
 ) -> None:
     """Compress one image."""
     from bench import files, image, metrics, rate_search, registry
-    from bench.cli.run import _device
     from bench.errors import UsageError
+    from bench.measurement.plan import check_device
 
     if quality is not None and bpp is not None:
         raise UsageError("--quality and --bpp exclude each other", "Give one of them.")
     spec = registry.Spec.parse(codec or _by_suffix(target))
-    chosen = registry.create(spec.name, _device(device))
+    check_device(device)
+    chosen = registry.create(spec.name, device)
     pixels = image.load(source)
     usual = registry.settings(chosen, spec)
     if bpp is not None:
@@ -116,10 +117,11 @@ def decode(
 ) -> None:
     """Decompress one file, from its bytes alone."""
     from bench import image
-    from bench.cli.run import _device
+    from bench.measurement.plan import check_device
 
     data = _read(source)
-    chosen = _recognise(data, codec, _device(device), source)
+    check_device(device)
+    chosen = _recognise(data, codec, device, source)
     pixels: Image = chosen.decode(data)
     image.save(pixels, target)
     typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {chosen.name}")

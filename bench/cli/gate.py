@@ -268,12 +268,13 @@ class _Session:
         return tolerance.load(self.options.path, {row.codec for row in locked.rows.values()})
 
     def _measure(self, want: Want, **more: Any) -> Measured:  # noqa: ANN401 - options of measure
-        from bench.cli.run import _console, _progress
+        from bench.cli.screen import bar as progress_bar
+        from bench.cli.screen import console
         from bench.gate import measure
 
-        console = _console()
-        progress = _progress(console)
-        progress.disable = not console.is_terminal  # a log wants no bar
+        screen = console()
+        progress = progress_bar(screen)
+        progress.disable = not screen.is_terminal  # a log wants no bar
         with progress as bar:
             task = bar.add_task("measuring", total=None)
 
@@ -341,10 +342,10 @@ class _Session:
         return speed.compare(locked.speed, ratios, self._tolerances(locked), same_cpu=same_cpu)
 
     def _speed_ratios(self, locked: Locked) -> dict[str, Any]:
-        from bench.cli.run import _console
+        from bench.cli.screen import console
         from bench.gate import speed
 
-        with _console().status("speed"):  # prints nothing where there is no terminal
+        with console().status("speed"):  # prints nothing where there is no terminal
             return speed.measure(self._speed_jobs(locked))
 
     def _speed_jobs(self, locked: Locked) -> dict[str, tuple[str, Image]]:

@@ -39,11 +39,11 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     anchor: Anchor = None,
 ) -> None:
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
-    from bench.cli.run import _console
+    from bench.cli.screen import console as make_console
     from bench.report import Options, write
     from bench.report.image_viewer import RATES
 
-    console = _console()
+    console = make_console()
     options = Options(
         images=image or [],
         rates=_rates(rates) or RATES,

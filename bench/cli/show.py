@@ -163,17 +163,19 @@ def _again(
     anchor: str | None,
     references: list[Path] | None = None,
 ) -> None:
-    from bench.measurement.store import Store
-    from bench.output import write as outputs
+    from bench.cli.screen import show_remarks
+    from bench.measurement.results import load_results
+    from bench.output.write import write
 
-    with Store(out, writing=False) as store:
-        written = outputs.write(
-            store,
-            anchor=anchor,
-            plots=plots,
-            tables=tables,
-            references=references or [],
-            force=True,
-        )
+    results = load_results(out)
+    show_remarks(results, out)
+    written = write(
+        results,
+        anchor=anchor,
+        plots=plots,
+        tables=tables,
+        references=references or [],
+        force=True,
+    )
     for path in written:
         typer.echo(path)

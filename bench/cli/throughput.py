@@ -68,10 +68,15 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = False,
 ) -> None:
     """Measure speed, phase by phase, alone on the machine; write table, CSV, JSON and plots."""
-    from bench.cli.run import _console, _device, _numbers, _open_datasets
+    from bench.cli.run import numbers
+    from bench.cli.screen import Screen
+    from bench.measurement.plan import check_device
+    from bench.measurement.run import open_datasets
     from bench.throughput import idle_check, options, plots
 
-    console, device = _console(), _device(device)
+    check_device(device)
+    screen = Screen()
+    console = screen.console
     default_batches, default_images = _DEFAULTS[device]
     wanted = options.Options(
         device=device,
@@ -81,10 +86,11 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         repeats=repeats,
     )
     rungs = 1 if points is None and quality is None else points
-    curves, unavailable = options.curves(wanted, codec or [], rungs, _numbers(quality))
+    curves, unavailable = options.curves(wanted, codec or [], rungs, numbers(quality))
     for name, reason in unavailable:
         console.print(f"[yellow]left out: {name}: {reason}[/]")
-    opened = _open_datasets(console, dataset or [], image or [], data_dir, download=download)
+    with screen:
+        opened, _ = open_datasets(dataset or [], image or [], data_dir, screen, download=download)
     cut = [options.few(one, images or default_images) for one in opened]
     if results:  # refuses before anything is measured
         for one in cut:

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from bench import registry
 from bench.dataset.download import Check, Unreachable, download, extract, reach, temporary_beside
-from bench.dataset.identity import Identity, file_hash, identify, match
-from bench.dataset.item import expected, verify
+from bench.dataset.identity import Identity, expected, file_hash, identify, match, verify
 from bench.dataset.manifest import File, Manifest, cache_dir, download_dir, locate, names, read
 from bench.errors import DatasetError, ImageError, UsageError, suggest
 

@@ -1,4 +1,7 @@
-"""Which pixels a file holds: hashes, computed once per file and remembered in the user cache."""
+"""One image of a dataset: which pixels its file holds, whether they are the right ones.
+
+Hashes are computed once per file and remembered in the user cache.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from bench import image
-from bench.dataset.manifest import cache_dir
+from bench.dataset.manifest import File, cache_dir
 from bench.errors import DatasetError, ImageError
+from bench.image import Image
 
 _LIMIT_BYTES = 8 << 20
 """A larger cache file is begun anew; an entry takes about 300 bytes."""
@@ -168,3 +172,118 @@ def file_hash(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(
             file, lambda: hashlib.new(algorithm, usedforsecurity=False)
         ).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a dataset; travels to workers.
+
+    Attributes
+    ----------
+    name
+        As tables show it: ``kodim05``; in a folder the path below it, ``holiday/sea.png``.
+    path
+        The file.
+    file
+        What the manifest says of it; of an image of a folder, nothing but the name.
+    """
+
+    name: str
+    path: Path
+    file: File
+
+
+def expected(file: File) -> Identity | None:
+    """Return what ``file`` should be, or None where nobody published its hashes."""
+    if not (file.sha256 and file.rgb_sha256 and file.width and file.height):
+        return None
+    return Identity(file.sha256, file.rgb_sha256, file.width, file.height)
+
+
+def verify(file: File, path: Path) -> Identity | None:
+    """Return the identity of a local file if it is the one of the manifest; None: nobody knows.
+
+    Raises
+    ------
+    DatasetError
+        If it is another one; it is left as it is.
+    """
+    known = expected(file)
+    if known is None:
+        return None
+    try:
+        return match(path, known)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{path} is not the image of that name: {error.what}; it was left as it is",
+            "Move it away, then run again or `bench fetch` the dataset.",
+        ) from error
+
+
+def pixel_identity(item: Item) -> tuple[str, int, int]:
+    """Return sha256 of the RGB bytes, width and height of an image, decoded only if it must be.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    DatasetError
+        If it is another image than its manifest says.
+    """
+    known: Identity = verify(item.file, item.path) or identify(item.path)
+    return known.rgb_sha256, known.width, known.height
+
+
+def pixel_hash(item: Item) -> str:
+    """Return the sha256 of the RGB bytes of an image; see ``pixel_identity``."""
+    return pixel_identity(item)[0]
+
+
+def load_item(
+    item: Item, pixels_sha256: str | None = None, size: tuple[int, int] | None = None
+) -> Image:
+    """Return the pixels of an image, uint8 RGB (H, W, 3), checked against what is known of them.
+
+    Parameters
+    ----------
+    item
+        The image.
+    pixels_sha256
+        Of the RGB bytes that are wanted: those that were planned, or measured. None: what the
+        manifest says is enough.
+    size
+        Wanted width and height in pixels, which the hash does not cover.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    DatasetError
+        If it is another image than its manifest says, or than is wanted.
+    """
+    known = expected(item.file)
+    try:
+        pixels = image.load(item.path)
+    except ImageError:
+        verify(item.file, item.path)  # says which hash was wanted
+        raise
+    found = image.pixels_sha256(pixels)
+    height, width = pixels.shape[:2]
+    if known is not None and (found, width, height) != (
+        known.rgb_sha256,
+        known.width,
+        known.height,
+    ):
+        raise DatasetError(
+            f"{item.path} is not the image of that name: wanted {known.width}x{known.height} "
+            f"pixels of sha256 {known.rgb_sha256}, found {width}x{height} of {found}; "
+            "it was left as it is",
+            "Move it away, then run again or `bench fetch` the dataset.",
+        )
+    if pixels_sha256 not in (None, found) or size not in (None, (width, height)):
+        raise DatasetError(
+            f"{item.path} holds another picture now: wanted pixels of sha256 "
+            f"{pixels_sha256}, found {width}x{height} of {found}",
+            "Put the picture back, or run `bench all` again.",
+        )
+    return pixels

@@ -7,21 +7,23 @@ when the dataset is opened; hashes are remembered, so that this costs nothing th
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.dataset import manifest as manifests
+from bench.dataset.dataset import Dataset, Pictures
 from bench.dataset.fetch import Incomplete, fetch
-from bench.dataset.item import Item, load_item, pixel_hash, pixel_identity, verify
+from bench.dataset.identity import Item, load_item, pixel_hash, pixel_identity, verify
 from bench.dataset.manifest import Manifest
-from bench.errors import DatasetError, ImageError, OutputError, UsageError, suggest
+from bench.errors import DatasetError, OutputError, UsageError, suggest
 
 __all__ = [
     "Dataset",
     "Item",
     "NotAtHand",
+    "Pictures",
     "at_hand",
     "choose_default",
     "load_item",
@@ -36,71 +38,6 @@ FOLDER_PREFIX = "folder:"
 
 class NotAtHand(DatasetError):  # noqa: N818 - a verdict, not a fault
     """No image of a dataset is here, and none could be downloaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """The images of a dataset that are at hand.
-
-    Attributes
-    ----------
-    name
-        As typed.
-    title, licence, source, revision, description
-        For people.
-    items
-        The images, by name.
-    missing
-        Names of wanted images that are not at hand; empty where the manifest names none.
-    expected
-        How many images the whole dataset has.
-    note
-        What must stand beside its numbers; usually empty.
-    """
-
-    name: str
-    title: str
-    licence: str
-    source: str
-    revision: str
-    description: str
-    items: tuple[Item, ...]
-    missing: tuple[str, ...]
-    expected: int
-    note: str = ""
-
-    @property
-    def display_name(self) -> str:
-        """The name for tables, which says so where images are left out."""
-        if len(self.items) == self.expected:
-            return self.name
-        return f"{self.name} ({len(self.items)} of {self.expected})"
-
-    def provenance(self) -> dict[str, str | int]:
-        """Return what a run record says of it; ``pixels_sha256`` identifies the very images.
-
-        It is the sha256 of the lines ``name width height rgb_sha256``; an unreadable image has
-        the line ``name unreadable``.
-        """
-        lines = []
-        for item in self.items:
-            try:
-                rgb_sha256, width, height = pixel_identity(item)
-            except (ImageError, DatasetError):
-                lines.append(f"{item.name} unreadable\n")
-            else:
-                lines.append(f"{item.name} {width} {height} {rgb_sha256}\n")
-        return {
-            "title": self.title,
-            "licence": self.licence,
-            "source": self.source,
-            "revision": self.revision,
-            "description": self.description,
-            "images": len(self.items),
-            "expected": self.expected,
-            "note": self.note,
-            "pixels_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-        }
 
 
 def open_dataset(
@@ -219,9 +156,10 @@ def at_hand(name: str, data_dir: Path | None = None, *, images: Sequence[str] = 
 
 
 def _open_folder(name: str) -> Dataset:
-    folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder", "Write folder:PATH of a folder of images.")
+    typed = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    if not typed.is_dir():
+        raise DatasetError(f"{typed} is not a folder", "Write folder:PATH of a folder of images.")
+    folder = typed.resolve()
     items = tuple(
         Item(relative, path, manifests.File(relative))
         for path in manifests.list_images(folder)
@@ -229,13 +167,13 @@ def _open_folder(name: str) -> Dataset:
     )
     if not items:
         raise DatasetError(
-            f"{folder} has no image files (looked for {' '.join(manifests.SUFFIXES)} in it and "
+            f"{typed} has no image files (looked for {' '.join(manifests.SUFFIXES)} in it and "
             "below it, hidden ones left out)",
             "Give a folder that has some.",
         )
     return Dataset(
-        name=name.rstrip("/"),
-        title=folder.resolve().name,
+        name=FOLDER_PREFIX + _plain(typed, folder),
+        title=folder.name,
         licence="unknown",
         source="a local folder",
         revision="as found",
@@ -243,7 +181,60 @@ def _open_folder(name: str) -> Dataset:
         items=items,
         missing=(),
         expected=len(items),
+        folder=folder,
     )
+
+
+def _plain(typed: Path, folder: Path) -> str:
+    """Return the path as typed without ``./``, ``..`` and doubled slashes."""
+    plain = os.path.normpath(typed)
+    return plain if Path(plain).resolve() == folder else str(folder)
+
+
+def open_all(
+    names: Sequence[str | Dataset],
+    data_dir: Path | None = None,
+    *,
+    download: bool = True,
+    images: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    progress: Callable[[str], object] | None = None,
+) -> list[Dataset]:
+    """Return several datasets: each place once, however often and however spelled it was typed.
+
+    Parameters
+    ----------
+    names, data_dir, download, progress
+        See ``open_dataset``; a dataset that is open already stays as it is.
+    images
+        Names of images, or dataset as in ``names`` -> names of its images; all if empty.
+    """
+    opened: dict[Path | str, Dataset] = {}
+    for name in names:
+        if isinstance(name, Dataset):
+            dataset = name
+        else:
+            chosen = images.get(name, ()) if isinstance(images, Mapping) else images
+            dataset = open_dataset(
+                name, data_dir, download=download, images=chosen, progress=progress
+            )
+        same = opened.setdefault(dataset.folder or dataset.name, dataset)
+        items = {item.name: item for item in (*same.items, *dataset.items)}
+        opened[dataset.folder or dataset.name] = replace(
+            same, items=tuple(items[item] for item in sorted(items))
+        )
+    return distinct(list(opened.values()))
+
+
+def distinct(opened: Sequence[Dataset]) -> list[Dataset]:
+    """Return the datasets, those called as another one before them by their whole path."""
+    found: list[Dataset] = []
+    for dataset in opened:
+        taken = {other.name for other in found}
+        if dataset.name in taken and dataset.folder is not None:
+            found.append(replace(dataset, name=f"{FOLDER_PREFIX}{dataset.folder}"))
+        else:
+            found.append(dataset)
+    return found
 
 
 def _choose(dataset: Dataset, images: Sequence[str]) -> Dataset:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 
 from bench.errors import BenchError, UsageError, suggest
 from bench.figures import latex, registry
 from bench.figures.cache import Cache
-from bench.figures.results import Context, Results
+from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, load
 from bench.files import make_folder, write_atomically
+from bench.measurement.results import DATABASE, ROWS, Results, load_results
 from bench.output.csv_files import to_csv
 from bench.output.figure import Product, Skipped
 from bench.output.sheet import FORMATS, RC, write_figure
@@ -103,7 +105,7 @@ def build(
         )
     context = Context(
         figure_set,
-        Results.load(results),
+        _load(results),
         Cache(results / CACHE, fresh=fresh),
         data_dir,
         progress,
@@ -125,6 +127,13 @@ def build(
             records[entry.id] = _write(entry, product, built)
     _write_index(figure_set, [records[e.id] for e in figure_set.entries if e.id in records], built)
     return built
+
+
+def _load(folder: Path) -> Results:
+    """Return the results in a folder; none where it has none: some figures measure themselves."""
+    if (folder / DATABASE).is_file() or (folder / ROWS).is_file():
+        return load_results(folder)
+    return Results(folder, pd.DataFrame(columns=["dataset", "codec"]), pd.DataFrame(), {})
 
 
 def _choose(figure_set: FigureSet, only: Sequence[str]) -> list[Entry]:

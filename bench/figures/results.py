@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,61 +10,13 @@ from typing import Any
 import pandas as pd
 
 from bench.dataset import open as datasets
-from bench.errors import DatasetError, OutputError
+from bench.errors import DatasetError
 from bench.figures.cache import Cache, Measured
 from bench.figures.spec import FigureSet
 from bench.image import Image, pixels_sha256
-from bench.measurement.store import Store
-from bench.output.csv_files import read_csv
+from bench.measurement.results import Results
 from bench.output.figure import Skipped
 from bench.output.provenance import Stamp, of_record, pixels_of
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What ``bench all`` left in a folder.
-
-    Attributes
-    ----------
-    folder
-        Where it lies.
-    rows
-        One row per cell, the columns of ``rows.csv``.
-    record
-        Of its last run.
-    """
-
-    folder: Path
-    rows: pd.DataFrame
-    record: Mapping[str, Any]
-
-    @classmethod
-    def load(cls, folder: Path) -> Results:
-        """Read a folder of results: its database, or ``rows.csv`` where that was not kept.
-
-        A folder without results is not an error: some figures measure for themselves.
-
-        Raises
-        ------
-        OutputError
-            If what lies there cannot be read.
-        """
-        if (folder / "bench.sqlite").is_file():
-            with Store(folder, writing=False) as store:
-                return cls(folder, store.rows(), store.latest_run())
-        if (folder / "rows.csv").is_file():
-            return cls(folder, read_csv(folder / "rows.csv"), _read_record(folder / "run.json"))
-        return cls(folder, pd.DataFrame(columns=["dataset", "codec"]), {})
-
-
-def _read_record(path: Path) -> Mapping[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"cannot read {path} ({error})", "It lies beside rows.csv; run `bench tables` again."
-        ) from error
-    return record
 
 
 @dataclass(slots=True)

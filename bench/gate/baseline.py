@@ -27,7 +27,6 @@ from bench.files import write_atomically
 from bench.gate import scores
 from bench.gate.rows import AFTER_SCORES, BEFORE_SCORES, Locked, Row, by_key
 from bench.measurement.sqlite import connect_to_read
-from bench.measurement.store import SCHEMA_VERSION
 from bench.registry import Spec
 
 FORMAT_VERSION = 1
@@ -333,13 +332,16 @@ _QUERY = """
 SELECT c.dataset, c.image, e.codec, c.curve, c.setting, e.version, e.width, e.height, e.pixels,
   e.bytes, COALESCE(e.bitstream, ''), COALESCE(c.error, e.error, ''), e.key
 FROM cells c LEFT JOIN encodings e ON e.key = c.key
-WHERE e.key IS NOT NULL ORDER BY c.dataset, c.image, c.curve, e.bytes
+WHERE e.key IS NOT NULL AND c.run = ? ORDER BY c.dataset, c.image, c.curve, e.bytes
+"""
+_LAST_FINISHED = """
+SELECT record, id FROM runs WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1
 """
 _SCORES = "SELECT key, metric, value, note FROM scores ORDER BY version"
 _METRICS = "SELECT metric, MAX(version) FROM scores GROUP BY metric"
 
 
-def _stored_rows(db: sqlite3.Connection) -> list[tuple[Row, str]]:
+def _stored_rows(db: sqlite3.Connection, run: int) -> list[tuple[Row, str]]:
     """Return the rows with their keys, scores rounded as ``write`` rounds them."""
     metrics = dict.fromkeys(name for name, _ in db.execute(_METRICS))
     order = [m for m in scores.DEFAULT_METRICS if m in metrics]
@@ -353,7 +355,7 @@ def _stored_rows(db: sqlite3.Connection) -> list[tuple[Row, str]]:
         if value is None and note:
             notes.setdefault(key, {})[column] = note
     rows = []
-    for *head, bitstream, error, key in db.execute(_QUERY):
+    for *head, bitstream, error, key in db.execute(_QUERY, (run,)):
         known = dict(zip(BEFORE_SCORES, head, strict=True))
         known["dataset"] = _PART.sub("", known["dataset"])
         found = {column: values.get(key, {}).get(column) for column in columns}
@@ -385,11 +387,10 @@ def read_stored(path: Path) -> tuple[Locked, dict[tuple[str, str, str, str], str
         raise UsageError(f"{path.parent} holds no results", "Run `bench all` first.")
     try:
         with closing(connect_to_read(path)) as db:
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-            if found != SCHEMA_VERSION:
-                raise UsageError(f"{path} has schema {found}, wanted {SCHEMA_VERSION}")
-            pairs = _stored_rows(db)
-            last = db.execute("SELECT record FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+            last = db.execute(_LAST_FINISHED).fetchone()
+            if last is None:
+                raise UsageError(f"{path} holds no finished run", "Run `bench all` again.")
+            pairs = _stored_rows(db, last[1])
             metrics = dict(db.execute(_METRICS).fetchall())
     except sqlite3.Error as error:
         raise UsageError(

@@ -257,9 +257,21 @@ def _run(
     progress: Progress,
 ) -> None:
     """Measure what the store lacks of all requests, in one run of the harness."""
-    plans = [plan.make(request, store, retry_failed=True) for request in requests]
-    for one in plans:
-        store.put_cells(one.cells)
+    plans = []
+    for request in requests:
+        one = plan.choose(request)
+        plan.complete(one, request.datasets, store, retry_failed=True)
+        plans.append(one)
+    store.start_run(
+        {
+            "scores": {
+                m.name: {"column": m.column, "version": m.version}
+                for one in plans
+                for m in one.metrics
+            }
+        },
+        [cell for one in plans for cell in one.cells],
+    )
     tasks = [task for one in plans for task in one.tasks]
     tasks.sort(key=lambda task: task.row.pixels)  # workers keep the last images
     cells = sum(len(one.cells) for one in plans)
@@ -272,6 +284,7 @@ def _run(
 
     if tasks:
         harness.measure(tasks, store, jobs=jobs, progress=advance, make_executor=make_executor)
+    store.finish_run()
 
 
 def _of_request(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.dataset import open as datasets
-from bench.errors import BenchError, CodecError, MetricError, SettingError, UsageError
+from bench.dataset.dataset import Dataset
+from bench.dataset.identity import Item
+from bench.errors import CodecError, MetricError, SettingError, UsageError
 from bench.measurement.store import Cell, Encoding, Store, encoding_key
 from bench.measurement.worker import Task
 
 QUICK_POINTS = 3
+
+Identity = tuple[str, int, int]
+"""Sha256 of an image's RGB bytes, its width and height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class Request:
     datasets
         Opened datasets.
     codecs
-        ``--codec`` words; empty means every codec that belongs to the default run.
+        ``--codec`` words, empty for every codec that belongs to the default run; or name of a
+        codec -> its settings.
     metrics
         ``--metric`` words; empty means all that can be computed here.
     points
@@ -36,8 +42,8 @@ class Request:
         For codecs that can choose.
     """
 
-    datasets: Sequence[datasets.Dataset]
-    codecs: Sequence[str] = ()
+    datasets: Sequence[Dataset]
+    codecs: Sequence[str] | Mapping[str, Sequence[Setting]] = ()
     metrics: Sequence[str] = ()
     points: int | None = None
     quality: Sequence[float] | None = None
@@ -54,11 +60,28 @@ class Curve:
 
 @dataclass(slots=True)
 class Plan:
-    """What a request means here and now."""
+    """What a request means here and now.
 
-    curves: list[Curve] = field(default_factory=list)
-    metrics: list[metrics_of.Metric] = field(default_factory=list)
-    unavailable: list[tuple[str, str]] = field(default_factory=list)
+    Attributes
+    ----------
+    curves, metrics
+        What is measured on each image.
+    unavailable
+        (codec or metric of the default run, why it cannot be measured here).
+    datasets
+        Name -> what the run record says of it.
+    cells
+        All that was asked for.
+    tasks
+        What the store lacks of it.
+    stored, failed_before
+        How many cells need no task: their results are stored, or they failed.
+    """
+
+    curves: list[Curve]
+    metrics: list[metrics_of.Metric]
+    unavailable: list[tuple[str, str]]
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     stored: int = 0
@@ -88,28 +111,38 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
     CodecError
         If a named codec is unavailable, or a setting illegal.
     """
+    if isinstance(request.codecs, Mapping):
+        return [_given(*pair, request.device) for pair in request.codecs.items()], []
     names = list(request.codecs) or [
         name for name, found in registry.discover().items() if _in_default_run(found)
     ]
     curves: list[Curve] = []
     unavailable: list[tuple[str, str]] = []
     for word in dict.fromkeys(names):
-        spec = registry.Spec.parse(word)
         try:
-            codec = registry.create(spec.name, request.device)
-            quality = None if request.quality is None else list(request.quality)
-            settings = registry.settings(codec, spec, quality=quality)
+            curves.append(_curve(registry.Spec.parse(word), request))
         except SettingError:
             raise
         except CodecError as error:
             if request.codecs:
                 raise
             unavailable.append((word, str(error)))
-            continue
-        curves.append(Curve(codec, tuple(spread(settings, request.points))))
     if not curves:
         raise UsageError("no codec can run here", "See `bench list` for each one's reason.")
     return curves, unavailable
+
+
+def _curve(spec: registry.Spec, request: Request) -> Curve:
+    codec = registry.create(spec.name, request.device)
+    quality = None if request.quality is None else list(request.quality)
+    settings = registry.settings(codec, spec, quality=quality)
+    return Curve(codec, tuple(spread(settings, request.points)))
+
+
+def _given(name: str, settings: Sequence[Setting], device: str) -> Curve:
+    codec = registry.create(name, device)
+    complete = dict.fromkeys(registry.complete(codec, setting) for setting in settings)
+    return Curve(codec, tuple(complete))
 
 
 def _in_default_run(found: registry.Found) -> bool:
@@ -143,26 +176,69 @@ def choose_metrics(
     return chosen, unavailable
 
 
-def make(request: Request, store: Store, *, retry_failed: bool = False) -> Plan:
-    """Return the plan of ``request``: every cell, and a task for each that the store lacks.
+def choose(request: Request) -> Plan:
+    """Return the plan of ``request`` as far as it needs neither images nor a store.
+
+    Raises
+    ------
+    BenchError
+        If a codec or metric that was asked for by name cannot be measured here.
+    """
+    curves, unavailable = choose_curves(request)
+    chosen, lacking = choose_metrics(request.metrics)
+    return Plan(curves, chosen, unavailable + lacking)
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A setting of a codec, with the words of the tables."""
+
+    codec: Codec
+    version: str
+    setting: Setting
+    curve: str
+    label: str
+
+    def cell(self, dataset: str, image: str, *, key: str = "", error: str = "") -> Cell:
+        return Cell(dataset, image, self.curve, self.setting.json, self.label, key, error)
+
+
+def _points(curves: Sequence[Curve]) -> list[_Point]:
+    """Return each setting once, also where two curves share it."""
+    found: dict[tuple[str, str], _Point] = {}
+    for curve in curves:
+        codec, version = curve.codec, curve.codec.version()
+        for setting in curve.settings:
+            name = registry.spec_name(codec, setting)
+            point = _Point(codec, version, setting, name, codec.label(setting))
+            found.setdefault((name, setting.json), point)
+    return list(found.values())
+
+
+def complete(
+    plan: Plan, datasets: Sequence[Dataset], store: Store, *, retry_failed: bool = False
+) -> None:
+    """Add every cell to ``plan``, and a task for each that the store lacks.
 
     Tasks are ordered by image, so that workers reuse the reference side of the metrics.
     """
-    curves, lacking = choose_curves(request)
-    chosen, lacking_metrics = choose_metrics(request.metrics)
-    plan = Plan(curves, chosen, lacking + lacking_metrics)
+    points = _points(plan.curves)
     known = _Known(store, retry_failed=retry_failed)
-    for dataset in request.datasets:
-        for item in dataset.items:
-            _plan_image(plan, dataset.display_name, item, known)
-    return plan
+    for dataset in datasets:
+        name, pictures = dataset.display_name, dataset.pictures()
+        plan.datasets[name] = dataset.provenance(pictures)
+        for item, identity in pictures.kept:
+            for point in points:
+                _plan_cell(plan, name, item, identity, point, known)
+        for image, error in pictures.unreadable.items():
+            plan.failed_before += len(points)
+            plan.cells += [point.cell(name, image, error=error) for point in points]
 
 
 class _Known:
-    """What the store has already, read once."""
+    """What the store has already, read once, and what is planned meanwhile."""
 
     def __init__(self, store: Store, *, retry_failed: bool) -> None:
-        self.store = store
         self.encoded = store.encoded()
         self.scored = store.scored()
         self.ceilings = store.with_ceiling()
@@ -170,57 +246,43 @@ class _Known:
         self.retry_failed = retry_failed
 
 
-def _plan_image(plan: Plan, dataset: str, item: datasets.Item, known: _Known) -> None:
-    """Add the cells and tasks of one image; one that cannot be read gets failed cells."""
-    try:
-        pixels, width, height = datasets.pixel_identity(item)
-    except BenchError as error:
-        message = f"{type(error).__name__}: {error}"
-        plan.failed_before += sum(len(curve.settings) for curve in plan.curves)
-        plan.cells += [
-            Cell(dataset, item.name, *_curve_words(curve.codec, setting), error=message)
-            for curve in plan.curves
-            for setting in curve.settings
-        ]
+def _plan_cell(
+    plan: Plan, dataset: str, item: Item, identity: Identity, point: _Point, known: _Known
+) -> None:
+    """Add one cell, and its task unless there is nothing to do or another cell has it."""
+    codec, setting = point.codec, point.setting
+    key = encoding_key(*identity, codec.name, point.version, setting.json, codec.format_version)
+    plan.cells.append(point.cell(dataset, item.name, key=key))
+    error = known.encoded.get(key)
+    if error and not known.retry_failed:
+        plan.failed_before += 1
         return
-    for curve in plan.curves:
-        codec = curve.codec
-        for setting in curve.settings:
-            name, text, label = _curve_words(codec, setting)
-            version = codec.version()
-            key = encoding_key(
-                pixels, width, height, codec.name, version, text, codec.format_version
-            )
-            plan.cells.append(Cell(dataset, item.name, name, text, label, key))
-            row = Encoding(key, pixels, width, height, codec.name, version, label, text)
-            task = _task(plan, item, codec, setting, row, known)
-            if task is not None and key not in known.planned:
-                plan.tasks.append(task)
-            known.planned.add(key)
+    missing = tuple(m.name for m in plan.metrics if (key, m.name, m.version) not in known.scored)
+    if error == "" and not missing:
+        plan.stored += 1
+        return
+    if key in known.planned:
+        return
+    known.planned.add(key)
+    ceiling = (identity[0], point.label) not in known.ceilings
+    known.ceilings.add((identity[0], point.label))
+    row = Encoding(key, *identity, codec.name, point.version, point.label, setting.json)
+    stored = error == ""
+    plan.tasks.append(Task(item, codec.name, codec.device, setting, missing, ceiling, row, stored))
 
 
-def _curve_words(codec: Codec, setting: Setting) -> tuple[str, str, str]:
-    """Return curve, setting and label as the table shows them."""
-    return registry.spec_name(codec, setting), setting.json, codec.label(setting)
+def check_device(device: str) -> None:
+    """Refuse a device that is unknown or not there.
 
+    Raises
+    ------
+    UsageError
+        If that is so.
+    """
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}", "Choose cpu or cuda.")
+    if device == "cuda":
+        import torch
 
-def _task(
-    plan: Plan, item: datasets.Item, codec: Codec, setting: Setting, row: Encoding, known: _Known
-) -> Task | None:
-    """Return what is left to do for one cell, or None where nothing is."""
-    error = known.encoded.get(row.key)
-    again = error and known.retry_failed
-    missing = tuple(
-        m.name for m in plan.metrics if (row.key, m.name, m.version) not in known.scored
-    )
-    ceiling = (row.pixels, row.label) not in known.ceilings
-    if error is not None and not again:
-        if error:
-            plan.failed_before += 1
-            return None
-        if not missing:
-            plan.stored += 1
-            return None
-    if ceiling:
-        known.ceilings.add((row.pixels, row.label))
-    return Task(item, codec.name, codec.device, setting, missing, ceiling, row, stored=error == "")
+        if not torch.cuda.is_available():
+            raise UsageError("device cuda: torch sees no CUDA device here", "Choose cpu.")

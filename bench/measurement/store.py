@@ -4,9 +4,12 @@
   a failure is a row with its error.
 * ``scores``: (encoding, metric, metric version) -> value, or NULL with the reason.
 * ``bitstreams``: the bytes by sha256, so that a new metric is scored without encoding again.
-* ``cells``: (dataset, image, curve, setting) -> encoding: what the tables show.
+* ``runs``: each plan that was begun: its record (datasets, metrics, commit, versions, machine),
+  when it started and, once every one of its cells is stored, when it finished.
+* ``cells``: (run, dataset, image, curve, setting) -> encoding: what a plan asks for.
 * ``ceilings``: PSNR of a curve's colour conversion alone, per image.
-* ``runs``: the record of each run (commit, versions, machine).
+
+Results are those of one plan (see ``results``); what other plans left is only reused.
 """
 
 from __future__ import annotations
@@ -16,39 +19,35 @@ import fcntl
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 from bench.errors import OutputError
-from bench.measurement.sqlite import connect_to_read, guarded
-from bench.metrics.columns import known
+from bench.measurement.sqlite import connect_to_read, connect_to_write, guarded
 
-if TYPE_CHECKING:
-    import pandas as pd
+DATABASE = "bench.sqlite"
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, record TEXT);
-CREATE TABLE IF NOT EXISTS encodings (
-  key TEXT PRIMARY KEY, pixels TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-  codec TEXT NOT NULL, version TEXT NOT NULL, label TEXT NOT NULL, setting TEXT NOT NULL,
-  bytes INTEGER, bitstream TEXT, encode_s REAL, decode_s REAL, error TEXT, run INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS scores (
-  key TEXT NOT NULL, metric TEXT NOT NULL, version TEXT NOT NULL, value REAL, note TEXT,
-  PRIMARY KEY (key, metric, version)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bitstreams (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS cells (
-  dataset TEXT NOT NULL, image TEXT NOT NULL, curve TEXT NOT NULL, setting TEXT NOT NULL,
-  label TEXT NOT NULL, key TEXT, error TEXT,
-  PRIMARY KEY (dataset, image, curve, setting)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS ceilings (
-  pixels TEXT NOT NULL, label TEXT NOT NULL, psnr_db REAL NOT NULL,
-  PRIMARY KEY (pixels, label)) WITHOUT ROWID;
-"""
+COMPLETE = """(
+  COALESCE(c.error, e.error) IS NOT NULL OR (e.key IS NOT NULL AND (
+    SELECT COUNT(*) FROM json_each(r.record, '$.scores') m JOIN scores s
+      ON s.key = c.key AND s.metric = m.key AND s.version = json_extract(m.value, '$.version')
+  ) = (SELECT COUNT(*) FROM json_each(r.record, '$.scores'))))"""
+"""SQL: whether a cell ``c`` of a run ``r`` with the encoding ``e`` is measured."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def encoding_key(
@@ -87,7 +86,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a table row stands for: an image of a dataset on a codec's curve at one setting."""
+    """One wish of a plan: an image of a dataset on a codec's curve at one setting."""
 
     dataset: str
     image: str
@@ -116,21 +115,21 @@ class Store:
 
     def __init__(self, folder: Path, *, writing: bool = True) -> None:
         self.folder = folder
-        self.path = folder / "bench.sqlite"
+        self.path = folder / DATABASE
         self._lock: IO[str] | None = None
         self._db: sqlite3.Connection = None  # type: ignore[assignment] # set below
         self._writing = writing
+        self._file: tuple[int, int] | None = None
         self.run_id = 0
         if not writing and not self.path.is_file():
             raise OutputError(f"{folder} holds no results", "Run `bench all` first.")
         try:
             if writing:
                 self._take_lock()
-                self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-                self._make()
+                self._db = connect_to_write(self.path)
+                self._file = _inode(self.path)
             else:
                 self._db = connect_to_read(self.path)
-                self._check_version()
         except BaseException as error:
             self.close()
             if isinstance(error, OSError | sqlite3.Error):
@@ -148,25 +147,6 @@ class Store:
                 f"another bench is writing to {self.folder}",
                 "Wait for it, or choose another --out.",
             ) from error
-
-    def _make(self) -> None:
-        """Check whose file this is, then make the tables that are missing."""
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._check_version()
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-    def _check_version(self) -> None:
-        """Refuse a file of another version of bench."""
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, SCHEMA_VERSION):
-            raise OutputError(
-                f"{self.path} has schema {found}, wanted {SCHEMA_VERSION}",
-                "It was written by another version of bench; choose another --out.",
-            )
-        if found == 0 and not self._writing:  # killed before its tables were made
-            raise OutputError(f"{self.folder} holds no results", "Run `bench all` first.")
 
     def _failed(self, error: Exception) -> OutputError:
         doing = "write results to" if self._writing else "read"
@@ -212,6 +192,11 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self.guard():
+            if _inode(self.path) != self._file:  # SQLite would go on writing to nowhere
+                raise OutputError(
+                    f"{self.folder} was removed or replaced during the run",
+                    "What was measured is lost; run again.",
+                )
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -221,22 +206,68 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
-    def start_run(self, record: dict[str, Any]) -> None:
-        """Record who measures what on which machine; later rows refer to it."""
+    def start_run(self, record: Mapping[str, Any], cells: Iterable[Cell] = ()) -> None:
+        """Begin a plan: its record and all its cells, in one transaction."""
         with self._transaction() as db:
             cursor = db.execute(
-                "INSERT INTO runs (started, record) VALUES (?, ?)",
-                (datetime.now(UTC).isoformat(timespec="seconds"), json.dumps(record)),
+                "INSERT INTO runs (started, record) VALUES (?, ?)", (_now(), json.dumps(record))
             )
             self.run_id = int(cursor.lastrowid or 0)
+            db.executemany(
+                "INSERT OR REPLACE INTO cells VALUES (?,?,?,?,?,?,?,?)",
+                [
+                    (
+                        *(self.run_id, c.dataset, c.image, c.curve, c.setting, c.label),
+                        *(c.key or None, c.error or None),
+                    )
+                    for c in cells
+                ],
+            )
 
-    @guarded
-    def latest_run(self) -> dict[str, Any]:
-        """Return the record of the last run, with its start; empty where there is none."""
-        row = self._db.execute(
-            "SELECT started, record FROM runs ORDER BY id DESC LIMIT 1"
+    def finish_run(self) -> None:
+        """Mark the plan as finished, and forget the cells of the plans before it.
+
+        Raises
+        ------
+        OutputError
+            If cells of it are not stored: then it is not finished.
+        """
+        with self._transaction() as db:
+            planned, measured = self.progress(self.run_id)
+            if measured < planned:
+                raise OutputError(
+                    f"the run ended early: {measured} of {planned} cells are stored in {self.path}",
+                    "Run the same command again to continue.",
+                )
+            db.execute("UPDATE runs SET finished = ? WHERE id = ?", (_now(), self.run_id))
+            db.execute("DELETE FROM cells WHERE run < ?", (self.run_id,))
+
+    def progress(self, run: int) -> tuple[int, int]:
+        """Return how many cells a plan has, and how many of them are complete.
+
+        A cell is complete when it failed, or when its encoding has a score (or the reason why
+        there is none) of each metric of the plan.
+        """
+        planned, measured = self._db.execute(
+            f"SELECT COUNT(*), COALESCE(SUM({COMPLETE}), 0) FROM cells c"  # noqa: S608 - ours
+            " JOIN runs r ON r.id = c.run LEFT JOIN encodings e ON e.key = c.key WHERE c.run = ?",
+            (run,),
         ).fetchone()
-        return {"started": row[0], **json.loads(row[1])} if row else {}
+        return int(planned), int(measured)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection, in a state that no writer changes meanwhile."""
+        with self.guard():
+            if self._db.in_transaction:
+                yield self._db
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield self._db
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
 
     def put(self, encoding: Encoding) -> None:
         """Store one encoding with its bitstream and scores in one transaction."""
@@ -286,25 +317,6 @@ class Store:
         with self._transaction() as db:
             self._put_scores(db, encoding)
 
-    def put_cells(self, cells: Iterable[Cell]) -> None:
-        """Store which table rows exist; a newer codec version replaces the older one's row."""
-        with self._transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO cells VALUES (?,?,?,?,?,?,?)",
-                [
-                    (
-                        c.dataset,
-                        c.image,
-                        c.curve,
-                        c.setting,
-                        c.label,
-                        c.key or None,
-                        c.error or None,
-                    )
-                    for c in cells
-                ],
-            )
-
     @guarded
     def encoded(self) -> dict[str, str]:
         """Return key -> error (empty where it succeeded) of every stored encoding."""
@@ -340,63 +352,3 @@ class Store:
                 f"{self.path} lost the bitstream of {key[:12]}", "Remove the file and run again."
             )
         return bytes(row[1])
-
-    @guarded
-    def rows(self, metrics: dict[str, tuple[str, str]] | None = None) -> pd.DataFrame:
-        """Return one row per cell, as ``rows.csv`` has them, plus width and height.
-
-        Parameters
-        ----------
-        metrics
-            Metric name -> (column, version). Default: the newest version of all that are stored.
-        """
-        import pandas as pd
-
-        frame = pd.read_sql_query(
-            "SELECT c.dataset, c.image, c.curve AS codec, c.label, c.setting, e.bytes,"
-            " 8.0 * e.bytes / (e.width * e.height) AS bpp, c.key, e.encode_s, e.decode_s,"
-            " e.bitstream AS bitstream_sha256, COALESCE(c.error, e.error, '') AS error,"
-            " e.width, e.height FROM cells c LEFT JOIN encodings e ON e.key = c.key"
-            " WHERE c.error IS NOT NULL OR e.key IS NOT NULL",
-            self._db,
-        )
-        position = list(frame.columns).index("bpp") + 1
-        for name, (column, version) in (metrics or self._stored_metrics()).items():
-            values = dict(
-                self._db.execute(
-                    "SELECT key, value FROM scores WHERE metric = ? AND version = ?",
-                    (name, version),
-                ).fetchall()
-            )
-            frame.insert(position, column, frame["key"].map(values).astype(float))
-            position += 1
-        numbers = ["bytes", "bpp", "encode_s", "decode_s", "width", "height"]
-        frame[numbers] = frame[numbers].astype(float)
-        return frame.drop(columns="key")
-
-    def _stored_metrics(self) -> dict[str, tuple[str, str]]:
-        """Return name -> (column, newest version) of the metrics that have scores."""
-        found = self._db.execute(
-            "SELECT metric, MAX(version) FROM scores GROUP BY metric ORDER BY metric"
-        ).fetchall()
-        versions = dict(found)
-        return {
-            c.metric: (c.column, versions[c.metric])
-            for c in known().values()
-            if c.decibels is None and c.metric in versions
-        }
-
-    @guarded
-    def ceilings(self) -> pd.DataFrame:
-        """Return codec, label and mean no-codec ceiling in dB over the images of each curve."""
-        import pandas as pd
-
-        return pd.read_sql_query(
-            "SELECT c.dataset, c.curve AS codec, c.label, AVG(x.psnr_db) AS ceiling_psnr_db,"
-            " COUNT(*) AS images FROM (SELECT DISTINCT dataset, image, curve, label, key FROM cells"
-            " WHERE key IS NOT NULL GROUP BY dataset, image, curve, label) c"
-            " JOIN encodings e ON e.key = c.key"
-            " JOIN ceilings x ON x.pixels = e.pixels AND x.label = c.label"
-            " GROUP BY c.dataset, c.curve, c.label ORDER BY c.dataset, c.curve",
-            self._db,
-        )

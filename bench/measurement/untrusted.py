@@ -40,8 +40,8 @@ _STORED_AS = {
     "BLOB": "'blob'",
 }
 _SHAPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("versions", "notes", "datasets"), dict),
-    **dict.fromkeys(("unavailable", "curves", "messages"), list),
+    **dict.fromkeys(("versions", "notes", "datasets", "scores", "cells"), dict),
+    **dict.fromkeys(("unavailable", "curves", "messages", "ceilings"), list),
     **dict.fromkeys(("metrics", "codecs"), (list, dict)),
     **dict.fromkeys(("started", "date", "commit", "cpu", "gpu", "system", "machine"), str),
 }
@@ -186,8 +186,9 @@ def check_record(record: Any, path: Path) -> dict[str, Any]:  # noqa: ANN401 - a
     for key, shape in _SHAPES.items():
         if record.get(key) is not None and not isinstance(record[key], shape):
             raise _refused(path, f"{key!r} in its record has another shape")
-    if not all(isinstance(about, dict) for about in (record.get("datasets") or {}).values()):
-        raise _refused(path, "'datasets' in its record has another shape")
+    for key in ("datasets", "scores"):
+        if not all(isinstance(about, dict) for about in (record.get(key) or {}).values()):
+            raise _refused(path, f"{key!r} in its record has another shape")
     pairs = record.get("unavailable") or []
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise _refused(path, "'unavailable' in its record has another shape")

@@ -9,14 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.summary import error_text
-from bench.errors import OutputError
 from bench.files import write_atomically
 from bench.metrics.columns import file_columns
-
-_TEXT = (
-    *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
-    *("anchor", "metric", "method", "note", "cause"),
-)
 
 
 def row_columns(rows: pd.DataFrame) -> list[str]:
@@ -41,31 +35,6 @@ def to_csv(frame: pd.DataFrame) -> bytes:
     """
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return text.encode(errors="backslashreplace")
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Return what ``to_csv`` wrote: equal floats, text columns as text, no error as ``""``.
-
-    Raises
-    ------
-    OutputError
-        If the file is missing or not such a table.
-    """
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        numbers = {name: _numbers(frame[name]) for name in frame.columns if name not in _TEXT}
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"cannot read {path} as a table ({' '.join(str(error).split())})",
-            "Run `bench tables` to write it again.",
-        ) from error
-    return frame.assign(**numbers)
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    """Return a column of texts as floats, the empty ones NaN."""
-    values = [float(text) if text else float("nan") for text in column]
-    return pd.Series(values, index=column.index, dtype=float)
 
 
 def write_frame(frame: pd.DataFrame, folder: Path, stem: str) -> list[Path]:

@@ -12,13 +12,11 @@ import bench
 from bench import metrics as metrics_of
 from bench.errors import BenchError
 from bench.files import write_atomically
-from bench.measurement.store import Store
-
-RECORD = "run.json"
+from bench.measurement.results import RECORD, Results
 
 
 def write(
-    store: Store,
+    results: Results,
     *,
     anchor: str | None = None,
     plots: bool = True,
@@ -26,24 +24,23 @@ def write(
     references: Sequence[Path] = (),
     force: bool = False,
 ) -> list[Path]:
-    """Write tables, plots and ``run.json`` of all that ``store`` holds into its folder.
+    """Write tables, plots and ``run.json`` of ``results`` into their folder.
 
-    Nothing is drawn again where neither rows nor options changed since the last time.
+    Nothing is drawn again where neither results nor options changed since the last time.
 
     Returns
     -------
     list of Path
         The files written; empty where all were up to date.
     """
-    rows = store.rows()
-    ceilings = store.ceilings()
+    rows, ceilings, folder = results.rows, results.ceilings, results.folder
+    record = {**results.record, "ceilings": ceilings.to_dict("records")}
     options = f"{anchor} {plots} {tables} {[str(r) for r in references]} {bench.__version__}"
-    text = rows.to_csv(index=False) + ceilings.to_csv(index=False) + options
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    folder = store.folder
+    about = [record.get(key) for key in ("datasets", "unavailable", "scores")]
+    text = rows.to_csv(index=False) + json.dumps([about, results.remarks, record["ceilings"]])
+    digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()
     if not force and _up_to_date(folder, digest):
         return []
-    record = store.latest_run()
     names: Mapping[str, str] = {name: name for name in rows["dataset"].unique()}
     written: list[Path] = []
     if tables:
@@ -54,7 +51,7 @@ def write(
             folder,
             provenance=record,
             ceilings=ceilings,
-            unavailable=[(name, reason) for name, reason in record.get("unavailable", [])],
+            unavailable=results.unavailable,
             definitions=_definitions(record.get("metrics", [])),
             anchor=anchor,
             display_names=names,

@@ -16,6 +16,7 @@ from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference
 from bench.files import write_atomically
 from bench.measurement.provenance import git_commit
+from bench.measurement.results import Results, load_results
 from bench.report import bit_allocation, dataset_view, page_data, sections, summary_section
 from bench.report import results as data
 from bench.report.html import esc, script_json
@@ -123,7 +124,7 @@ def write(
     """
     options, started = options or Options(), time.perf_counter()
     progress("reading rows")
-    results = data.load(folder)
+    results = load_results(folder)
     originals = Originals(options.data_dir)
     streams = data.Bitstreams(results, originals.get)
     references = [load_reference(path) for path in options.references]
@@ -164,7 +165,7 @@ def write(
 
 
 def _contexts(
-    results: data.Results,
+    results: Results,
     options: Options,
     looks: Mapping[str, dataset_view.Look],
     chosen: Mapping[str, Sequence[str]],
@@ -191,7 +192,7 @@ def _contexts(
 
 
 def _assemble(
-    results: data.Results,
+    results: Results,
     contexts: Sequence[dataset_view.Context],
     gallery: Gallery,
     looks: Mapping[str, dataset_view.Look],

@@ -1,4 +1,4 @@
-"""What a report is made from: a run's rows, ceilings and record, and the bytes behind the rows.
+"""What a report is made from beside the rows of a run: the bytes behind them, words on codecs.
 
 A folder of ``bench all`` has them in its database. Committed results have no database: there the
 rows come from ``rows.csv`` and the bytes from encoding again, believed only where they have the
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,84 +21,8 @@ from bench import registry
 from bench.codec import Codec, Setting
 from bench.errors import BenchError, OutputError
 from bench.image import Image
+from bench.measurement.results import Results
 from bench.measurement.sqlite import connect_to_read
-from bench.measurement.store import Store
-from bench.output.csv_files import read_csv
-
-DATABASE = "bench.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """The results of one folder.
-
-    Attributes
-    ----------
-    folder
-        Where they lie.
-    rows
-        One row per cell, at least the columns of ``rows.csv``.
-    ceilings
-        ``dataset, codec, label, ceiling_psnr_db, images``; empty where nothing is stored.
-    record
-        The run record: date, commit, versions, machine, datasets, notes, unavailable.
-    database
-        The file that holds the bitstreams, or None.
-    """
-
-    folder: Path
-    rows: pd.DataFrame
-    ceilings: pd.DataFrame
-    record: Mapping[str, Any]
-    database: Path | None
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the datasets, sorted."""
-        return sorted(str(name) for name in self.rows["dataset"].unique())
-
-    @property
-    def unavailable(self) -> list[tuple[str, str]]:
-        """Codecs that could not run, each with its reason."""
-        return [(str(name), str(reason)) for name, reason in self.record.get("unavailable", [])]
-
-
-def load(folder: Path) -> Results:
-    """Return the results of ``folder``: of its database, else of its ``rows.csv``.
-
-    Raises
-    ------
-    OutputError
-        If it has neither, or nothing is in them.
-    """
-    database = folder / DATABASE
-    if database.is_file():
-        with Store(folder, writing=False) as store:
-            rows, ceilings, record = store.rows(), store.ceilings(), store.latest_run()
-    elif (folder / "rows.csv").is_file():
-        rows, ceilings, record = read_csv(folder / "rows.csv"), _no_ceilings(), _record(folder)
-    else:
-        raise OutputError(
-            f"{folder} holds no results: looked for {DATABASE} and rows.csv", "Run `bench all`."
-        )
-    if rows.empty or "bpp" not in rows or not rows["bpp"].notna().any():
-        raise OutputError(f"{folder} holds no successful measurement", "Run `bench all`.")
-    return Results(folder, rows, ceilings, record, database if database.is_file() else None)
-
-
-def _no_ceilings() -> pd.DataFrame:
-    return pd.DataFrame(columns=["dataset", "codec", "label", "ceiling_psnr_db", "images"])
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """Return ``run.json``, or nothing where it is not there."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot read {folder / 'run.json'}: {error}", "Remove it.") from error
-    return found
 
 
 def measured_ceilings(
@@ -123,7 +45,7 @@ def measured_ceilings(
         if values:
             mean = sum(values) / len(values)
             records.append((dataset, column, best["label"], mean, len(values)))
-    return pd.DataFrame(records, columns=_no_ceilings().columns)
+    return pd.DataFrame(records, columns=results.ceilings.columns)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

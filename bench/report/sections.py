@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.measurement.results import Results
 from bench.output.plot_styles import short_labels
 from bench.output.tables import count_text, title
 from bench.report import reproduce, tables
@@ -96,7 +97,7 @@ def failures(
     return f"{blocks}{tables.unavailable(unavailable)}{pictures}"
 
 
-def provenance(results: data.Results, contexts: Sequence[Context]) -> str:
+def provenance(results: Results, contexts: Sequence[Context]) -> str:
     """Return where the numbers come from, and how to get them again."""
     record = results.record
     run = {

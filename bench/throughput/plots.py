@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator
 from bench.analysis import summary
 from bench.errors import UsageError
 from bench.files import file_stems, make_folder
-from bench.output.csv_files import read_csv
+from bench.measurement.results import read_csv
 from bench.output.figure import MEASURED, join, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record, pixels_of

@@ -256,7 +256,8 @@ def test_folder_with_a_broken_image(site: Site, home: Path, tmp_path: Path) -> N
     for use in (dataset.pixel_hash, dataset.load_item):
         with pytest.raises(ImageError, match=r"b\.png is not an image"):
             use(opened.items[1])
-    assert 2 == opened.provenance()["images"]
+    assert ["a.png"] == list(opened.provenance()["images"])
+    assert {"b.png"} == set(opened.pictures().unreadable)
 
 
 def test_folder_errors(home: Path, tmp_path: Path) -> None:

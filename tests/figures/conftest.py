@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 
 from bench import image
-from bench.dataset import open as dataset
+from bench import registry as registry_of
+from bench.codec import Setting
 from bench.figures import registry, spec
 from bench.figures.cache import Cache
-from bench.figures.results import Context, Results
-from bench.measurement import plan, provenance, worker
-from bench.measurement.store import Store
+from bench.figures.results import Context
+from bench.measurement import plan
+from bench.measurement.results import Results, load_results
+from bench.measurement.run import run
 from bench.output.figure import Product, Skipped
 from bench.output.sheet import RC
 
@@ -73,25 +75,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photo: image.Image) -> Tiny:
     image.save(photo[120:296, 60:236], pictures / "crop1.png")
     image.save(photo[60:124, 160:224], pictures / "tiny.png")
     name = f"folder:{pictures}"
-    opened = dataset.open_dataset(name, images=["crop0.png", "crop1.png"])
-    requests = [
-        plan.Request([opened], ["agvae"], ["psnr", "ms_ssim"], quality=[0, 2, 5, 7]),
-        plan.Request([opened], ["bpg", "webp"], ["psnr", "ms_ssim"], points=4),
-    ]
-    with Store(root / "run") as store:
-        described = {opened.display_name: opened.provenance()}
-        store.start_run(provenance.record(datasets=described))
-        for request in requests:
-            made = plan.make(request, store)
-            store.put_cells(made.cells)
-            for task in made.tasks:
-                store.put(worker.run(task))
+    codecs = {word: registry_of.create(word) for word in ("agvae", "bpg", "webp")}
+    settings = {
+        word: plan.spread(registry_of.settings(codec, registry_of.Spec.parse(word)), 4)
+        for word, codec in codecs.items()
+    }
+    settings["agvae"] = [Setting(level=level) for level in (0, 2, 5, 7)]
+    run(
+        [name],
+        settings,
+        ["psnr", "ms_ssim"],
+        images=["crop0.png", "crop1.png"],
+        out=root / "run",
+        jobs=1,
+    )
     toml = root / "tiny.toml"
     head = 'title = "T"\nauthors = "A"\nsource = "S"\ncodec = "agvae"\n'
     body = "".join(FIGURE.format(kind=k, options=v) for k, v in ENTRIES.items())
     toml.write_text(f'{head}dataset = "{name}"\n[names]\nbpg = "BPG"\n{body}')
     figure_set = spec.load(str(toml))
-    context = Context(figure_set, Results.load(root / "run"), Cache(root / "run/figures_cache"))
+    context = Context(figure_set, load_results(root / "run"), Cache(root / "run/figures_cache"))
     return Tiny(root / "run", toml, context)
 
 
@@ -133,7 +136,7 @@ def invented(tmp_path: Path) -> Callable[..., Context]:
         record = {"date": "2026-01-02", "cpu": "a processor", "cores": 2, "commit": "abc"}
         record["datasets"] = {"kodak": {"pixels_sha256": "f" * 64}}
         figure_set = spec.load("agvae2021")
-        results = Results(tmp_path, pd.DataFrame(rows), record)
+        results = Results(tmp_path, pd.DataFrame(rows), pd.DataFrame(), record)
         return Context(figure_set, results, Cache(tmp_path / "cache"))
 
     return make

@@ -28,12 +28,14 @@ def run_folder(gate, tmp_path_factory) -> Path:
         [opened], codecs=["jpeg", "webp"], metrics=scores.DEFAULT_METRICS, points=6
     )
     with Store(out) as store:
-        store.start_run({"versions": {"pillow": "0.1"}})
-        made = plan.make(request, store)
-        store.put_cells(made.cells)
+        made = plan.choose(request)
+        plan.complete(made, [opened], store)
+        columns = {m.name: {"column": m.column, "version": m.version} for m in made.metrics}
+        store.start_run({"versions": {"pillow": "0.1"}, "scores": columns}, made.cells)
         executor.measure(
             made.tasks, store, jobs=1, progress=lambda _: None, make_executor=lambda _: gate.inline
         )
+        store.finish_run()
     return out
 
 

@@ -177,7 +177,7 @@ def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(
 
     assert 130 == process.returncode
     assert "Traceback" not in stderr
-    assert "run again to go on" in stderr
+    assert "run the same command again to continue" in stderr
     assert 0 < kept < 20
     assert f"{20 - kept} measured now, {kept} stored before" in again.stderr
 

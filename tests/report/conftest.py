@@ -43,8 +43,8 @@ def results_dir(tmp_path_factory: pytest.TempPathFactory, photo, run_bench) -> P
     image.save(photo.repeat(3, axis=0).repeat(3, axis=1), large / "large.png")
     common = ("--quality", QUALITY, "--metric", "psnr", "--metric", "ms_ssim", "--offline", "-j1")
     out = base / "out"
-    for folder in (crops, large):
-        run_bench("all", "-d", f"folder:{folder}", "-c", "jpeg", "-c", "webp", *common, "-o", out)
+    datasets = ("-d", f"folder:{crops}", "-d", f"folder:{large}")
+    run_bench("all", *datasets, "-c", "jpeg", "-c", "webp", *common, "-o", out)
     return out
 
 

@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 
 from bench import registry
 from bench.errors import DecodeError, OutputError
+from bench.measurement.results import load_results
 from bench.report import Options, Outcome, write
 from bench.report import results as data
 from bench.report.image_viewer import (
@@ -102,7 +103,7 @@ def test_images_are_chosen_by_name_or_spread():
 @pytest.fixture
 def streams(results_dir: Path) -> data.Bitstreams:
     """The bitstreams of the small run."""
-    return data.Bitstreams(data.load(results_dir), Originals().get)
+    return data.Bitstreams(load_results(results_dir), Originals().get)
 
 
 def test_another_picture_is_refused(streams: data.Bitstreams):
@@ -128,7 +129,9 @@ def test_committed_results_need_no_database(results_dir: Path, tmp_path: Path):
     assert "each equal to the sha256 that was recorded" in text
     assert "No-codec ceiling" in text
     ceilings = data.measured_ceilings(
-        data.load(tmp_path), {name: [] for name in data.load(tmp_path).datasets}, Originals().get
+        load_results(tmp_path),
+        {name: [] for name in load_results(tmp_path).datasets},
+        Originals().get,
     )
     assert ceilings.empty
 
@@ -137,10 +140,10 @@ def test_a_changed_encoder_is_noticed(results_dir: Path, tmp_path: Path):
     """If encoding again gives another file than was measured, it is left out with the reason."""
     shutil.copy(results_dir / "run.json", tmp_path)
     rows = (results_dir / "rows.csv").read_text()
-    streams = data.Bitstreams(data.load(results_dir), Originals().get)
+    streams = data.Bitstreams(load_results(results_dir), Originals().get)
     row = data.records(streams.results.rows)[0]
     (tmp_path / "rows.csv").write_text(rows.replace(row["bitstream_sha256"], "0" * 64))
-    changed = data.Bitstreams(data.load(tmp_path), Originals().get)
+    changed = data.Bitstreams(load_results(tmp_path), Originals().get)
 
     with pytest.raises(OutputError, match="now writes another file"):
         changed.get(row | {"bitstream_sha256": "0" * 64})
@@ -152,7 +155,7 @@ def test_damaged_store_is_noticed(results_dir: Path, tmp_path: Path):
     with sqlite3.connect(tmp_path / "bench.sqlite") as db:
         db.execute("UPDATE bitstreams SET data = X'00'")
     db.close()
-    streams = data.Bitstreams(data.load(tmp_path), Originals().get)
+    streams = data.Bitstreams(load_results(tmp_path), Originals().get)
 
     with pytest.raises(OutputError, match="wanted sha256"):
         streams.get(data.records(streams.results.rows)[0])
@@ -171,7 +174,7 @@ def test_budget_is_kept_and_told(results_dir: Path, tmp_path: Path, outcome: Out
 
 def test_exact_rates(results_dir: Path):
     """A file made to measure lies nearer to the rate than any stored rung, and is scored."""
-    results = data.load(results_dir)
+    results = load_results(results_dir)
     rows = results.rows[results.rows["image"] == "face.png"]
     streams = data.Bitstreams(results, Originals().get)
     original = streams.original(str(rows["dataset"].iloc[0]), "face.png")

@@ -14,6 +14,7 @@ import pytest
 
 from bench.analysis import summary
 from bench.errors import OutputError, UsageError
+from bench.measurement.results import load_results
 from bench.report import Options, Outcome, bit_allocation, write
 from bench.report import html as html_of
 from bench.report import results as data
@@ -100,7 +101,7 @@ def test_links_lead_somewhere(parsed: Collector):
 
 def test_numbers_are_the_rows(html: str, results_dir: Path):
     """Every mean in the page is the mean of the summary, every image's value its row's."""
-    rows = data.load(results_dir).rows
+    rows = load_results(results_dir).rows
     means = summary.summarise(rows)
     dataset = next(d for d in numbers(html)["datasets"] if len(d["images"]) == 2)
     codecs = [codec["label"] for codec in numbers(html)["codecs"]]
@@ -135,7 +136,7 @@ def test_ledger_of_some_images_says_so(results_dir: Path, tmp_path: Path, html: 
 
 def test_ledger_adds_up(results_dir: Path):
     """The groups of the ledger sum to the mean file size."""
-    results = data.load(results_dir)
+    results = load_results(results_dir)
     rows = results.rows[results.rows["image"] == "face.png"]
     found = bit_allocation.build(rows, ["face.png"], data.Bitstreams(results, Originals().get))
 

@@ -28,18 +28,18 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     download: Download = True,
 ) -> None:
     """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
-    from bench.cli.run import _console, _device, _measure, _open_datasets
+    from bench.cli.screen import Screen
     from bench.codecs.agvae.model.config import PRESETS
     from bench.codecs.agvae.paper import ablation as write
     from bench.codecs.agvae.paper import ablation_terms
     from bench.errors import UsageError
     from bench.measurement import provenance
-    from bench.measurement.plan import Request
-    from bench.measurement.store import Store
+    from bench.measurement.run import run
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}", f"Known: {', '.join(PRESETS)}.")
-    screen = _console()
+    watch = Screen()
+    screen = watch.console
     found = ablation_terms.variants(preset)
     for variant in found:
         if not variant.networks:
@@ -49,25 +49,29 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise UsageError(
             f"no variant of the preset {preset} has weights", "Train them: bench train-all --help."
         )
-    opened = _open_datasets(screen, dataset or [], image or [], data_dir, download=download)
-    request = Request(
-        datasets=opened,
-        codecs=codecs,
-        metrics=metric or ["psnr", "ms_ssim"],
-        device=_device(device),
-    )
-    with Store(out) as store:
-        _measure(screen, store, request, jobs, None, retry_failed=False)
-        rows = store.rows()
-    rows = rows[rows["codec"].isin(codecs)]
+    with watch:
+        results = run(
+            dataset or [],
+            codecs,
+            metric or ["psnr", "ms_ssim"],
+            images=image or [],
+            data_dir=data_dir,
+            out=out,
+            jobs=jobs,
+            device=device,
+            download=download,
+            progress=watch,
+        )
     with screen.status("table and figure"):
         written = write.write_all(
-            rows,
+            results.rows,
             found,
             out,
             preset=preset,
             provenance=provenance.record(),
-            datasets={d.display_name: str(d.provenance()["pixels_sha256"]) for d in opened},
+            datasets={
+                name: about["pixels_sha256"] for name, about in results.record["datasets"].items()
+            },
         )
     typer.echo((out / "ablation.md").read_text(encoding="utf-8"))
     screen.print(f"results: {', '.join(str(path) for path in written)}")

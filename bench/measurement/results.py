@@ -1,0 +1,301 @@
+"""The results of one plan: what tables, plots, page, figures and notebooks read.
+
+A run is a plan and its rows. ``load_results`` returns those of the last plan that was finished;
+rows that other plans left in the same folder take no part. Committed results have no database:
+theirs are ``rows.csv`` and ``run.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.errors import DatasetError, OutputError
+from bench.measurement import untrusted
+from bench.measurement.store import COMPLETE, DATABASE, Store
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from bench.image import Image
+
+__all__ = ["DATABASE", "RECORD", "ROWS", "Results", "load_results", "read_csv", "stored_results"]
+
+RECORD = "run.json"
+ROWS = "rows.csv"
+
+_TEXT = (
+    *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
+    *("anchor", "metric", "method", "note", "cause"),
+)
+_CEILINGS = ["dataset", "codec", "label", "ceiling_psnr_db", "images"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """The rows of one plan, and the record of how they were measured.
+
+    Attributes
+    ----------
+    folder
+        Where they lie; gone where nothing was kept.
+    rows
+        One row per cell of the plan: the columns of ``rows.csv``, with the columns of the plan's
+        metrics, plus ``width`` and ``height`` in pixels (NaN where only ``rows.csv`` is left).
+    ceilings
+        ``dataset, codec, label, ceiling_psnr_db, images``; empty where nothing is stored.
+    record
+        The run record: date, commit, versions, machine, datasets, notes, unavailable.
+    database
+        The file that holds the bitstreams, or None.
+    """
+
+    folder: Path
+    rows: pd.DataFrame
+    ceilings: pd.DataFrame
+    record: Mapping[str, Any]
+    database: Path | None = None
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets, sorted."""
+        return sorted(str(name) for name in self.rows["dataset"].unique())
+
+    @property
+    def unavailable(self) -> list[tuple[str, str]]:
+        """Codecs and metrics that could not be measured, each with its reason."""
+        return [(str(name), str(reason)) for name, reason in self.record.get("unavailable", [])]
+
+    @property
+    def unfinished(self) -> str:
+        """``unfinished: 5 of 48 cells measured``; empty for the results of a finished plan."""
+        cells = self.record.get("cells") or {}
+        if self.record.get("finished") or "planned" not in cells:
+            return ""
+        return f"unfinished: {cells['measured']} of {cells['planned']} cells measured"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences that a reader of the numbers must see, on the terminal and under tables."""
+        lines = [self.unfinished] if self.unfinished else []
+        if later := self.record.get("later"):
+            lines.append(
+                f"a later run of {later['started']} has not finished ({later['measured']} of "
+                f"{later['planned']} cells); these are the results of the last finished run, "
+                f"begun {self.record.get('started', '')}"
+            )
+        for name, about in (self.record.get("datasets") or {}).items():
+            if equal := about.get("duplicates"):
+                lines.append(duplicates_text(name, equal))
+        return lines
+
+    def summary(self) -> pd.DataFrame:
+        """Return the means of every point; see ``bench.analysis.summary.summarise``."""
+        from bench.analysis.summary import summarise
+
+        return summarise(self.rows)
+
+    def bd_rates(self, anchor: str | None = None) -> pd.DataFrame:
+        """Return the Bjontegaard rates against a codec; see ``bench.analysis.summary.bd_table``.
+
+        Raises
+        ------
+        UsageError
+            If no row is of the codec ``anchor``.
+        """
+        from bench.analysis.summary import bd_table
+
+        return bd_table(self.rows, anchor)
+
+    def failures(self) -> pd.DataFrame:
+        """Return what failed and why; see ``bench.analysis.summary.failures``."""
+        from bench.analysis.summary import failures
+
+        return failures(self.rows)
+
+    def original(self, dataset: str, image: str, data_dir: Path | None = None) -> Image:
+        """Return the picture that was measured, uint8 RGB (H, W, 3), checked by its pixel hash.
+
+        Parameters
+        ----------
+        dataset, image
+            Values of the columns of those names.
+        data_dir
+            Folder of datasets, searched first for a dataset that has a manifest.
+
+        Raises
+        ------
+        DatasetError
+            If it is not there any more, or another picture lies in its place.
+        ImageError
+            If it cannot be read.
+        UsageError
+            If the dataset has no image of that name now.
+        """
+        from bench.dataset.open import load_item, open_dataset
+
+        about = (self.record.get("datasets") or {}).get(dataset) or {}
+        images = about.get("images")
+        known = images.get(image) if isinstance(images, Mapping) else None
+        name = dataset.partition(" (")[0]
+        if folder := about.get("folder"):
+            name = f"folder:{folder}"
+        elif dataset.startswith("folder:"):
+            raise DatasetError(
+                f"the record of {self.folder} does not say where the folder of {dataset} lies",
+                "Run `bench all` again.",
+            )
+        opened = open_dataset(name, data_dir, download=False, images=[image])
+        return load_item(opened.items[0], known)
+
+
+def duplicates_text(dataset: str, duplicates: Mapping[str, Sequence[str]]) -> str:
+    """Return the sentence on images that do not count; see ``Dataset.pictures``."""
+    others = sum(len(names) for names in duplicates.values())
+    first, equal = next(iter(duplicates.items()))
+    return (
+        f"{dataset}: {others} files have the same pixels as another one and are not counted again "
+        f"({', '.join(equal)} as {first}{', ...' if len(duplicates) > 1 else ''})"
+    )
+
+
+def load_results(folder: Path | str) -> Results:
+    """Return the results in ``folder``: of its database, else of ``rows.csv`` and ``run.json``.
+
+    They are those of the last plan that was finished. Where none ever was, they are what is there
+    of the plan that was begun last, and ``Results.unfinished`` says so.
+
+    Raises
+    ------
+    OutputError
+        If it has neither, nothing was measured, or what lies there is damaged.
+    """
+    folder = Path(folder)
+    if (folder / DATABASE).is_file():
+        with Store(folder, writing=False) as store:
+            results = stored_results(store)
+    elif (folder / ROWS).is_file():
+        record = read_record(folder)
+        ceilings = pd.DataFrame(record.pop("ceilings", []), columns=_CEILINGS)
+        results = Results(folder, _checked_rows(folder / ROWS), ceilings, record)
+    else:
+        raise OutputError(
+            f"{folder} holds no results: looked for {DATABASE} and {ROWS}", "Run `bench all`."
+        )
+    if not results.rows["bpp"].notna().any():
+        raise OutputError(f"{folder} holds no successful measurement", "Run `bench all`.")
+    return results
+
+
+def stored_results(store: Store) -> Results:
+    """Return the results that a database holds, perhaps without a row; see ``load_results``."""
+    with store.snapshot() as db:
+        runs = db.execute("SELECT id, started, finished, record FROM runs ORDER BY id").fetchall()
+        if not runs:
+            raise OutputError(f"{store.folder} holds no results", "Run `bench all` first.")
+        shown = next((run for run in reversed(runs) if run[2]), runs[-1])
+        record: dict[str, Any] = {"started": shown[1], "finished": shown[2]}
+        parsed = untrusted.parse_json(shown[3], store.path)
+        record |= untrusted.check_record(parsed, store.path)
+        planned, measured = store.progress(shown[0])
+        record["cells"] = {"planned": planned, "measured": measured}
+        if shown is not runs[-1]:
+            planned, measured = store.progress(runs[-1][0])
+            record["later"] = {"started": runs[-1][1], "planned": planned, "measured": measured}
+        rows, ceilings = _rows(db, shown[0], record), _ceilings(db, shown[0])
+    untrusted.check_rows(rows, store.path)
+    return Results(store.folder, rows, ceilings, record, store.path)
+
+
+_QUERY = f"""
+SELECT c.dataset, c.image, c.curve AS codec, c.label, c.setting, e.bytes,
+  8.0 * e.bytes / (e.width * e.height) AS bpp, c.key, e.encode_s, e.decode_s,
+  e.bitstream AS bitstream_sha256, COALESCE(c.error, e.error, '') AS error, e.width, e.height
+FROM cells c JOIN runs r ON r.id = c.run LEFT JOIN encodings e ON e.key = c.key
+WHERE c.run = ? AND {COMPLETE} ORDER BY c.dataset, c.image, c.curve, c.setting
+"""  # noqa: S608 - all of it is ours
+
+
+def _rows(db: sqlite3.Connection, run: int, record: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row per complete cell of a run, with the scores of its metrics alone."""
+    frame = pd.read_sql_query(_QUERY, db, params=(run,))
+    position = list(frame.columns).index("bpp") + 1
+    for name, about in record.get("scores", {}).items():
+        values = dict(
+            db.execute(
+                "SELECT key, value FROM scores WHERE metric = ? AND version = ?",
+                (name, about["version"]),
+            ).fetchall()
+        )
+        frame.insert(position, about["column"], frame["key"].map(values).astype(float))
+        position += 1
+    numbers = ["bytes", "bpp", "encode_s", "decode_s", "width", "height"]
+    frame[numbers] = frame[numbers].astype(float)
+    return frame.drop(columns="key")
+
+
+def _ceilings(db: sqlite3.Connection, run: int) -> pd.DataFrame:
+    """Return codec, label and mean no-codec ceiling in dB over the images of each curve."""
+    return pd.read_sql_query(
+        "SELECT c.dataset, c.curve AS codec, c.label, AVG(x.psnr_db) AS ceiling_psnr_db,"
+        " COUNT(*) AS images FROM (SELECT DISTINCT c.dataset, c.image, c.curve, c.label, e.pixels"
+        " FROM cells c JOIN encodings e ON e.key = c.key WHERE c.run = ?) c"
+        " JOIN ceilings x ON x.pixels = c.pixels AND x.label = c.label"
+        " GROUP BY c.dataset, c.curve, c.label ORDER BY c.dataset, c.curve",
+        db,
+        params=(run,),
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says.
+
+    Raises
+    ------
+    OutputError
+        If it is missing, damaged, or not such a record.
+    """
+    path = folder / RECORD
+    try:
+        return untrusted.check_record(untrusted.read_json(path), path)
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{path} is missing, which belongs to {ROWS}", "Put it back, or run `bench all` again."
+        ) from error
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Return a table that bench wrote: equal floats, text columns as text, no error as ``""``.
+
+    Raises
+    ------
+    OutputError
+        If the file is missing or not such a table.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = {name: _numbers(frame[name]) for name in frame.columns if name not in _TEXT}
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"cannot read {path} as a table ({' '.join(str(error).split())})",
+            "Run `bench tables` to write it again.",
+        ) from error
+    return frame.assign(**numbers)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of texts as floats, the empty ones NaN."""
+    values = [float(text) if text else float("nan") for text in column]
+    return pd.Series(values, index=column.index, dtype=float)
+
+
+def _checked_rows(path: Path) -> pd.DataFrame:
+    """Return ``rows.csv``, refused where a mean over it would not be what it says."""
+    frame = untrusted.check_rows(read_csv(path), path)
+    if frame[["dataset", "image", "codec", "setting"]].duplicated().any():
+        raise OutputError(f"{path} has a cell twice", "Run `bench all` again.")
+    return frame.assign(width=float("nan"), height=float("nan"))

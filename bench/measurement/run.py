@@ -1,0 +1,235 @@
+"""The conductor: plan, measure, store, return. The command line and notebooks call the same."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.codec import Setting
+from bench.dataset import open as opening
+from bench.dataset.dataset import Dataset
+from bench.errors import UsageError
+from bench.measurement import executor, provenance
+from bench.measurement import plan as plans
+from bench.measurement.results import Results, duplicates_text, stored_results
+from bench.measurement.store import Store
+
+if TYPE_CHECKING:
+    from bench.measurement.store import Encoding
+
+
+class Progress:
+    """What a run reports while it goes on: override what you want to see or to refuse."""
+
+    def status(self, words: str) -> None:
+        """Take a few words on what is being looked for or downloaded."""
+
+    def say(self, text: str, *, loud: bool = False) -> None:
+        """Take a sentence that a reader of the numbers must know."""
+
+    def chosen(self, plan: plans.Plan) -> None:
+        """Take the codecs and metrics, before a folder is touched; an error ends the run."""
+
+    def planned(self, plan: plans.Plan) -> None:
+        """Take the whole plan, before anything is measured."""
+
+    def measured(self, row: Encoding) -> None:
+        """Take a cell that was stored just now."""
+
+    def finished(self, results: Results) -> None:
+        """Take the results, while no other run can write to the folder."""
+
+
+def run(  # noqa: PLR0913 - what, where and how are independent
+    datasets: Sequence[str | Dataset] = (),
+    codecs: Sequence[str] | Mapping[str, Sequence[Setting]] = (),
+    metrics: Sequence[str] = (),
+    *,
+    points: int | None = None,
+    quality: Sequence[float] | None = None,
+    images: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    data_dir: Path | str | None = None,
+    out: Path | str | None = None,
+    jobs: int = 0,
+    device: str = "cpu",
+    scheduler: str | None = None,
+    download: bool = True,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+    make_executor: executor.MakeExecutor = executor.local_pool,
+) -> Results:
+    """Measure codecs on images and return the results.
+
+    What the folder ``out`` holds already is not measured again, so a run that was interrupted
+    continues where it stopped. The results are those of this call alone.
+
+    It may be called from a notebook, and from a script with or without an
+    ``if __name__ == "__main__"``: the worker processes do not import the script.
+
+    Parameters
+    ----------
+    datasets
+        Names, ``folder:PATH``, or datasets that were opened; as ``bench all`` chooses if empty.
+    codecs
+        ``NAME`` or ``NAME:OPTION=VALUE,...``, every codec of the default run if empty; or a
+        mapping from the name of a codec to its settings.
+    metrics
+        ``psnr``, ``ms_ssim``, ``lpips``, ...; all that can be computed here if empty.
+    points
+        This many settings of each codec's ladder, spread evenly; all of them if None.
+    quality
+        Instead of the ladder: these values of each codec's rate parameter.
+    images
+        Only images of these names; or a mapping from a dataset, as in ``datasets``, to names.
+    data_dir
+        Folder of datasets, searched first.
+    out
+        Folder that keeps rows and bitstreams; if None, nothing is kept.
+    jobs
+        Processes; 0: one for each core.
+    device
+        ``cpu`` or ``cuda``, for codecs that can choose.
+    scheduler
+        Address of a Dask scheduler, to measure there instead of in local processes.
+    download
+        Whether to look for missing datasets on the web.
+    retry_failed
+        Measure cells again that failed in an earlier run.
+    progress
+        Receives what happens meanwhile.
+    make_executor
+        Number of workers -> the executor that they work in.
+
+    Returns
+    -------
+    Results
+        ``rows``, ``record``, ``summary()``, ``bd_rates(anchor)``, ``failures()``. A codec that
+        fails costs its own cells: see ``failures()``.
+
+    Raises
+    ------
+    BenchError
+        If something asked for by name is not available, no image can be read, or ``out`` cannot
+        be written; what was measured until then is stored.
+
+    Examples
+    --------
+    >>> import bench
+    >>> r = bench.run(["sample"], ["jpeg"], ["psnr"], points=2, images=["coffee"])
+    >>> len(r.rows), r.rows["psnr_db"].notna().all()
+    (2, True)
+    """
+    watch = progress or Progress()
+    plans.check_device(device)
+    opened, messages = open_datasets(
+        datasets, images, None if data_dir is None else Path(data_dir), watch, download=download
+    )
+    request = plans.Request(opened, codecs, metrics, points, quality, device)
+    plan = plans.choose(request)
+    watch.chosen(plan)
+    with _folder(out) as folder, Store(folder) as store:
+        plans.complete(plan, opened, store, retry_failed=retry_failed)
+        _report(plan, watch)
+        jobs = jobs or provenance.cpu_count()
+        more = {"jobs": jobs, "device": device, "scheduler": bool(scheduler)}
+        store.start_run(_record(plan, messages=messages, **more), plan.cells)
+        watch.planned(plan)
+        if plan.tasks:
+            with _main_out_of_reach():
+                executor.measure(
+                    plan.tasks,
+                    store,
+                    jobs=jobs,
+                    progress=watch.measured,
+                    make_executor=(
+                        make_executor if not scheduler else lambda _: executor.dask_pool(scheduler)
+                    ),
+                )
+        store.finish_run()
+        results = stored_results(store)
+        watch.finished(results)
+    return results if out is not None else replace(results, database=None)
+
+
+def open_datasets(
+    datasets: Sequence[str | Dataset],
+    images: Sequence[str] | Mapping[str, Sequence[str]],
+    data_dir: Path | None,
+    watch: Progress,
+    *,
+    download: bool,
+) -> tuple[list[Dataset], list[str]]:
+    """Return the datasets, and what must be said about their choice; ``watch`` is told as well."""
+    messages: list[str] = []
+    if not datasets:
+        if isinstance(images, Mapping):
+            raise UsageError("images of a dataset were named without the dataset")
+        opened, messages = opening.choose_default(
+            data_dir, download=download, images=images, progress=watch.status
+        )
+    else:
+        opened = opening.open_all(
+            datasets, data_dir, download=download, images=images, progress=watch.status
+        )
+    for message in messages:
+        watch.say(message, loud=True)
+    for dataset in opened:
+        if dataset.note:
+            watch.say(f"{dataset.name}: {dataset.note}")
+    return opened, messages
+
+
+@contextlib.contextmanager
+def _folder(out: Path | str | None) -> Iterator[Path]:
+    """Yield ``out``, or a folder that is removed at the end."""
+    if out is not None:
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-run-") as name:
+        yield Path(name)
+
+
+def _report(plan: plans.Plan, watch: Progress) -> None:
+    """Say what is left out, and refuse a plan of which no image can be read."""
+    for name, reason in plan.unavailable:
+        watch.say(f"left out: {name}: {reason}")
+    for name, about in plan.datasets.items():
+        if about["duplicates"]:
+            watch.say(duplicates_text(name, about["duplicates"]))
+    broken = {(cell.dataset, cell.image): cell.error for cell in plan.cells if not cell.key}
+    if broken and all(not cell.key for cell in plan.cells):
+        raise UsageError(f"no image can be measured: {next(iter(broken.values()))}")
+    for (_, image), error in broken.items():
+        watch.say(f"left out: {image}: {error}", loud=True)
+
+
+def _record(plan: plans.Plan, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - plain data
+    return provenance.record(
+        datasets=plan.datasets,
+        curves=[c.codec.label(c.settings[0]) for c in plan.curves],
+        notes={c.codec.name: c.codec.note() for c in plan.curves if c.codec.note()},
+        metrics=[m.name for m in plan.metrics],
+        scores={m.name: {"column": m.column, "version": m.version} for m in plan.metrics},
+        unavailable=plan.unavailable,
+        threads_per_job=1,
+        **more,
+    )
+
+
+@contextlib.contextmanager
+def _main_out_of_reach() -> Iterator[None]:
+    """Keep spawned processes from importing the user's script, which would run it once more."""
+    main = sys.modules["__main__"]
+    hidden = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
+    for name in hidden:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
