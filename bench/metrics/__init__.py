@@ -84,9 +84,9 @@ class Metric(abc.ABC):
         One sentence that says which flavour this is; printed under tables.
     smallest_px
         The shortest side for which it is defined, in pixels.
-    exact
-        The value of an exact copy. A point of a curve that has it on every image is lossless and
-        lies on no curve.
+    limits
+        The least and the largest value that there is. That at the better end is the value of an
+        exact copy: a point of a curve that has it on every image lies on no curve.
     decibels
         The form in decibels that curves are drawn in, or None.
     in_default_run
@@ -106,7 +106,7 @@ class Metric(abc.ABC):
     version: str = "1"
     definition: ClassVar[str] = ""
     smallest_px: ClassVar[int] = 1
-    exact: ClassVar[float] = math.inf
+    limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     decibels: ClassVar[Decibels | None] = None
     in_default_run: ClassVar[bool] = False
     family: ClassVar[str] = ""

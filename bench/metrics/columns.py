@@ -41,8 +41,8 @@ class Column:
         the metric itself.
     decibels
         Value -> decibels where this is a form in decibels, else None.
-    exact
-        The value of an exact copy.
+    limits
+        The least and the largest value.
     smallest_px
         The shortest side for which it is defined, in pixels.
     """
@@ -57,7 +57,7 @@ class Column:
     family: str
     source: str
     decibels: Callable[[float], float] | None
-    exact: float
+    limits: tuple[float, float]
     smallest_px: int
 
     @property
@@ -69,6 +69,11 @@ class Column:
     def better(self) -> str:
         """``higher`` or ``lower``."""
         return "higher" if self.higher_is_better else "lower"
+
+    @property
+    def exact(self) -> float:
+        """The value of an exact copy: the limit at the better end."""
+        return self.limits[1] if self.higher_is_better else self.limits[0]
 
     def of_means(self, values: ArrayLike) -> NDArray[np.float64]:
         """Return means of ``source`` in this column's form; NaN stays NaN."""
@@ -99,7 +104,7 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
         cls.family or cls.name,
         cls.column,
         None,
-        cls.exact,
+        cls.limits,
         cls.smallest_px,
     )
     if (form := cls.decibels) is None:
@@ -115,7 +120,7 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
         cls.family or cls.name,
         cls.column,
         form.of,
-        _applied(form.of, cls.exact),
+        tuple(sorted(_applied(form.of, value) for value in cls.limits)),
         cls.smallest_px,
     )
     return [plain, decibels]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import math
 import os
 import tempfile
 import warnings
@@ -241,7 +242,7 @@ class _Lpips(Metric):
 
     net: ClassVar[str]
     higher_is_better = False
-    exact = 0.0
+    limits = (0.0, math.inf)
     in_default_run = True
     family = "lpips"
 

@@ -179,7 +179,7 @@ class MsSsim(Metric):
         "11-tap Gaussian windows only, mean over channels."
     )
     smallest_px = MIN_SIDE
-    exact = 1.0
+    limits = (0.0, 1.0)
     decibels = Decibels(
         column="ms_ssim_db",
         title="MS-SSIM",

@@ -29,6 +29,7 @@ class Psnr(Metric):
     title = "PSNR-RGB"
     unit = "dB"
     digits = 2
+    limits = (0.0, math.inf)
     definition = (
         "PSNR over RGB, 8-bit, from the mean squared error over all samples of an image; "
         "inf where equal."
