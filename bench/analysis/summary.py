@@ -41,6 +41,7 @@ __all__ = [
     "comparable",
     "curve",
     "delta",
+    "drawn_rates",
     "error_text",
     "failures",
     "image_curves",
@@ -136,6 +137,18 @@ def curve(means: pd.DataFrame, codec: str, metric: str) -> NDArray[np.float64]:
     """Return a codec's curve in one dataset's summary: (points, 2) of bpp and quality."""
     points = on_curve(means[means["codec"] == codec], metric)
     return points[[f"bpp_{metric}", metric]].to_numpy(dtype=np.float64)
+
+
+def drawn_rates(means: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return dataset -> quality column -> lowest and highest rate of a summary's curves."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for dataset, group in means.groupby("dataset", sort=True):
+        mine = found.setdefault(str(dataset), {})
+        for name in curve_columns(group):
+            rates = on_curve(group, name)[f"bpp_{name}"]
+            if len(rates):
+                mine[name] = float(rates.min()), float(rates.max())
+    return found
 
 
 def metric_images(rows: pd.DataFrame) -> dict[tuple[str, str], int]:

@@ -12,6 +12,7 @@ from bench.cli.run import Anchor, DataDir, Out
 
 if TYPE_CHECKING:
     from bench.image import Image
+    from bench.measurement.results import Results
 
 
 def list_(
@@ -177,5 +178,17 @@ def _again(
         references=references or [],
         force=True,
     )
+    for line in _not_drawn(results, references or []):
+        typer.echo(f"bench: {line}", err=True)
     for path in written:
         typer.echo(path)
+
+
+def _not_drawn(results: Results, references: list[Path]) -> list[str]:
+    """Return why parts of the published curves are in no plot."""
+    if not references:
+        return []
+    from bench.analysis import published_curves, summary
+
+    curves = [published_curves.load_reference(path) for path in references]
+    return published_curves.not_drawn(curves, summary.drawn_rates(results.summary()))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError, suggest
 from bench.figures.spec import check_keys
+from bench.metrics.columns import column
 
 PATH = Path(__file__).with_name("reported.toml")
 _ORIGIN = ("source", "read")
@@ -49,17 +50,15 @@ class Reported:
     points: Mapping[str, Points]
 
     def values(self, metric: str) -> Points | None:
-        """Return (N, 2) of bpp and ``psnr_db`` or ``ms_ssim_db``; None where not published.
+        """Return (N, 2) of bpp and a quality column; None where not published.
 
-        MS-SSIM in dB is of the published mean, -10 log10(1 - mean): per-image values are not
-        known, so it is lower than the mean of dB that tables of this suite show.
+        Decibels are those of the published mean, as everywhere in this suite.
         """
-        if metric != "ms_ssim_db":
-            return self.points.get(metric)
-        linear = self.points.get("ms_ssim")
-        if linear is None:
+        form = column(metric)
+        points = self.points.get(form.source)
+        if points is None:
             return None
-        return np.column_stack([linear[:, 0], -10 * np.log10(1 - linear[:, 1])])
+        return np.column_stack([points[:, 0], form.of_means(points[:, 1])])
 
 
 @dataclass(frozen=True, slots=True)

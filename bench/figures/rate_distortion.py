@@ -4,8 +4,7 @@ Two panels: the curves, and what each gains over an anchor at equal rate. Twenty
 hide half a decibel of difference; the second panel shows it.
 
 Published curves are means over a whole dataset, so they are drawn only where every image of it was
-measured. Published MS-SSIM is a mean, so both kinds are shown as -10 log10(1 - mean): the mean of
-per-image decibels, as the tables have it, is not known for them.
+measured. MS-SSIM in decibels is that of the mean for both kinds, as everywhere in this suite.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from bench.analysis import bjontegaard, summary
 from bench.figures import published
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet
+from bench.metrics.columns import column
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, reported_style, short_labels, style_of
 from bench.output.sheet import RATE, Sheet
@@ -110,8 +110,9 @@ def _sources(options: Options, names: set[str]) -> list[str]:
 
 
 def _means(options: Options) -> str:
-    if options.metric == "ms_ssim_db":
-        return "MS-SSIM in dB is -10 log10(1 - mean over images), for measured and reported alike."
+    form = column(options.metric)
+    if form.decibels:
+        return f"{form.title}: {form.definition} Measured and reported alike."
     return "Values are means of per-image PSNR at means of per-image rates."
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.errors import UsageError
+from bench.metrics import basic_names, columns
+from bench.metrics.columns import Column
 
-DEFAULT_METRICS = ("psnr", "ms_ssim")
+DEFAULT_METRICS = tuple(basic_names())
 """What a new baseline holds unless ``--metric`` says otherwise."""
 
 NOISE = 1e-5
@@ -26,7 +28,8 @@ class Score:
     title
         For tables and sentences, without the unit.
     digits
-        Digits after the point, as tables show them.
+        Digits after the point, as the gate shows them: of values that crowd near their best,
+        one more than elsewhere.
     higher_is_better
         The direction.
     smallest_px
@@ -35,6 +38,8 @@ class Score:
         Value -> decibels, where the metric has such a form.
     in_db
         Whether values are decibels already.
+    limits
+        The least and the largest value.
     """
 
     column: str
@@ -45,6 +50,7 @@ class Score:
     smallest_px: int = 1
     to_db: Callable[[float], float] | None = None
     in_db: bool = False
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def unit(self) -> str:
@@ -66,24 +72,28 @@ class Score:
         """Return why ``value`` cannot be a score of this metric; empty where it can."""
         if math.isnan(value) or value == -math.inf:
             return "not a number"
-        if self.to_db is not None and not 0 <= value <= 1:
-            return f"{value:g}, outside 0 to 1"
+        low, high = self.limits
+        if not low <= value <= high:
+            return f"{value:g}, outside {low:g} to {high:g}"
         return ""
 
 
-def _ms_ssim_db(value: float) -> float:
-    return math.inf if value >= 1 else -10 * math.log10(1 - value)
-
-
-_KNOWN = {
-    score.column: score
-    for score in (
-        Score("psnr_db", "psnr", "PSNR", 2, in_db=True),
-        Score("ms_ssim", "ms_ssim", "MS-SSIM", 5, smallest_px=161, to_db=_ms_ssim_db),
-        Score("lpips_alex", "lpips_alex", "LPIPS (alex)", 4, higher_is_better=False),
-        Score("lpips_squeeze", "lpips_squeeze", "LPIPS (squeeze)", 4, higher_is_better=False),
+def _of_column(form: Column) -> Score:
+    decibels = next(
+        (c.decibels for c in columns.known().values() if c.decibels and c.source == form.column),
+        None,
     )
-}
+    return Score(
+        form.column,
+        form.metric,
+        form.short,
+        form.digits + (decibels is not None),
+        form.higher_is_better,
+        form.smallest_px,
+        decibels,
+        form.unit == "dB",
+        form.limits,
+    )
 
 
 def of(column: str) -> Score:
@@ -94,11 +104,8 @@ def of(column: str) -> Score:
     UsageError
         If no metric fills a column of that name.
     """
-    if column not in _KNOWN:
-        raise UsageError(
-            f"no metric has the column {column!r}", f"Known: {', '.join(sorted(_KNOWN))}."
-        )
-    return _KNOWN[column]
+    form = columns.column(column)
+    return _of_column(columns.column(form.source))
 
 
 def of_metric(metric: str) -> Score:
@@ -109,7 +116,7 @@ def of_metric(metric: str) -> Score:
     UsageError
         If there is no such metric.
     """
-    for score in _KNOWN.values():
-        if score.metric == metric:
-            return score
+    for form in columns.known().values():
+        if form.metric == metric:
+            return of(form.column)
     raise UsageError(f"unknown metric {metric!r}")

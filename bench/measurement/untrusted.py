@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import OutputError
+from bench.metrics.columns import column as column_of
+from bench.metrics.columns import metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,9 +243,16 @@ def check_rows(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         values = rows[name].to_numpy(dtype=float)
         if np.any(np.abs(values[np.isfinite(values)]) > 1e3 * _MAX_VALUE):
             raise _refused(path, f"a value of {name} is out of range")
-    if "ms_ssim" in rows and (rows["ms_ssim"] > 1 + 1e-6).any():
-        raise _refused(path, "a value of ms_ssim is over 1")
+    _check_scores(rows, path)
     return rows
+
+
+def _check_scores(rows: pd.DataFrame, path: Path) -> None:
+    """Refuse a score outside of what its metric can give."""
+    for name in metric_columns(rows):
+        low, high = column_of(name).limits
+        if ((rows[name] > high + 1e-6) | (rows[name] < low - 1e-6)).any():
+            raise _refused(path, f"a value of {name} lies outside {low:g} to {high:g}")
 
 
 def _check_setting(text: str, path: Path) -> None:

@@ -74,6 +74,8 @@ class Metric(abc.ABC):
         Column of ``rows.csv``; the default is the name.
     title, unit
         For axes and heads of tables; the unit is empty where there is none.
+    short
+        What sentences call it; the default is the title.
     higher_is_better
         The direction.
     digits
@@ -101,6 +103,7 @@ class Metric(abc.ABC):
     column: ClassVar[str]
     title: ClassVar[str]
     unit: ClassVar[str] = ""
+    short: ClassVar[str] = ""
     higher_is_better: ClassVar[bool] = True
     digits: ClassVar[int] = 4
     version: str = "1"
@@ -258,6 +261,11 @@ def default_names() -> list[str]:
     """Return the words of the metrics that ``bench all`` computes when none is named."""
     chosen = [item.cls for item in discover().values() if item.cls and item.cls.in_default_run]
     return list(dict.fromkeys(cls.family or cls.name for cls in chosen))
+
+
+def basic_names() -> list[str]:
+    """Return the metrics of the default run that need no weights: those of no family."""
+    return [name for name in default_names() if name not in families()]
 
 
 def create(name: str) -> Metric:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.errors import UsageError
-from bench.metrics import Metric, discover
+from bench.metrics import Metric, basic_names, discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Column:
     ----------
     column
         Its name in ``rows.csv`` and ``summary.csv``.
-    words, unit
-        What it is called in sentences; its unit, empty where there is none.
+    words, short, unit
+        What tables and what sentences call it; its unit, empty where there is none.
     digits
         Decimals to show.
     higher_is_better
@@ -49,6 +49,7 @@ class Column:
 
     column: str
     words: str
+    short: str
     unit: str
     digits: int
     higher_is_better: bool
@@ -96,6 +97,7 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
     plain = Column(
         cls.column,
         cls.title,
+        cls.short or cls.title,
         cls.unit,
         cls.digits,
         cls.higher_is_better,
@@ -109,9 +111,11 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
     )
     if (form := cls.decibels) is None:
         return [plain]
+    ends = [_applied(form.of, value) for value in cls.limits]
     decibels = Column(
         form.column,
         form.title,
+        cls.short or form.title,
         "dB",
         form.digits,
         True,
@@ -120,7 +124,7 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
         cls.family or cls.name,
         cls.column,
         form.of,
-        tuple(sorted(_applied(form.of, value) for value in cls.limits)),
+        (min(ends), max(ends)),
         cls.smallest_px,
     )
     return [plain, decibels]
@@ -157,10 +161,9 @@ def file_columns(frame: pd.DataFrame) -> list[str]:
     Those are the ones that ``frame`` has, and those that every default run can have, so that the
     files of different runs have the same first columns.
     """
-    always = [f.cls for f in discover().values() if f.cls and f.cls.in_default_run]
-    stable = {cls.column for cls in always if not cls.family}
-    own = {*metric_columns(frame), *stable}
-    return [name for name in known() if name in own]
+    basic = basic_names()
+    own = {c.column for c in known().values() if c.metric in basic and c.decibels is None}
+    return [name for name in known() if name in own.union(metric_columns(frame))]
 
 
 def quality_columns(frame: pd.DataFrame) -> list[str]:

@@ -27,6 +27,7 @@ class Psnr(Metric):
     name = "psnr"
     column = "psnr_db"
     title = "PSNR-RGB"
+    short = "PSNR"
     unit = "dB"
     digits = 2
     limits = (0.0, math.inf)

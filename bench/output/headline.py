@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import pandas as pd
 
+from bench.analysis.bjontegaard import Cause
 from bench.output.table_formats import number
 from bench.output.tables import title
+
+_ADVICE = {
+    Cause.FEW_POINTS: "measure more of them: --points 4 or more, without --quick",
+    Cause.LOSSLESS: "measure settings of lower quality: --quality",
+    Cause.UNDEFINED: "the tables of failures say which values are missing",
+    Cause.OVERLAP: "measure settings that reach the same qualities: --quality",
+    Cause.NO_IMAGE: "the tables of failures say which images are missing",
+}
+
+
+def _cause(line: Mapping[Hashable, Any]) -> str:
+    """Return the cause of a line; of a file, which has none, as far as its note says."""
+    note = str(line["note"])
+    few = "needs at least" in note and "left out" not in note
+    return str(line.get("cause") or (Cause.FEW_POINTS if few else ""))
 
 
 def lines(deltas: pd.DataFrame, dataset: str) -> list[str]:
@@ -16,7 +34,7 @@ def lines(deltas: pd.DataFrame, dataset: str) -> list[str]:
     Parameters
     ----------
     deltas
-        The columns of ``bd_rate.csv``.
+        The columns of ``bd_rate.csv``, and ``cause`` where it is known.
     dataset
         Whose lines to tell.
 
@@ -30,11 +48,12 @@ def lines(deltas: pd.DataFrame, dataset: str) -> list[str]:
         return []
     anchor = str(head["anchor"].iloc[0])
     if head["bd_rate_percent"].isna().all():
-        note = str(head["note"].iloc[0])
-        more = (
-            "; measure more of them: --points 4, or without --quick" if " points " in note else ""
-        )
-        return [f"{dataset}: BD-rate against {anchor} is {note}{more}"]
+        reasons = dict.fromkeys((str(r["note"]), _cause(r)) for r in head.to_dict("records"))
+        return [
+            f"{dataset}: BD-rate against {anchor} is {'; '.join(filter(None, (note, advice)))}"
+            for note, cause in reasons
+            for advice in [next((text for c, text in _ADVICE.items() if c == cause), "")]
+        ]
     rates = {
         (str(line["codec"]), str(line["metric"])): float(line["bd_rate_percent"])
         for line in head.to_dict("records")

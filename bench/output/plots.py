@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
-from bench.analysis.published_curves import Reference, load_reference
+from bench.analysis.published_curves import Reference, is_of, load_reference
 from bench.files import file_stems, make_folder
 from bench.metrics.columns import column, curve_columns
 from bench.output.figure import MEASURED, REPORTED, join, series
@@ -63,7 +63,7 @@ def _reported_curves(
     """Return the published curves of this plot, cut to the rates that were measured."""
     low = min(float(curve.points[0, 0]) for curve in measured)
     high = max(float(curve.points[-1, 0]) for curve in measured)
-    fitting = [r for r in references if metric in r.points and r.dataset == dataset]
+    fitting = [r for r in references if metric in r.points and is_of(r, dataset)]
     whole = [
         Curve(
             f"{_label(reference.name)}\n{REPORTED}",

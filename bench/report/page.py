@@ -13,7 +13,7 @@ from pathlib import Path
 import bench
 from bench import metrics as metrics_of
 from bench.analysis import summary
-from bench.analysis.published_curves import Reference, load_reference
+from bench.analysis.published_curves import Reference, load_reference, not_drawn
 from bench.files import write_atomically
 from bench.measurement.provenance import git_commit
 from bench.measurement.results import Results, load_results
@@ -159,9 +159,19 @@ def write(
         len(page),
         time.perf_counter() - started,
         len(gallery.shots),
-        gallery.left_out,
+        [*gallery.left_out, *_not_drawn(references, contexts)],
         streams.encoded,
     )
+
+
+def _not_drawn(
+    references: Sequence[Reference], contexts: Sequence[dataset_view.Context]
+) -> list[str]:
+    """Return why parts of the references are on no curve of the page."""
+    ranges: dict[str, dict[str, tuple[float, float]]] = {}
+    for context in contexts:
+        ranges |= summary.drawn_rates(context.means)
+    return not_drawn(references, ranges)
 
 
 def _contexts(

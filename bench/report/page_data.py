@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import summary
-from bench.analysis.published_curves import Reference
+from bench.analysis.published_curves import Reference, is_of
 from bench.metrics.columns import column, known, quality_columns
 from bench.output.tables import title
 from bench.report import verdicts
@@ -73,7 +73,7 @@ def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any
         "reported": [
             {"name": r.name, "points": {m: [list(p) for p in pts] for m, pts in r.points.items()}}
             for r in references
-            if context.name.split(" (")[0] == r.dataset
+            if is_of(r, context.name)
         ],
     }
 

@@ -260,7 +260,7 @@ def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[st
 
 def words(metric: str) -> str:
     """Return what sentences call a metric."""
-    return column(metric).words.removesuffix("-RGB")
+    return column(metric).short
 
 
 def change(percent: float) -> str:

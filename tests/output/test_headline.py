@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from bench.analysis.bjontegaard import Cause
 from bench.output import headline
 
 REASON = "not computable: pchip needs at least 4 points per curve, anchor has 2"
@@ -55,6 +56,29 @@ def test_nothing_computable_is_one_line_with_the_reason():
 
     (line,) = headline.lines(frame, "kodak")
     assert f"kodak: BD-rate against bpg is {REASON}; measure more of them: --points 4" in line
+
+
+def test_the_advice_fits_the_cause():
+    """More settings help where few were measured, not where they are lossless or overlap little."""
+    lossless = "not computable: pchip needs at least 4 points per curve, test has 1; 3 lossless"
+    overlap = "not computable: quality ranges overlap by 0 %"
+    advice = {}
+    for note, cause in (
+        (REASON, Cause.FEW_POINTS),
+        (f"{lossless} point(s) of test left out", Cause.LOSSLESS),
+        (overlap, Cause.OVERLAP),
+        ("not computable: quality of test does not improve with rate", Cause.NOT_RISING),
+    ):
+        frame = deltas(("webp", "psnr_db", math.nan, note)).assign(cause=str(cause))
+        (line,) = headline.lines(frame, "kodak")
+        advice[cause] = line.partition(note)[2]
+        (without,) = headline.lines(frame.drop(columns="cause"), "kodak")
+        assert ("--points" in without) == (cause == Cause.FEW_POINTS)
+
+    assert "--points 4 or more" in advice[Cause.FEW_POINTS]
+    assert advice[Cause.LOSSLESS] == "; measure settings of lower quality: --quality"
+    assert "same qualities" in advice[Cause.OVERLAP]
+    assert not advice[Cause.NOT_RISING]
 
 
 def test_one_codec_has_no_headline():

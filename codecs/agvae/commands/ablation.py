@@ -17,7 +17,8 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     dataset: DatasetNames = None,
     image: ImageNames = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", "-m", help="psnr, ms_ssim; default both.")
+        list[str] | None,
+        typer.Option("--metric", "-m", help="A metric of `bench list`; repeatable."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")] = Path(
         "results/ablation"
@@ -35,6 +36,7 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     from bench.errors import UsageError
     from bench.measurement import provenance
     from bench.measurement.run import run
+    from bench.metrics import basic_names
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}", f"Known: {', '.join(PRESETS)}.")
@@ -53,7 +55,7 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
         results = run(
             dataset or [],
             codecs,
-            metric or ["psnr", "ms_ssim"],
+            metric or basic_names(),
             images=image or [],
             data_dir=data_dir,
             out=out,
