@@ -125,7 +125,7 @@ def _guarded(work: Callable[[], int], files: _Files, *, debug: bool) -> int:
     A gate that crashed says so: it is neither passed nor regressed.
     """
     from bench.errors import BenchError
-    from bench.gate.report import plain
+    from bench.output.table_formats import plain_text
 
     try:
         return work()
@@ -140,7 +140,7 @@ def _guarded(work: Callable[[], int], files: _Files, *, debug: bool) -> int:
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         message = f"unexpected {text}. Nothing was compared; --debug prints the traceback."
     files.write_failure(message)
-    typer.echo(f"bench: {plain(message)}", err=True)
+    typer.echo(f"bench: {plain_text(message)}", err=True)
     return 2
 
 

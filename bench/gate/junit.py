@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 from bench.gate.check import Report
 from bench.gate.curves import CurveResult
 from bench.gate.images import Verdict
-from bench.gate.report import cell_counts, describe, headline, plain
+from bench.gate.report import cell_counts, describe, headline
 from bench.gate.speed import SpeedResult
+from bench.output.table_formats import plain_text
 
 
 def to_xml(report: Report) -> str:
@@ -33,7 +34,7 @@ def to_xml(report: Report) -> str:
             *((d.name, str(d)) for d in report.differences),
         ]
         for name, value in told:
-            ET.SubElement(properties, "property", name=plain(name), value=plain(value))
+            ET.SubElement(properties, "property", name=plain_text(name), value=plain_text(value))
         for result in results:
             _test(suite, report, result)
     if report.speed:
@@ -46,13 +47,13 @@ def failure_xml(message: str) -> str:
     root = ET.Element("testsuites")
     suite = _suite(root, "bench check", tests=1, failures=0, errors=1)
     test = ET.SubElement(suite, "testcase", classname="bench.check", name="run", time="0")
-    ET.SubElement(test, "error", message=plain(message), type="COULD_NOT_RUN")
+    ET.SubElement(test, "error", message=plain_text(message), type="COULD_NOT_RUN")
     return _text(root)
 
 
 def _suite(root: ET.Element, name: str, *, tests: int, failures: int, errors: int) -> ET.Element:
     counts = {"tests": tests, "failures": failures, "errors": errors}
-    words = {"name": plain(name), "skipped": "0"} | {k: str(v) for k, v in counts.items()}
+    words = {"name": plain_text(name), "skipped": "0"} | {k: str(v) for k, v in counts.items()}
     return ET.SubElement(root, "testsuite", words)
 
 
@@ -66,18 +67,18 @@ def _text(root: ET.Element) -> str:
 
 
 def _lines(texts: Sequence[str]) -> str:
-    return "\n".join(plain(text) for text in texts)
+    return "\n".join(plain_text(text) for text in texts)
 
 
 def _test(suite: ET.Element, report: Report, result: CurveResult) -> None:
-    name = plain(f"bench.check.{result.dataset}")
-    test = ET.SubElement(suite, "testcase", classname=name, name=plain(result.curve), time="0")
+    name = plain_text(f"bench.check.{result.dataset}")
+    test = ET.SubElement(suite, "testcase", classname=name, name=plain_text(result.curve), time="0")
     told = [*result.notes, *(describe(result, cell) for cell in result.changed)]
     if report.fails(result) or report.unknown(result):
         kind = "failure" if report.fails(result) else "error"
         verdict = result.verdict if report.fails(result) else Verdict.NOT_COMPARABLE
         message = ": ".join([str(verdict), *told[:1]])
-        failure = ET.SubElement(test, kind, message=plain(message), type=verdict.name)
+        failure = ET.SubElement(test, kind, message=plain_text(message), type=verdict.name)
         failure.text = _lines([*told, *(f"environment: {d}" for d in result.causes)])
     elif told:
         ET.SubElement(test, "system-out").text = _lines([str(result.verdict), *told])
@@ -88,7 +89,7 @@ def _speed(root: ET.Element, report: Report) -> None:
     failures = len(report.slower) if report.speed_fail else 0
     suite = _suite(root, "speed", tests=len(report.speed), failures=failures, errors=0)
     for s in report.speed:
-        name = plain(f"bench.speed.{s.codec}")
+        name = plain_text(f"bench.speed.{s.codec}")
         test = ET.SubElement(suite, "testcase", classname=name, name=s.direction, time="0")
         told = _speed_words(s)
         if s.slower and report.speed_fail:

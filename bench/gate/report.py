@@ -1,14 +1,13 @@
 """A report of the gate: lines for a terminal, Markdown for a pull request, JUnit XML, JSON.
 
 All four say the same verdict, exit code and number of cells. Names, labels and errors come from
-files that anybody may have written; ``plain`` and ``_escaped`` keep them from being markup.
+files that anybody may have written; nothing of them reaches a reader as markup.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,30 +20,13 @@ from bench.gate.environment import Difference
 from bench.gate.images import PASSING, Verdict
 from bench.gate.rows import Row
 from bench.gate.speed import SpeedResult
-from bench.output.table_formats import escape_markdown, number
+from bench.output.table_formats import escape_markdown, number, plain_text
 
 _SHOWN_CELLS = 12
 _SHOWN_PASSING = 3
 _SHOWN_IMAGES = 8
 
 _ICONS = {OK: "\u2705", REGRESSED: "\u274c", COULD_NOT_RUN: "\u26a0\ufe0f"}
-
-# Control characters, lone surrogates and marks that reorder text: a terminal obeys some, XML has no
-# way to write others.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-
-
-def plain(text: str) -> str:
-    """Return ``text`` on one line, with everything that is no printable character spelled out."""
-    line = " ".join(text.split())
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
-
-
-def _escaped(text: str) -> str:
-    """Return ``text`` so that Markdown shows it as it is."""
-    return escape_markdown(plain(text)).replace("&", "&amp;").replace("\\<", "&lt;")
 
 
 def headline(report: Report) -> str:
@@ -129,7 +111,7 @@ def lines(report: Report, *, advice: bool = True) -> list[str]:
     if advice and report.lockable:
         told.append(f"if the change is meant: {relock(report)}")
     told += [cell_counts(report), headline(report)]
-    return [" " * 4 * line.startswith("    ") + plain(line) for line in told]
+    return [" " * 4 * line.startswith("    ") + plain_text(line) for line in told]
 
 
 def _verdict_words(report: Report, result: CurveResult) -> str:
@@ -186,9 +168,11 @@ def markdown(report: Report) -> str:
     then = report.baseline.environment
     locked = ", ".join(str(then[k]) for k in ("date", "commit") if then.get(k)) or "unknown"
     parts = [
-        f"## {_ICONS[report.exit_code]} bench check: {_escaped(headline(report))}",
-        _escaped(f"Baseline {report.baseline.source}, locked {locked}. {cell_counts(report)}."),
-        *(f"**Warning:** {_escaped(words)}" for words in report.warnings),
+        f"## {_ICONS[report.exit_code]} bench check: {escape_markdown(headline(report))}",
+        escape_markdown(
+            f"Baseline {report.baseline.source}, locked {locked}. {cell_counts(report)}."
+        ),
+        *(f"**Warning:** {escape_markdown(words)}" for words in report.warnings),
         _table(
             ("codec", "dataset", "verdict", "files", "size", "PSNR", "BD-rate", "worst image"),
             [_summary(report, result) for result in report.curves],
@@ -202,12 +186,12 @@ def markdown(report: Report) -> str:
     if report.differences:
         parts += ["### Environment", _environment_table(report.differences)]
     if report.lockable:
-        parts.append(f"If the change is meant, lock it: {_escaped(relock(report))}")
+        parts.append(f"If the change is meant, lock it: {escape_markdown(relock(report))}")
     return "\n\n".join(parts) + "\n"
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    rows = [head, ["---"] * len(head), *([_escaped(cell) for cell in r] for r in body)]
+    rows = [head, ["---"] * len(head), *([escape_markdown(cell) for cell in r] for r in body)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -241,9 +225,9 @@ def _details(report: Report, result: CurveResult) -> str:
         *(_image(result, name) for name in result.failing_images[:_SHOWN_IMAGES]),
         *(f"environment: {cause}" for cause in result.causes),
     ]
-    told = [f"### {_escaped(title)}"]
+    told = [f"### {escape_markdown(title)}"]
     if bullets:
-        told.append("\n".join(f"- {_escaped(text)}" for text in bullets))
+        told.append("\n".join(f"- {escape_markdown(text)}" for text in bullets))
     changed = result.changed
     if changed:
         shown, columns = _shown(result), list(changed[0].before.scores)
@@ -316,7 +300,7 @@ def _dumped(content: object) -> str:
 
 def failure_markdown(message: str) -> str:
     """Return the Markdown of a gate that came to no comparison."""
-    return f"## {_ICONS[COULD_NOT_RUN]} bench check: COULD NOT RUN: {_escaped(message)}\n"
+    return f"## {_ICONS[COULD_NOT_RUN]} bench check: COULD NOT RUN: {escape_markdown(message)}\n"
 
 
 def failure_json(message: str) -> str:
