@@ -381,6 +381,10 @@ class Codec(abc.ABC):
         """Return the bytes of each part of a file; the parts sum to ``len(data)``."""
         return {"file": len(data)}
 
+    def sample_bits(self, data: bytes) -> int:  # noqa: ARG002
+        """Return the bits of the samples that a file codes; ``decode`` rounds those above 8."""
+        return 8
+
     def facts(self, data: bytes) -> dict[str, str]:  # noqa: ARG002
         """Return what the header of a file says, for ``bench info``."""
         return {}

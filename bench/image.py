@@ -201,7 +201,7 @@ def _check_content(file: IO[bytes], path: Path) -> None:
     """Refuse what Pillow would believe: a PNG's wrong checksums, sizes that a file cannot fill."""
     head = file.read(8)
     file.seek(0)
-    for magic, problem_of in ((_PNG, _png_problem), (b"\xff\xd8", jpeg_problem)):
+    for magic, problem_of in _CONTENT_CHECKS:
         if head.startswith(magic):
             problem = problem_of(file.read())
             file.seek(0)
@@ -233,6 +233,14 @@ def _png_problem(data: bytes) -> str:
     row_bits = width * depth * {2: 3, 4: 2, 6: 4}.get(colour, 1)
     if height * (row_bits // 8) > 1032 * packed and width * height <= max_pixels():
         return f"{packed} bytes of data cannot hold {width}x{height} pixels"
+    return ""
+
+
+def _gif_problem(data: bytes) -> str:
+    """Return whether the screen is more than LZW fills: a code of 3 bits gives at most 4096."""
+    width, height = struct.unpack_from("<HH", data.ljust(10, b"\0"), 6)
+    if 3 * width * height > 8 * 4096 * len(data):
+        return f"{len(data)} bytes of data cannot hold {width}x{height} pixels"
     return ""
 
 
@@ -268,6 +276,9 @@ def _jpeg_frame_problem(marker: int, frame: bytes) -> str:
     if blocks > 8 * len(frame):
         return f"{len(frame)} bytes of data cannot hold {width}x{height} pixels"
     return ""
+
+
+_CONTENT_CHECKS = ((_PNG, _png_problem), (b"\xff\xd8", jpeg_problem), (b"GIF8", _gif_problem))
 
 
 def _too_deep(path: Path) -> ImageError:
@@ -355,6 +366,15 @@ def _bits(opened: PILImage.Image) -> int:
     return 16 if opened.format == "PNG" and any(";16" in word for word in words) else 8
 
 
+def check_suffix(path: Path) -> None:
+    """Raise OutputError unless the suffix names a lossless format that ``save`` writes."""
+    if path.suffix.lower() not in _LOSSLESS:
+        raise OutputError(
+            f"{path}: wanted a lossless suffix ({', '.join(_LOSSLESS)}), found {path.suffix!r}",
+            "Name the output .png.",
+        )
+
+
 def save(image: Image, path: Path | str) -> None:
     """Write ``image`` losslessly; the suffix names the format (PNG, PPM, BMP or TIFF).
 
@@ -370,11 +390,7 @@ def save(image: Image, path: Path | str) -> None:
     from PIL import Image as PILImage
 
     path = Path(path)
-    if path.suffix.lower() not in _LOSSLESS:
-        raise OutputError(
-            f"{path}: wanted a lossless suffix ({', '.join(_LOSSLESS)}), found {path.suffix!r}",
-            "Name the output .png.",
-        )
+    check_suffix(path)
     buffer = BytesIO()
     PILImage.fromarray(check(image)).save(buffer, _LOSSLESS[path.suffix.lower()])
     write_atomically(path, buffer.getvalue())

@@ -191,6 +191,16 @@ def test_jpeg_that_cannot_be_filled(load, options: dict[str, object]) -> None:
         load(jpeg_of(13_000, 13_000, **options), "x.jpg")
 
 
+def test_gif_that_cannot_be_filled(load) -> None:
+    """A screen of more pixels than the codes can fill is refused; a flat picture is not."""
+    data = bytearray(saved(NOISE[..., 0], "GIF"))
+    data[6:10] = b"\xff\x7f\xff\x0f"
+    with pytest.raises(ImageError, match="cannot hold 32767x4095 pixels"):
+        load(bytes(data), "x.gif")
+    flat = np.zeros((2000, 2000), np.uint8)
+    assert (2000, 2000, 3) == load(saved(flat, "GIF"), "x.gif").shape
+
+
 def test_flat_jpegs_are_plausible(load) -> None:
     """The smallest data that a picture can have is not taken for damage."""
     flat = np.zeros((1600, 1600, 3), np.uint8)

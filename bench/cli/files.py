@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ def encode(
 
     if quality is not None and bpp is not None:
         raise UsageError("--quality and --bpp exclude each other", "Give one of them.")
+    _check_target(source, target)
     spec = registry.Spec.parse(codec or _by_suffix(target))
     check_device(device)
     chosen = registry.create(spec.name, device)
@@ -79,12 +81,65 @@ def _by_suffix(target: Path) -> str:
 
 
 def _read(source: Path) -> bytes:
+    """Return the bytes of a regular file that is no larger than the largest image as raw samples.
+
+    Raises
+    ------
+    UsageError
+        If it is something else; reading a pipe or a device could go on for ever.
+    """
+    from bench import image
     from bench.errors import UsageError
 
     try:
+        found = source.stat()
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            raise UsageError(f"cannot read {source}: it is {kind}", "Name a compressed file.")
+        if not found.st_size:
+            raise UsageError(f"cannot read {source}: it is empty", "Name a compressed file.")
+        if found.st_size > 16 * image.max_pixels() + (1 << 20):
+            raise UsageError(
+                f"cannot read {source}: {found.st_size} bytes are more than 16 for each of "
+                f"{image.max_pixels()} pixels",
+                "Raise bench --max-megapixels.",
+            )
         return source.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {source}: {error.strerror}", "Check the path.") from error
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {source}: {reason}", "Check the path.") from error
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse an output that is the input, or that no file can be put in the place of.
+
+    A regular file is replaced; a device such as /dev/stdout is written to.
+
+    Raises
+    ------
+    OutputError
+        If it is such an output.
+    """
+    from bench.errors import OutputError
+
+    try:
+        if not target.exists():
+            return
+        mode = target.stat().st_mode
+        same = target.samefile(source) if source.exists() else False
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {target}: {reason}", "Name another output.") from error
+    in_dev = target.is_absolute() and target.parts[1] in ("dev", "proc")
+    if same:
+        found = "it is the input"
+    elif stat.S_ISDIR(mode):
+        found = "it is a folder"
+    elif not stat.S_ISREG(mode) and not in_dev:
+        found = "it is not a regular file"
+    else:
+        return
+    raise OutputError(f"cannot write {target}: {found}; nothing was written", "Name another file.")
 
 
 def _recognise(data: bytes, word: str | None, device: str, source: Path) -> Codec:
@@ -119,12 +174,33 @@ def decode(
     from bench import image
     from bench.measurement.plan import check_device
 
+    _check_target(source, target)
+    image.check_suffix(target)
     data = _read(source)
     check_device(device)
     chosen = _recognise(data, codec, device, source)
+    _check_depth(chosen.sample_bits(data), chosen.name, codec or "", source)
     pixels: Image = chosen.decode(data)
     image.save(pixels, target)
     typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {chosen.name}")
+
+
+def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
+    """Refuse samples that 8-bit RGB cuts, unless ``--codec NAME:depth=BITS`` asks for that.
+
+    Raises
+    ------
+    DecodeError
+        If the file is deeper than 8 bits and nobody asked for it by its depth.
+    """
+    from bench.errors import DecodeError
+    from bench.registry import Spec
+
+    if bits > 8 and str(Spec.parse(word).options.get("depth")) != str(bits):
+        raise DecodeError(
+            f"{source} is deeper than 8 bits: {name} codes {bits} bits a sample",
+            f"To have it rounded to 8-bit RGB: --codec {name}:depth={bits}",
+        )
 
 
 def info(

@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 from bench import registry
 from bench.dataset.download import Check, Unreachable, download, extract, reach, temporary_beside
 from bench.dataset.identity import Identity, expected, file_hash, identify, match, verify
-from bench.dataset.manifest import File, Manifest, cache_dir, download_dir, locate, names, read
+from bench.dataset.manifest import (
+    File,
+    Manifest,
+    cache_dir,
+    download_folder,
+    locate,
+    names,
+    read,
+)
 from bench.errors import DatasetError, ImageError, UsageError, suggest
 
 Tell = Callable[[str], object]
@@ -187,7 +195,7 @@ class _Job:
         self.manifest = manifest
         self.data_dir = data_dir
         self.tell = tell
-        self.folder = download_dir(data_dir) / manifest.folders[0]
+        self.folder = download_folder(manifest, data_dir)
         self.report = Report(manifest.name, manifest.images, self.folder)
         self.wanted = manifest.select(images)
         self.missing: dict[str, File] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DatasetError, UsageError, suggest
+from bench.errors import DatasetError, OutputError, UsageError, suggest
 
 FOLDER = Path(__file__).parents[1] / "datasets"
-SUFFIXES = (".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (
+    *(".png", ".ppm", ".pgm", ".pbm", ".pnm", ".bmp", ".tif", ".tiff", ".gif", ".webp"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+)
 """What counts as an image in a folder or an archive."""
+
+OTHER_SUFFIXES = (
+    *(".apng", ".avif", ".bpg", ".cr2", ".dds", ".dib", ".dng", ".exr", ".hdr", ".heic"),
+    *(".heif", ".hif", ".ico", ".j2c", ".j2k", ".jls", ".jng", ".jp2", ".jpf", ".jpx"),
+    *(".jxl", ".jxr", ".mpo", ".nef", ".pam", ".pcx", ".pfm", ".psd", ".qoi", ".raw"),
+    *(".svg", ".tga", ".wdp", ".xcf"),
+)
+"""Images that a folder may hold and that the suite does not load as originals."""
+
+_UNSAFE = re.compile(r"[/\\:\x00-\x1f\x7f]")
+"""What no name of a folder or file may hold: separators and drives of any system, controls."""
 
 DEFAULTS = ("download", "at hand", "fallback")
 """What ``bench all`` does with a dataset nobody named; see ``Manifest.default``."""
@@ -183,11 +198,33 @@ def parse(name: str, text: str) -> Manifest:
     if "archive" in data:
         data["archive"] = Archive(**data["archive"])
     manifest = Manifest(name=name, **data)
+    _check_places(manifest)
     if manifest.default not in DEFAULTS:
         raise ValueError(f"default must be one of {DEFAULTS}, found {manifest.default!r}")
     if manifest.files and len(manifest.files) != manifest.images:
         raise ValueError(f"images = {manifest.images}, found {len(manifest.files)} files")
     return manifest
+
+
+def _check_places(manifest: Manifest) -> None:
+    """Refuse names that lead out of the data folder, on any system, and addresses off the web.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is one.
+    """
+    named = [("folder", name, False) for name in manifest.folders]
+    named += [("file", file.name, False) for file in manifest.files]
+    named += [("package", manifest.package, True)] if manifest.package else []
+    for kind, name, nested in named:
+        parts = name.split("/") if nested else [name]
+        if any(part in ("", ".", "..") or _UNSAFE.search(part) for part in parts):
+            raise ValueError(f"{kind} {name!r} is not a plain name: it may lead elsewhere")
+    urls = (*manifest.urls, *([manifest.archive.url] if manifest.archive else []))
+    for url in urls:
+        if not url.lower().startswith(("https://", "http://")):
+            raise ValueError(f"address {url!r} does not begin with https://")
 
 
 def cache_dir() -> Path:
@@ -209,6 +246,24 @@ def download_dir(data_dir: Path | None = None) -> Path:
     ``$BENCH_DATA`` is only read, since it is often a shared folder.
     """
     return data_dir.expanduser() if data_dir else cache_dir() / "datasets"
+
+
+def download_folder(manifest: Manifest, data_dir: Path | None = None) -> Path:
+    """Return where the files of a dataset are downloaded to.
+
+    Raises
+    ------
+    OutputError
+        If that is a link which leads out of ``download_dir``: links are read, not written through.
+    """
+    place = download_dir(data_dir)
+    folder = place / manifest.folders[0]
+    if not folder.resolve().is_relative_to(place.resolve()):
+        raise OutputError(
+            f"{folder} is a link that leads to {folder.resolve()}; nothing was written there",
+            f"Choose another --data-dir, or --data-dir {folder.resolve().parent}.",
+        )
+    return folder
 
 
 def locate(manifest: Manifest, data_dir: Path | None = None) -> dict[str, Path]:
@@ -249,7 +304,19 @@ def package_folder(package: str) -> Path:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return every image file in ``folder`` and below, sorted; hidden ones are skipped."""
+    """Return every image file in ``folder`` and below, sorted; hidden ones are skipped.
+
+    Links to files are read, links to folders are not followed.
+    """
+    return _files(folder, SUFFIXES)
+
+
+def passed_over(folder: Path) -> list[Path]:
+    """Return the files in ``folder`` and below that are images, but of formats not loaded here."""
+    return _files(folder, OTHER_SUFFIXES)
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
@@ -257,7 +324,7 @@ def list_images(folder: Path) -> list[Path]:
             Path(root, name)
             for name in files
             if not name.startswith(".")
-            and Path(name).suffix.lower() in SUFFIXES
+            and Path(name).suffix.lower() in suffixes
             and Path(root, name).is_file()
         ]
     return sorted(found)

@@ -169,7 +169,7 @@ def _open_folder(name: str) -> Dataset:
         raise DatasetError(
             f"{typed} has no image files (looked for {' '.join(manifests.SUFFIXES)} in it and "
             "below it, hidden ones left out)",
-            "Give a folder that has some.",
+            f"Give a folder that has some.{_passed_over(folder)}",
         )
     return Dataset(
         name=FOLDER_PREFIX + _plain(typed, folder),
@@ -182,6 +182,19 @@ def _open_folder(name: str) -> Dataset:
         missing=(),
         expected=len(items),
         folder=folder,
+        note=_passed_over(folder).strip(),
+    )
+
+
+def _passed_over(folder: Path) -> str:
+    """Return a sentence about the images of a folder whose format is not read, or nothing."""
+    others = [path.relative_to(folder).as_posix() for path in manifests.passed_over(folder)]
+    if not others:
+        return ""
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    return (
+        f" {len(others)} image files are passed over, their formats are not read as originals: "
+        f"{', '.join(others[:5])}{more}"
     )
 
 

@@ -81,6 +81,10 @@ class Bpg(Codec):
         """Return whether the data begins with BPG's magic number."""
         return data[: len(container.MAGIC)] == container.MAGIC
 
+    def sample_bits(self, data: bytes) -> int:
+        """Return the depth that the header says."""
+        return container.parse(data).header.bit_depth
+
     def ledger(self, data: bytes) -> dict[str, int]:
         """Return bytes of header, extensions, hevc_header, pps, sei, slices and other NAL units."""
         file = container.parse(data)

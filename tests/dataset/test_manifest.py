@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from bench.dataset import manifest
-from bench.errors import DatasetError, UsageError
+from bench.dataset import open as dataset
+from bench.errors import DatasetError, OutputError, UsageError
 
 IMAGES = {
     "kodak": 24,
@@ -132,3 +133,79 @@ def test_list_images_skips_what_is_hidden(tmp_path: Path) -> None:
     assert ["a.jpg", "b.PNG", "sub/c.tif"] == [
         path.relative_to(tmp_path).as_posix() for path in manifest.list_images(tmp_path)
     ]
+
+
+GOOD = (
+    'title = "T"\nlicence = "L"\nsource = "S"\nrevision = "R"\ndescription = "D"\n'
+    'images = 1\ndefault = "at hand"\nfolders = ["f"]\nfiles = [{ name = "a.png" }]\n'
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../a.png", "sub/a.png", "/etc/a.png", "..", ".", "", "C:a.png", "C:\\\\a.png",
+        "..\\\\a.png", "\\\\\\\\host\\\\share", "a\\u0000.png", "a\\u001b[2J.png",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["file", "folder", "package"])
+def test_names_that_lead_elsewhere(
+    where: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest names plain files in plain folders of the data folder, on every system."""
+    if where == "package" and name in ("", "sub/a.png"):
+        pytest.skip("a folder below a package, or none")
+    old, new = {
+        "file": ('"a.png"', f'"{name}"'),
+        "folder": ('["f"]', f'["{name}"]'),
+        "package": ("images = 1", f'images = 1\npackage = "skimage/{name}"'),
+    }[where]
+    monkeypatch.setattr(manifest, "FOLDER", tmp_path)
+    (tmp_path / "bad.toml").write_text(GOOD.replace(old, new))
+
+    with pytest.raises(DatasetError, match=r"not a plain name|not a complete manifest"):
+        manifest.read("bad")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/{file}", "ftp://host/{file}", "/etc/{file}", ""])
+def test_addresses_off_the_web(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only https and http are downloaded from."""
+    monkeypatch.setattr(manifest, "FOLDER", tmp_path)
+    (tmp_path / "urls.toml").write_text(f'urls = ["{url}"]\n{GOOD}')
+    (tmp_path / "zip.toml").write_text(f'{GOOD}archive = {{ url = "{url}" }}\n')
+    for name in ("urls", "zip"):
+        with pytest.raises(DatasetError, match="does not begin with https"):
+            manifest.read(name)
+
+
+def test_links_are_read_not_written_through(tmp_path: Path) -> None:
+    """A folder that is a link out of the data folder is searched, but not downloaded to."""
+    found = manifest.parse("d", GOOD)
+    inside, outside = tmp_path / "data", tmp_path / "elsewhere"
+    inside.mkdir(), outside.mkdir()
+    (outside / "a.png").write_bytes(b"x")
+    (inside / "f").symlink_to(outside)
+
+    assert {"a.png": inside / "f" / "a.png"} == manifest.locate(found, inside)
+    with pytest.raises(OutputError, match=r"is a link that leads to .*nothing was written"):
+        manifest.download_folder(found, inside)
+    (inside / "f").unlink()
+    (inside / "g").mkdir()
+    (inside / "f").symlink_to("g")
+    assert inside / "f" == manifest.download_folder(found, inside)
+
+
+def test_files_of_other_formats_are_passed_over_by_name(tmp_path: Path) -> None:
+    """Images that are not read as originals are listed; GIF and every spelling of JPEG are read."""
+    for name in ("a.avif", "b.HEIC", "c.jp2", "d.gif", "e.jfif", "f.jpe", "g.txt", ".h.jxl"):
+        (tmp_path / name).touch()
+
+    assert ["d.gif", "e.jfif", "f.jpe"] == [p.name for p in manifest.list_images(tmp_path)]
+    assert ["a.avif", "b.HEIC", "c.jp2"] == [p.name for p in manifest.passed_over(tmp_path)]
+    note = dataset.open_dataset(f"folder:{tmp_path}").note
+    assert "3 image files are passed over" in note
+    assert "a.avif, b.HEIC, c.jp2" in note
+    for name in ("d.gif", "e.jfif", "f.jpe"):
+        (tmp_path / name).unlink()
+    with pytest.raises(DatasetError, match=r"no image files.*3 image files are passed over"):
+        dataset.open_dataset(f"folder:{tmp_path}")
