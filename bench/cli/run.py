@@ -27,6 +27,13 @@ Qualities = Annotated[
     typer.Option("--quality", "-q", help="5,15,...: values of the codec's own rate parameter."),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        help="Seconds that one cell (one image, codec and setting) may take; then it fails.",
+    ),
+]
 Download = Annotated[
     bool, typer.Option("--download/--offline", help="Whether to look for datasets on the web.")
 ]
@@ -65,6 +72,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Measure failed cells again.")
     ] = False,
+    timeout: Timeout = 1800.0,
 ) -> None:
     """Measure every codec on every image; write rows, tables and plots. Run again to continue."""
     from bench.cli.screen import Screen
@@ -92,6 +100,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
                 scheduler=scheduler,
                 download=download,
                 retry_failed=retry_failed,
+                timeout_s=timeout,
                 progress=screen,
             )
     except KeyboardInterrupt:

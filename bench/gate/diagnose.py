@@ -7,7 +7,6 @@ shows as plainly: some other setting gives exactly the file that this one gave.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -17,7 +16,7 @@ from bench.dataset import open as datasets
 from bench.gate.cells import Cell, Change
 from bench.gate.check import Report
 from bench.gate.curves import CurveResult
-from bench.measurement import worker
+from bench.measurement.pool import LocalPool
 
 _BUDGET_S = 20.0
 _LIMIT_S = 90.0
@@ -28,10 +27,10 @@ Explain = Callable[[str, datasets.Item, Cell], list[str]]
 
 def in_process(codec: str, item: datasets.Item, cell: Cell) -> list[str]:
     """Return what ``explain`` does, found in another process: this codec may do anything."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1, initializer=worker.initialise) as pool:
+    with LocalPool(1, _LIMIT_S) as pool:
         try:
-            return pool.apply_async(explain, (codec, item, cell)).get(_LIMIT_S)
+            found: list[str] = pool.submit(explain, codec, item, cell).result()
+            return found  # noqa: TRY300
         except Exception:  # noqa: BLE001 - the report says already what is wrong with it
             return []
 

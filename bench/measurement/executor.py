@@ -1,22 +1,21 @@
-"""Measure what a plan lacks: any ``concurrent.futures`` executor works, every result is stored.
+"""Measure what is missing: any ``concurrent.futures`` executor works, every result is stored.
 
-A cell is stored the moment it is done. A codec that kills its process costs its own cell: the pool
-is made anew and the cells that were in flight run again, one at a time.
+A cell is stored the moment it is done. Whatever a codec does to its process costs its own cell.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from concurrent.futures.process import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from bench.errors import UsageError
+from bench.errors import OutputError, UsageError, failure
 from bench.measurement import worker
+from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool
 from bench.measurement.store import Encoding, Store
 from bench.measurement.worker import Task
 
@@ -29,10 +28,17 @@ THREAD_VARIABLES = (
 )
 """What numeric libraries ask for the number of their threads."""
 
-_IN_FLIGHT_PER_WORKER = 3  # keeps workers busy, and bounds what a dead pool must repeat
+_IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
+_GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
 
 Progress = Callable[[Encoding], None]
-MakeExecutor = Callable[[int], Executor]
+
+
+class MakeExecutor(Protocol):
+    """Number of workers and time limit of a call in seconds -> executor."""
+
+    def __call__(self, jobs: int, /, timeout_s: float = DEFAULT_TIMEOUT_S) -> Executor:
+        """Return the executor."""
 
 
 @dataclass(slots=True)
@@ -58,15 +64,15 @@ def one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def local_pool(jobs: int) -> Executor:
-    """Return a pool of ``jobs`` spawned processes, each with one library thread."""
-    return ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=worker.initialise
-    )
+def local_pool(jobs: int, /, timeout_s: float = DEFAULT_TIMEOUT_S) -> Executor:
+    """Return a pool of ``jobs`` processes that ends a call after ``timeout_s`` seconds."""
+    return LocalPool(jobs, timeout_s)
 
 
-def dask_pool(address: str) -> Executor:
+def dask_pool(address: str, _jobs: int = 1, /, timeout_s: float = DEFAULT_TIMEOUT_S) -> Executor:
     """Return the executor of the Dask cluster whose scheduler listens at ``address``.
+
+    A cluster's worker measures in child processes of its own, with the same limits as here.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def dask_pool(address: str) -> Executor:
             f"no Dask scheduler answers at {address} ({type(error).__name__})",
             "Start one with `dask scheduler`, workers with `dask worker ADDRESS --nthreads 1`.",
         ) from error
-    return _DaskExecutor(client)
+    return _DaskExecutor(client, timeout_s)
 
 
 class _DaskExecutor(Executor):
@@ -96,19 +102,32 @@ class _DaskExecutor(Executor):
     ``KilledWorker`` becomes that cell's error.
     """
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 - distributed has no types
-        self._client = client
+    def __init__(self, client: Any, timeout_s: float) -> None:  # noqa: ANN401 - distributed has no types
+        self._client, self._timeout_s = client, timeout_s
         self._executor = client.get_executor(pure=False, retries=3)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Send a call to the cluster."""
-        future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
+        call = (_in_child, self._timeout_s, fn)
+        future: Future[Any] = self._executor.submit(*call, *args, **kwargs)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Forget pending calls and close the connection."""
         self._executor.shutdown(wait=wait and not cancel_futures)
         self._client.close()
+
+
+_of_thread = threading.local()
+
+
+def _in_child(timeout_s: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """Run a call within a cluster's worker, in a child process that its thread keeps."""
+    if not hasattr(_of_thread, "pool"):
+        with one_thread_each():
+            _of_thread.pool = LocalPool(1, timeout_s)
+    _of_thread.pool.timeout_s = timeout_s
+    return _of_thread.pool.submit(fn, *args, **kwargs).result()
 
 
 def measure(
@@ -118,13 +137,14 @@ def measure(
     jobs: int,
     progress: Progress,
     make_executor: MakeExecutor = local_pool,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> Outcome:
     """Run ``tasks`` and store each result as it comes.
 
     Parameters
     ----------
     tasks
-        What is left to do, in order.
+        What is left to do, in order; each package's codecs are measured together.
     store
         Open for writing.
     jobs
@@ -132,103 +152,75 @@ def measure(
     progress
         Called after each stored cell.
     make_executor
-        Number of workers -> executor; called again after a pool broke.
+        Number of workers, time limit -> executor.
+    timeout_s
+        What one cell may take, in seconds.
 
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C, when the cells in flight are stored.
+        After Ctrl-C, when the cells that are done within moments are stored.
     OutputError
         If a row cannot be stored; what was stored before is intact.
     """
     outcome = Outcome()
 
     def finish(row: Encoding, task: Task) -> None:
-        if task.stored and not row.error:
-            store.put_scores(row)
-        else:
+        if not task.stored:
             store.put(row)
+        elif not row.error:
+            store.put_scores(row)
         outcome.measured += 1
         outcome.failed += bool(row.error)
         progress(row)
 
+    waiting = sorted(tasks, key=lambda task: task.group)[::-1]  # popped from the end
+    running: dict[Future[Encoding], Task] = {}
+    if not tasks:
+        return outcome
     with one_thread_each():
-        run = _Run(store, finish, make_executor)
-        suspects = run.all(tasks, jobs)
-        while suspects:
-            suspects = run.all(run.isolate(suspects), jobs)
+        executor = make_executor(min(jobs, len(tasks)), timeout_s)
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs * _IN_FLIGHT_PER_WORKER:
+                    task = _with_bytes(waiting.pop(), store)
+                    running[executor.submit(worker.run, task)] = task
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task = running.pop(future)
+                    finish(_row(future, task), task)
+        except KeyboardInterrupt:
+            _drain(running, finish)
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
     return outcome
+
+
+def _with_bytes(task: Task, store: Store) -> Task:
+    """Return ``task`` with the stored bytes where only scores are wanted.
+
+    Where these are damaged the image is encoded again.
+    """
+    if not task.stored:
+        return task
+    try:
+        return replace(task, data=store.bitstream(task.row.key))
+    except OutputError:
+        return replace(task, stored=False)
 
 
 def _row(future: Future[Encoding], task: Task) -> Encoding:
     """Return the result; what the worker could not even report becomes the row's error."""
     try:
         return future.result()
-    except BrokenExecutor:
-        raise
-    except Exception as error:  # noqa: BLE001 - pickling, KilledWorker: it costs one cell
-        text = " ".join(str(error).split())
-        return replace(task.row, error=f"unexpected {type(error).__name__}: {text}")
+    except Exception as error:  # noqa: BLE001 - it died, took too long, KilledWorker: one cell
+        return replace(task.row, error=failure(error))
 
 
-class _Run:
-    """One run's store, callback and way to make executors."""
-
-    def __init__(
-        self, store: Store, finish: Callable[[Encoding, Task], None], make_executor: MakeExecutor
-    ) -> None:
-        self.store, self.finish, self.make_executor = store, finish, make_executor
-
-    def submit(self, executor: Executor, task: Task) -> Future[Encoding]:
-        """Send a task, with the stored bytes where only scores are wanted."""
-        data = self.store.bitstream(task.row.key) if task.stored else None
-        return executor.submit(worker.run, replace(task, data=data))
-
-    def all(self, tasks: list[Task], jobs: int) -> list[Task]:
-        """Run ``tasks``; return those left over when the pool broke, else an empty list."""
-        if not tasks:
-            return []
-        waiting = list(reversed(tasks))
-        running: dict[Future[Encoding], Task] = {}
-        executor = self.make_executor(min(jobs, len(tasks)))
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs * _IN_FLIGHT_PER_WORKER:
-                    running[self.submit(executor, waiting[-1])] = waiting[-1]
-                    waiting.pop()
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self.finish(_row(future, running[future]), running[future])
-                    del running[future]
-        except BrokenExecutor:
-            return [*running.values(), *reversed(waiting)]
-        except BaseException:
-            self.drain(running)
-            raise
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
-        return []
-
-    def drain(self, running: dict[Future[Encoding], Task]) -> None:
-        """Store what is in flight when the run is interrupted; drop what has not begun."""
-        begun = {future: task for future, task in running.items() if not future.cancel()}
-        with contextlib.suppress(Exception):  # a second failure must not hide the first
-            for future, task in begun.items():
-                self.finish(_row(future, task), task)
-
-    def isolate(self, suspects: list[Task]) -> list[Task]:
-        """Run the cells that may have killed a worker, each in a process of its own.
-
-        Returns the tasks behind the culprit, which are innocent.
-        """
-        for position, task in enumerate(suspects):
-            executor = self.make_executor(1)
-            try:
-                self.finish(_row(self.submit(executor, task), task), task)
-            except BrokenExecutor:
-                died = "WorkerDied: the process died in this cell (crash or out of memory)"
-                self.finish(replace(task.row, error=died), task)
-                return suspects[position + 1 :]
-            finally:
-                executor.shutdown(wait=True, cancel_futures=True)
-        return []
+def _drain(running: dict[Future[Encoding], Task], finish: Callable[[Encoding, Task], None]) -> None:
+    """Store what is done soon after an interrupt; drop what is not."""
+    begun = {future: task for future, task in running.items() if not future.cancel()}
+    with contextlib.suppress(Exception):  # a second failure must not hide the first
+        for future in wait(begun, timeout=_GRACE_S).done:
+            finish(_row(future, begun[future]), begun[future])

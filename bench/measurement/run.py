@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from bench.dataset.dataset import Dataset
 from bench.errors import UsageError
 from bench.measurement import executor, provenance
 from bench.measurement import plan as plans
+from bench.measurement.pool import DEFAULT_TIMEOUT_S
 from bench.measurement.results import Results, duplicates_text, stored_results
 from bench.measurement.store import Store
 
@@ -60,6 +61,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     scheduler: str | None = None,
     download: bool = True,
     retry_failed: bool = False,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
     progress: Progress | None = None,
     make_executor: executor.MakeExecutor = executor.local_pool,
 ) -> Results:
@@ -100,6 +102,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         Whether to look for missing datasets on the web.
     retry_failed
         Measure cells again that failed in an earlier run.
+    timeout_s
+        Seconds that one cell (one image, codec and setting) may take; then it fails.
     progress
         Receives what happens meanwhile.
     make_executor
@@ -140,16 +144,16 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         store.start_run(_record(plan, messages=messages, **more), plan.cells)
         watch.planned(plan)
         if plan.tasks:
-            with _main_out_of_reach():
-                executor.measure(
-                    plan.tasks,
-                    store,
-                    jobs=jobs,
-                    progress=watch.measured,
-                    make_executor=(
-                        make_executor if not scheduler else lambda _: executor.dask_pool(scheduler)
-                    ),
-                )
+            executor.measure(
+                plan.tasks,
+                store,
+                jobs=jobs,
+                progress=watch.measured,
+                make_executor=(
+                    partial(executor.dask_pool, scheduler) if scheduler else make_executor
+                ),
+                timeout_s=timeout_s,
+            )
         store.finish_run()
         results = stored_results(store)
         watch.finished(results)
@@ -219,17 +223,3 @@ def _record(plan: plans.Plan, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - 
         threads_per_job=1,
         **more,
     )
-
-
-@contextlib.contextmanager
-def _main_out_of_reach() -> Iterator[None]:
-    """Keep spawned processes from importing the user's script, which would run it once more."""
-    main = sys.modules["__main__"]
-    hidden = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
-    for name in hidden:
-        setattr(main, name, None)
-    try:
-        yield
-    finally:
-        for name, value in hidden.items():
-            setattr(main, name, value)

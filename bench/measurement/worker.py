@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sys
-import threading
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, SupportsFloat
@@ -26,13 +26,18 @@ from bench.errors import (
     CodecFailed,
     DatasetError,
     DecodeError,
+    EncodeError,
     MetricError,
     failure,
     is_ctrl_c,
     one_line,
 )
 from bench.image import Image, pixels_sha256
+from bench.measurement import child
 from bench.measurement.store import Encoding
+
+MAX_FILE_BYTES = 999_000_000
+"""A longer file is refused: SQLite holds rows of up to 10^9 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,44 +72,79 @@ class Task:
     stored: bool = False
     data: bytes | None = None
 
+    @property
+    def group(self) -> str:
+        """The package that the codec comes from; its code shares no process with another's."""
+        found = registry.discover().get(self.codec)
+        return found.package if found else ""
+
 
 @dataclass(slots=True)
 class _Loaded:
-    """An image with the reference side of every metric asked for so far."""
+    """An image, a copy that no codec sees, and the reference side of every metric so far."""
 
     image: Image
+    kept: Image
     states: dict[str, Any]
 
 
 _images: dict[str, _Loaded] = {}
 
 
-def initialise() -> None:
-    """Prepare a worker process: quiet on Ctrl-C, one thread a library, gone with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
-def _die_with_parent() -> None:
-    """End this process when the parent is killed; a pool's workers would wait for ever."""
-    from multiprocessing import connection, parent_process
-
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
 @cache
-def _codec(name: str, device: str) -> Codec:
+def _codec(name: str, device: str, role: str) -> Codec:  # noqa: ARG001 - one object a role
     return registry.create(name, device)
+
+
+def _decoder() -> child.Child | None:
+    """Return the process that decodes for this one; None where this is no child process."""
+    if not child.is_child():
+        return None
+    if not _decoders or _decoders[0].process.poll() is not None:
+        _ready.clear()
+        _decoders[:] = [child.Child(child.folder(), leader=False)]
+    return _decoders[0]
+
+
+_decoders: list[child.Child] = []
+_ready: set[tuple[str, str]] = set()  # codecs that it has loaded
+
+
+def load(name: str, device: str) -> None:
+    """Load the codec that ``decode`` will need."""
+    _codec(name, device, "decoder")
+
+
+def decode(name: str, device: str, data: bytes) -> Image:
+    """Return the image of ``data``; runs where the picture it was made from never was.
+
+    Raises
+    ------
+    CodecFailed
+        Whatever the codec raised, with its place.
+    """
+    codec = None
+    try:
+        codec = _codec(name, device, "decoder")
+        return codec.decode(data)
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        _debug(error)
+        raise CodecFailed(failure(error, type(codec) if codec else None)) from None
+
+
+def _debug(error: BaseException) -> None:
+    if os.environ.get("BENCH_DEBUG"):
+        traceback.print_exception(error)
 
 
 @cache
 def _metric(name: str) -> metrics_of.Metric:
+    if child.is_child():
+        import cv2
+
+        cv2.setNumThreads(1)
     return metrics_of.create(name)
 
 
@@ -129,7 +169,7 @@ def _loaded(item: Item, pixels: str) -> _Loaded:
             )
         frozen = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
         _images.clear()  # tasks come image by image
-        _images[pixels] = _Loaded(frozen, {})
+        _images[pixels] = _Loaded(frozen, image, {})
     return _images[pixels]
 
 
@@ -139,12 +179,19 @@ def run(task: Task) -> Encoding:
     fields["scores"] = {}
     owner: type | None = None
     try:
-        codec = _codec(task.codec, task.device)
+        other = _decoder()  # it starts while this process loads the codec
+        codec = _codec(task.codec, task.device, "encoder")
         owner = type(codec)
+        for name in task.metrics:
+            _metric(name)
+        if other and (task.codec, task.device) not in _ready:
+            other.call(load, task.codec, task.device)
+            _ready.add((task.codec, task.device))
         _measure(task, codec, fields)
     except BaseException as error:
         if is_ctrl_c(error):
             raise
+        _debug(error)
         fields.update(data=None, scores={}, encode_s=None, decode_s=None)
         fields["error"] = failure(error, owner)
     return Encoding(**fields)
@@ -156,12 +203,23 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
     image = loaded.image
     data = task.data
     if data is None:
+        child.report_phase("encode")
         started = time.perf_counter()
         data = codec.encode(image, task.setting)
         fields["encode_s"] = time.perf_counter() - started
+        child.leave_if_forked()
         _check_untouched(codec, task.row.pixels)
+        if len(data) > MAX_FILE_BYTES:
+            raise EncodeError(
+                f"{codec.name} made a file of {len(data)} bytes; at most {MAX_FILE_BYTES} fit into "
+                "the database"
+            )
     started = time.perf_counter()
-    decoded = codec.decode(data)
+    other = _decoder()
+    child.report_phase("decode", other.pid if other else 0)
+    call = other.call if other else _here
+    decoded: Image = call(decode, task.codec, task.device, data)
+    child.report_phase("score")
     fields["decode_s"] = time.perf_counter() - started
     fields["data"] = data
     if decoded.shape != image.shape:
@@ -176,9 +234,13 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
         _check_untouched(codec, task.row.pixels)
 
 
+def _here(function: Callable[..., Image], *args: object) -> Image:
+    return function(*args)
+
+
 def _check_untouched(codec: Codec, pixels: str) -> None:
     """Raise ``CodecFailed`` if the codec changed the picture it was given, and forget that."""
-    if pixels_sha256(_images[pixels].image) != pixels:
+    if not np.array_equal(_images[pixels].image, _images[pixels].kept):
         _images.clear()
         raise CodecFailed(f"crashed: {codec.name} wrote into the picture that it was given")
 

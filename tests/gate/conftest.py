@@ -65,13 +65,13 @@ class Gate:
         """Measure a baseline."""
         forget()
         want = measure.Want({self.dataset: ()}, settings)
-        return measure.measure(want, decoded=True, make_executor=lambda _: Inline()).locked
+        return measure.measure(want, decoded=True, make_executor=lambda *_: Inline()).locked
 
     def check(self, locked: Locked, **options: Any) -> Report:
         """Measure the same again and compare, as ``bench check`` does."""
         forget()
         want = measure.of_rows(locked.rows.values())
-        found = measure.measure(want, like=locked, make_executor=lambda _: Inline())
+        found = measure.measure(want, like=locked, make_executor=lambda *_: Inline())
         report = check.compare(
             locked,
             found.locked,

@@ -33,7 +33,7 @@ def run_folder(gate, tmp_path_factory) -> Path:
         columns = {m.name: {"column": m.column, "version": m.version} for m in made.metrics}
         store.start_run({"versions": {"pillow": "0.1"}, "scores": columns}, made.cells)
         executor.measure(
-            made.tasks, store, jobs=1, progress=lambda _: None, make_executor=lambda _: gate.inline
+            made.tasks, store, jobs=1, progress=lambda _: None, make_executor=lambda *_: gate.inline
         )
         store.finish_run()
     return out
