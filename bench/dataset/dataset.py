@@ -89,8 +89,9 @@ class Dataset:
         return found
 
     def provenance(self, pictures: Pictures | None = None) -> dict[str, Any]:
-        """Return what a run record says of it, and of each image the sha256 of its RGB bytes.
+        """Return what a run record says of it, and of each image what identifies its pixels.
 
+        ``images`` has the sha256 of the RGB bytes, ``sizes`` width and height in pixels.
         ``pixels_sha256`` identifies the very images: the sha256 of the lines ``name width height
         rgb_sha256``; an unreadable image has the line ``name unreadable``.
         """
@@ -106,6 +107,7 @@ class Dataset:
             "description": self.description,
             "folder": str(self.folder or ""),
             "images": {item.name: identity[0] for item, identity in found.kept},
+            "sizes": {item.name: list(identity[1:]) for item, identity in found.kept},
             "duplicates": found.duplicates,
             "expected": self.expected,
             "note": self.note,

@@ -112,7 +112,10 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
         If a named codec is unavailable, or a setting illegal.
     """
     if isinstance(request.codecs, Mapping):
-        return [_given(*pair, request.device) for pair in request.codecs.items()], []
+        given = [_given(*pair, request.device) for pair in request.codecs.items()]
+        if not any(curve.settings for curve in given):
+            raise UsageError("no codec or no setting of one was asked for", "Name one.")
+        return given, []
     names = list(request.codecs) or [
         name for name, found in registry.discover().items() if _in_default_run(found)
     ]

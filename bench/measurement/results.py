@@ -17,6 +17,7 @@ import pandas as pd
 from bench.errors import DatasetError, OutputError
 from bench.measurement import untrusted
 from bench.measurement.store import COMPLETE, DATABASE, Store
+from bench.metrics.columns import metric_columns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,7 +46,7 @@ class Results:
         Where they lie; gone where nothing was kept.
     rows
         One row per cell of the plan: the columns of ``rows.csv``, with the columns of the plan's
-        metrics, plus ``width`` and ``height`` in pixels (NaN where only ``rows.csv`` is left).
+        metrics, plus ``width`` and ``height`` in pixels (NaN where an old record does not say).
     ceilings
         ``dataset, codec, label, ceiling_psnr_db, images``; empty where nothing is stored.
     record
@@ -180,8 +181,8 @@ def load_results(folder: Path | str) -> Results:
             results = stored_results(store)
     elif (folder / ROWS).is_file():
         record = read_record(folder)
-        ceilings = pd.DataFrame(record.pop("ceilings", []), columns=_CEILINGS)
-        results = Results(folder, _checked_rows(folder / ROWS), ceilings, record)
+        ceilings = _recorded_ceilings(record, folder / RECORD)
+        results = Results(folder, _checked_rows(folder / ROWS, record), ceilings, record)
     else:
         raise OutputError(
             f"{folder} holds no results: looked for {DATABASE} and {ROWS}", "Run `bench all`."
@@ -224,7 +225,7 @@ def _rows(db: sqlite3.Connection, run: int, record: Mapping[str, Any]) -> pd.Dat
     """Return one row per complete cell of a run, with the scores of its metrics alone."""
     frame = pd.read_sql_query(_QUERY, db, params=(run,))
     position = list(frame.columns).index("bpp") + 1
-    for name, about in record.get("scores", {}).items():
+    for name, about in (record.get("scores") or {}).items():
         values = dict(
             db.execute(
                 "SELECT key, value FROM scores WHERE metric = ? AND version = ?",
@@ -249,6 +250,17 @@ def _ceilings(db: sqlite3.Connection, run: int) -> pd.DataFrame:
         db,
         params=(run,),
     )
+
+
+def _recorded_ceilings(record: dict[str, Any], path: Path) -> pd.DataFrame:
+    """Take the ceilings out of a record, where an infinite one is the text ``inf``."""
+    try:
+        frame = pd.DataFrame(record.pop("ceilings", []), columns=_CEILINGS)
+        return frame.astype({"ceiling_psnr_db": float})
+    except (ValueError, TypeError) as error:
+        raise OutputError(
+            f"{path} holds ceilings that are none: {error}", "Run `bench all` again."
+        ) from error
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -293,9 +305,25 @@ def _numbers(column: pd.Series) -> pd.Series:
     return pd.Series(values, index=column.index, dtype=float)
 
 
-def _checked_rows(path: Path) -> pd.DataFrame:
+def _checked_rows(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """Return ``rows.csv``, refused where a mean over it would not be what it says."""
     frame = untrusted.check_rows(read_csv(path), path)
     if frame[["dataset", "image", "codec", "setting"]].duplicated().any():
         raise OutputError(f"{path} has a cell twice", "Run `bench all` again.")
-    return frame.assign(width=float("nan"), height=float("nan"))
+    if scores := record.get("scores"):  # some columns stand in every file, measured or not
+        columns = {about.get("column") for about in scores.values()}
+        frame = frame.drop(columns=[n for n in metric_columns(frame) if n not in columns])
+    try:
+        known = {
+            (dataset, image): (float(width), float(height))
+            for dataset, about in (record.get("datasets") or {}).items()
+            for image, (width, height) in (about.get("sizes") or {}).items()
+        }
+    except (TypeError, ValueError, AttributeError) as error:
+        raise OutputError(
+            f"{path.with_name(RECORD)} has sizes that are none: {error}", "Run `bench all` again."
+        ) from error
+    unknown = (float("nan"), float("nan"))
+    pairs = zip(frame["dataset"], frame["image"], strict=True)
+    sizes = [known.get(pair, unknown) for pair in pairs]
+    return frame.assign(width=[w for w, _ in sizes], height=[h for _, h in sizes])

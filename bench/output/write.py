@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def write(
         The files written; empty where all were up to date.
     """
     rows, ceilings, folder = results.rows, results.ceilings, results.folder
-    record = {**results.record, "ceilings": ceilings.to_dict("records")}
+    lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
+    record = {**results.record, "ceilings": lossless.to_dict("records")}
     options = f"{anchor} {plots} {tables} {[str(r) for r in references]} {bench.__version__}"
     about = [record.get(key) for key in ("datasets", "unavailable", "scores")]
     text = rows.to_csv(index=False) + json.dumps([about, results.remarks, record["ceilings"]])
