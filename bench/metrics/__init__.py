@@ -133,6 +133,7 @@ class Metric(abc.ABC):
 
     def __call__(self, reference: Image, decoded: Image) -> float:
         """Return the value for one pair of images."""
+        self.require_defined(reference)
         return self.score(self.prepare(reference), decoded)
 
     def require_defined(self, reference: Image) -> None:
@@ -182,10 +183,29 @@ def _load(name: str, source: str, load: Callable[[], object]) -> Iterator[Found]
     if not classes:
         yield Found(name, source, None, f"{source} defines no subclass of Metric with a name")
     for cls in classes:
-        if isinstance(cls, type) and issubclass(cls, Metric) and hasattr(cls, "name"):
-            yield Found(cls.name, source, cls)
-        else:
+        if not (isinstance(cls, type) and issubclass(cls, Metric) and hasattr(cls, "name")):
             yield Found(name, source, None, f"{source} is no subclass of Metric with a name")
+        elif fault := _fault(cls):
+            yield Found(name, source, None, fault)
+        else:
+            yield Found(cls.name, source, cls)
+
+
+def _fault(cls: type[Metric]) -> str:
+    """Return which attribute of a class cannot be what it is; empty where all can."""
+    for attribute in ("name", "column", "title"):
+        text = getattr(cls, attribute)
+        if not (isinstance(text, str) and text.strip()):
+            return f"its {attribute} must be a text, found {text!r}"
+    for attribute in ("digits", "smallest_px", "rank"):
+        if not isinstance(number := getattr(cls, attribute), int):
+            return f"its {attribute} must be a whole number, found {number!r}"
+    low, high = cls.limits if isinstance(cls.limits, tuple) and len(cls.limits) == 2 else (0, 0)
+    if not low < high:
+        return f"its limits must be two rising numbers, found {cls.limits!r}"
+    if not isinstance(cls.decibels, Decibels | None):
+        return f"its decibels must be None or Decibels, found {cls.decibels!r}"
+    return ""
 
 
 def _classes(module: ModuleType) -> list[type[Metric]]:

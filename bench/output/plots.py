@@ -156,7 +156,7 @@ def _figures(
     stems = file_stems(sorted(stamps))
     for dataset, means in every.groupby("dataset", sort=True):
         name = str(dataset)
-        for metric in curve_columns(means):
+        for metric, word in file_stems(curve_columns(means)).items():
             measured = measured_curves(means, metric)
             if not measured:
                 continue
@@ -173,7 +173,7 @@ def _figures(
                     heading=heading,
                     small_print=small_print,
                 )
-                yield f"{stems[name]}_{metric}_{scale}", heading, stamps[name], figure
+                yield f"{stems[name]}_{word}_{scale}", heading, stamps[name], figure
 
 
 def write_all(
