@@ -40,7 +40,7 @@ def list_(
             f"largest image, loaded or decoded: {image.max_pixels()} pixels; padding to a codec's "
             f"blocks counts (bench --max-megapixels NUMBER, or {image.MAX_MEGAPIXELS})\n"
         )
-    _print_table("datasets", datasets, ("name", "at hand", "title", "licence"))
+    _print_table("datasets", datasets, ("name", "available", "title", "licence"))
     _print_table("metrics", metrics, ("name", "available", "title"))
 
 
@@ -54,7 +54,7 @@ def _photo() -> Image:
 
 def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
     from bench import registry
-    from bench.errors import BenchError
+    from bench.errors import BenchError, one_line
 
     image = _photo() if verbose else None
     found: list[dict[str, Any]] = []
@@ -83,6 +83,8 @@ def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
                 entry["ceiling_db"] = None if value == float("inf") else round(value, 2)
         except BenchError as error:
             entry |= {"available": "no", "reason": str(error)}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may raise anything
+            entry |= {"available": "no", "reason": f"{type(error).__name__}: {one_line(error)}"}
         found.append(entry)
     return found
 

@@ -354,7 +354,7 @@ def overview(data_dir: Path | None = None) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": name,
-                "at hand": f"{len(found.items)} of {found.expected}",
+                "available": f"{len(found.items)} of {found.expected}",
                 "title": found.title,
                 "licence": found.licence,
             }

@@ -168,7 +168,9 @@ def measure(
     def finish(row: Encoding, task: Task) -> None:
         if not task.stored:
             store.put(row)
-        elif not row.error:
+        elif row.error:
+            store.fail_cells(row)
+        else:
             store.put_scores(row)
         outcome.measured += 1
         outcome.failed += bool(row.error)

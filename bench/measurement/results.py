@@ -214,9 +214,10 @@ def stored_results(store: Store) -> Results:
 
 _QUERY = f"""
 SELECT c.dataset, c.image, c.curve AS codec, c.label, c.setting, e.bytes,
-  8.0 * e.bytes / (e.width * e.height) AS bpp, c.key, e.encode_s, e.decode_s,
-  e.bitstream AS bitstream_sha256, COALESCE(c.error, e.error, '') AS error, e.width, e.height
-FROM cells c JOIN runs r ON r.id = c.run LEFT JOIN encodings e ON e.key = c.key
+  8.0 * e.bytes / (e.width * e.height) AS bpp, e.key, e.encode_s, e.decode_s,
+  e.bitstream AS bitstream_sha256, COALESCE(c.error, f.error, '') AS error, f.width, f.height
+FROM cells c JOIN runs r ON r.id = c.run LEFT JOIN encodings f ON f.key = c.key
+  LEFT JOIN encodings e ON e.key = c.key AND c.error IS NULL
 WHERE c.run = ? AND {COMPLETE} ORDER BY c.dataset, c.image, c.curve, c.setting
 """  # noqa: S608 - all of it is ours
 

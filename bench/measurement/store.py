@@ -317,6 +317,17 @@ class Store:
         with self._transaction() as db:
             self._put_scores(db, encoding)
 
+    def fail_cells(self, encoding: Encoding) -> None:
+        """Let the cells of this plan fail whose stored encoding could not be scored.
+
+        The encoding stays as it is for other plans; the next plan tries to score it again.
+        """
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE cells SET error = ? WHERE run = ? AND key = ?",
+                (encoding.error, self.run_id, encoding.key),
+            )
+
     @guarded
     def encoded(self) -> dict[str, str]:
         """Return key -> error (empty where it succeeded) of every stored encoding."""

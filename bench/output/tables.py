@@ -349,7 +349,12 @@ def write_all(
             summary=means[means["dataset"] == name],
             bd=deltas[deltas["dataset"] == name],
             definitions=definitions or {},
-            provenance=provenance_note(provenance),
+            provenance=" ".join(
+                [
+                    *(f"{line}." for line in provenance.get("remarks") or ()),
+                    provenance_note(provenance),
+                ]
+            ),
         )
         groups = {
             "rd": [rd_table(data)],

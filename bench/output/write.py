@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -36,14 +37,16 @@ def write(
     """
     rows, ceilings, folder = results.rows, results.ceilings, results.folder
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
-    record = {**results.record, "ceilings": lossless.to_dict("records")}
+    more = {"remarks": results.remarks, "ceilings": lossless.to_dict("records")}
+    record = {**results.record, **more}
     options = f"{anchor} {plots} {tables} {[str(r) for r in references]} {bench.__version__}"
     about = [record.get(key) for key in ("datasets", "unavailable", "scores")]
-    text = rows.to_csv(index=False) + json.dumps([about, results.remarks, record["ceilings"]])
+    text = rows.to_csv(index=False) + json.dumps([about, more])
     digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()
     if not force and _up_to_date(folder, digest):
         return []
-    names: Mapping[str, str] = {name: name for name in rows["dataset"].unique()}
+    mark = f", {results.unfinished.upper()}" if results.unfinished else ""
+    names: Mapping[str, str] = {name: f"{name}{mark}" for name in rows["dataset"].unique()}
     written: list[Path] = []
     if tables:
         from bench.output import tables as tables_of
@@ -74,11 +77,23 @@ def write(
             rows, folder, provenance=record, display_names=names, references=references
         )
     listed = [path.relative_to(folder).as_posix() for path in written]
-    if not (tables and plots):  # the other half is still there
-        listed += [name for name in _present(folder) if name not in listed]
+    before = [name for name in _present(folder) if name not in listed]
+    if tables and plots:
+        _remove(folder, before)
+    else:  # the other half is still there
+        listed += before
     record |= {"rows": len(rows), "files": listed, "outputs_digest": digest}
     write_atomically(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
     return [*written, folder / RECORD]
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove tables and plots of an earlier plan that this one does not have."""
+    for name in names:
+        path = folder / name
+        if path.parent in {folder / part for part in ("tables", "plots", "codec_compare")}:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _up_to_date(folder: Path, digest: str) -> bool:

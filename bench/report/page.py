@@ -215,7 +215,7 @@ def _assemble(
     slots: dict[str, str] = {
         "title": esc(options.title or sections.page_title(contexts)),
         "style": "".join(_read(name) for name in _STYLES) + _colours(looks),
-        "masthead": sections.masthead(contexts, results.record, options.title),
+        "masthead": sections.masthead(contexts, results, options.title),
         "answer": _each(contexts, summary_section.section),
         "pictures_lead": sections.pictures_lead(exact=options.exact_rates),
         "rates": _each(contexts, sections.rates),

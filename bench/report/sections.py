@@ -29,8 +29,10 @@ def _shown(dataset: str) -> str:
     return dataset[:1].upper() + dataset[1:]
 
 
-def masthead(contexts: Sequence[Context], record: Mapping[str, Any], given: str) -> str:
-    """Return title, one line of what this is, and the choice of dataset."""
+def masthead(contexts: Sequence[Context], results: Results, given: str) -> str:
+    """Return title, one line of what this is, what must be known of it, the choice of dataset."""
+    record = results.record
+    remarks = "".join(f"<p><strong>{esc(remark)}.</strong></p>" for remark in results.remarks)
     files = sum(len(context.rows) for context in contexts)
     date = f', <span class="nb">{esc(record["date"])}</span>' if record.get("date") else ""
     told = [
@@ -50,7 +52,7 @@ def masthead(contexts: Sequence[Context], record: Mapping[str, Any], given: str)
     return (
         f"<h1>{esc(given or page_title(contexts))}</h1>"
         f'<p class="standfirst">How many bits does each codec need for the same quality? '
-        f"Measured from {files:,} real files of {esc(listed(told))}{date}.</p>{choice}"
+        f"Measured from {files:,} real files of {esc(listed(told))}{date}.</p>{remarks}{choice}"
     )
 
 

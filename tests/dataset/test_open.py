@@ -341,6 +341,6 @@ def test_overview(kodak_dir: Path, empty: Path) -> None:
     rows = {row["name"]: row for row in dataset.overview(kodak_dir.parent)}
 
     assert manifest.names() == list(rows)
-    assert "24 of 24" == rows["kodak"]["at hand"]
-    assert "0 of 61" == rows["clic2020-mobile"]["at hand"]
+    assert "24 of 24" == rows["kodak"]["available"]
+    assert "0 of 61" == rows["clic2020-mobile"]["available"]
     assert all(row["title"] and row["licence"] for row in rows.values())

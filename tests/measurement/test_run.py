@@ -37,7 +37,7 @@ class Inline(Executor):
         return future
 
 
-def inline(_workers: int) -> Executor:
+def inline(_workers: int, /, timeout_s: float = 0) -> Executor:
     """Return an executor of this process."""
     return Inline()
 
@@ -501,3 +501,46 @@ def test_a_script_without_a_guard(tmp_path: Path):
     )
 
     assert ("2 True __main__\n", 0) == (done.stdout, done.returncode), done.stderr
+
+
+def test_unfinished_stands_in_titles_and_under_tables(small: Path, tmp_path: Path):
+    """Nobody takes the tables of a plan that was broken off for those of a whole one."""
+    interrupted(f"folder:{small}", cells=20, out=tmp_path / "out")
+    write(load_results(tmp_path / "out"), plots=False)
+    tables = (tmp_path / "out" / "tables").glob("*_rd.md")
+    text = next(iter(tables)).read_text()
+
+    assert "UNFINISHED: 20 OF 24 CELLS MEASURED" in text.splitlines()[0]
+    assert "unfinished: 20 of 24 cells measured." in text
+
+
+def test_files_of_an_earlier_plan_leave(small: Path, tmp_path: Path):
+    """Tables of a dataset that the plan does not have are not left beside its own."""
+    other = tmp_path / "other"
+    shutil.copytree(small, other)
+    out = tmp_path / "out"
+    write(go(f"folder:{small}", f"folder:{other}", out=out, points=2))
+    (out / "tables" / "mine.md").write_text("of the user")
+    write(go(f"folder:{other}", out=out, points=2))
+    left = {p.name for part in ("tables", "plots", "codec_compare") for p in (out / part).iterdir()}
+
+    assert "mine.md" in left
+    assert not any("small" in name for name in left)
+    assert any("other" in name for name in left)
+
+
+def test_a_stored_file_that_cannot_be_scored_fails_in_its_plan_alone(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A metric that crashes costs cells of the plan that asked for it, and no other plan's."""
+    out, name = tmp_path / "out", f"folder:{small}"
+    first = go(name, out=out, codecs=["jpeg"])
+    monkeypatch.setattr(worker, "_score", lambda *_: 1 / 0)
+    second = go(name, out=out, codecs=["jpeg"], metrics=["psnr", "ms_ssim"])
+    monkeypatch.undo()
+    monkeypatch.setattr(executor, "_IN_FLIGHT_PER_WORKER", 1)
+    third = go(name, out=out, codecs=["jpeg"])
+
+    assert all("ZeroDivisionError" in error for error in second.rows["error"])
+    assert second.rows["bpp"].isna().all()
+    pd.testing.assert_frame_equal(first.rows, third.rows)
