@@ -111,6 +111,17 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     return text.replace("-", "\u2212")
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, never with an exponent; empty for NaN.
+
+    >>> significant(1234.5), significant(0.012345), significant(float("nan"))
+    ('1234', '0.0123', '')
+    """
+    if math.isnan(value) or math.isinf(value) or value == 0:
+        return number(value, 0)
+    return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """Text of one cell; ``best`` prints it bold."""

@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil
 
 from bench.errors import UsageError
 from bench.throughput import nvml
@@ -18,7 +19,8 @@ RUNNING_CORES = 0.25
 """The same while a measurement runs, when the system also works for the measurement."""
 
 _WINDOW_S, _TRIES = 1.0, 3
-_STAT = Path("/proc/stat")
+_NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")
+"""Rest, and what user time holds already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Reading:
     Attributes
     ----------
     all_s
-        CPU seconds of every process since the machine started; None where it does not tell.
+        CPU seconds of every process since the machine started; None where that is unknown.
     own_s
         CPU seconds of this process.
     at_s
@@ -40,25 +42,23 @@ class Reading:
     at_s: float
 
 
-def read(stat: Path = _STAT) -> Reading:
-    """Return the counters of now; ``stat`` is Linux's ``/proc/stat``."""
+def read() -> Reading:
+    """Return the counters of now."""
     used = os.times()
-    return Reading(_busy_s(stat), used.user + used.system, time.monotonic())
+    return Reading(_busy_s(), used.user + used.system, time.monotonic())
 
 
-def _busy_s(stat: Path) -> float | None:
-    """Return user, nice, system, interrupts and stolen time, in seconds over all cores."""
+def _busy_s() -> float | None:
+    """Return user, system, interrupt and stolen time, in seconds over all cores."""
     try:
-        words = stat.read_text(encoding="ascii").partition("\n")[0].split()
-        user, nice, system, _idle, _wait, irq, soft, steal = (int(word) for word in words[1:9])
-    except (OSError, ValueError):
+        times = psutil.cpu_times()._asdict()
+    except (OSError, psutil.Error, RuntimeError):  # a sandbox may hide it
         return None
-    total = user + nice + system + irq + soft + steal
-    return total / os.sysconf("SC_CLK_TCK") if total else None
+    return sum(value for name, value in times.items() if name not in _NOT_BUSY) or None
 
 
 def others_cores(before: Reading, after: Reading, ours_s: float = 0.0) -> float:
-    """Return how many cores others kept busy between two readings; 0 where nobody knows.
+    """Return how many cores others kept busy between two readings; 0 where that is unknown.
 
     Parameters
     ----------

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.analysis.summary import parse_setting
-from bench.output.table_formats import Cell, Table, number
+from bench.output.table_formats import Cell, Table, number, significant
 from bench.output.tables import count_text, provenance_note, setting_text
 from bench.throughput.measure import Quality, Result, lanes_text
 from bench.throughput.rows import START, Config, Row
@@ -17,7 +16,7 @@ BUSY = "MACHINE WAS BUSY"
 """Stands in every caption and heading of what others may have slowed down."""
 
 REFINEMENT = "refinement"
-"""Of patient encoders alone: a column only where somebody has it."""
+"""Of encoders that refine: a column only where a codec has it."""
 
 PHASES = (
     LOAD,
@@ -64,17 +63,6 @@ def by_config(rows: Iterable[Row]) -> Measured:
         config = Config(*(getattr(row, name) for name in Config.__slots__))
         found.setdefault(config, {})[row.direction, row.phase] = row
     return found
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Return a number with so many significant digits, never with an exponent; empty for NaN.
-
-    >>> significant(1234.5), significant(0.012345), significant(float("nan"))
-    ('1234', '0.0123', '')
-    """
-    if math.isnan(value) or math.isinf(value) or value == 0:
-        return number(value, 0)
-    return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
 
 
 def documents(result: Result, provenance: Mapping[str, Any]) -> str:
@@ -199,12 +187,12 @@ def _phases(dataset: str, rows: Measured, known: Known) -> Table:
     lines: list[list[Cell]] = []
     for config, phases in rows.items():
         for way in DIRECTIONS:
-            told = [phases.get((way, name)) for name in columns]
-            if not any(told):
+            found = [phases.get((way, name)) for name in columns]
+            if not any(found):
                 continue
             whole = phases.get((way, way))
             texts = [*(text(config, phases) for _, _, text in names), way]
-            texts += [significant(row.ms_per_image) if row else "" for row in (*told, whole)]
+            texts += [significant(row.ms_per_image) if row else "" for row in (*found, whole)]
             lines.append([Cell(text) for text in texts])
     head = [*(head for head, _, _ in names), "direction", *columns, "whole call"]
     return Table(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,6 @@ import pytest
 from bench.errors import UsageError
 from bench.throughput import idle_check, memory, nvml
 from bench.throughput.idle_check import Reading
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def readings(*seconds: tuple[float | None, float]):
@@ -26,24 +26,44 @@ def readings(*seconds: tuple[float | None, float]):
     return read
 
 
-def test_stat_counts_work_and_not_rest(tmp_path: Path):
+Times = namedtuple(  # noqa: PYI024 - as psutil returns it
+    "Times", "user nice system idle iowait irq softirq steal guest guest_nice"
+)
+
+
+def test_load_is_work_and_not_rest(monkeypatch):
     """User, nice, system, interrupts and stolen time; guests are part of user already."""
-    stat = tmp_path / "stat"
-    stat.write_text(f"cpu  {TICKS} 0 {TICKS} 999999 77 0 0 {TICKS} 5 5\ncpu0 1 1\n")
+    times = Times(1, 0.5, 1, 999, 77, 0.25, 0.25, 2, 0.5, 0.5)
+    monkeypatch.setattr(idle_check.psutil, "cpu_times", lambda: times)
 
-    assert 3.0 == idle_check.read(stat).all_s
+    assert 5.0 == idle_check.read().all_s
 
 
-@pytest.mark.parametrize("content", [None, "", "cpu  0 0 0 0 0 0 0 0 0 0\n", "nonsense\n"])
-def test_unknown_load_is_no_load(tmp_path: Path, content: str | None):
-    """Where the system does not tell, nobody is accused."""
-    stat = tmp_path / "stat"
-    if content is not None:
-        stat.write_text(content)
-    found = idle_check.read(stat)
+@pytest.mark.parametrize("found", [OSError("hidden"), Times(*[0.0] * 10)])
+def test_unknown_load_is_no_load(monkeypatch, found):
+    """Where the system does not say, no other process is blamed."""
 
-    assert found.all_s is None
-    assert 0 == idle_check.others_cores(found, found)
+    def cpu_times() -> Times:
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    monkeypatch.setattr(idle_check.psutil, "cpu_times", cpu_times)
+    reading = idle_check.read()
+
+    assert reading.all_s is None
+    assert 0 == idle_check.others_cores(reading, reading)
+
+
+def test_this_machine_counts():
+    """A tenth of a second of work is seen as such."""
+    before, ends_s = idle_check.read(), time.process_time() + 0.1
+    while time.process_time() < ends_s:
+        pass
+    after = idle_check.read()
+
+    assert after.own_s - before.own_s > 0.05
+    assert before.all_s is None or after.all_s > before.all_s
 
 
 def test_own_work_is_not_others():
