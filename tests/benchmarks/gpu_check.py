@@ -125,8 +125,10 @@ class Check:
     def contexts(self, size: int) -> np.ndarray:
         """Contexts as a photograph gives them: runs of one channel, many at the floor."""
         channel = np.repeat(self.rng.normal(6, 12, size // 96 + 1), 96)[:size]
-        sides = (np.clip(channel + self.rng.normal(0, 3, size), 0, 39).astype(int) for _ in "lr")
-        return frequency_tables.Bank.y_context(*sides)
+        left, right = (
+            np.clip(channel + self.rng.normal(0, 3, size), 0, 39).astype(int) for _ in "lr"
+        )
+        return left * frequency_tables.NUM_SCALES + right
 
     def same_coder(self, name: str, parts: list[list[tuple[np.ndarray, np.ndarray]]]) -> None:
         """Compare the device's coder with the CPU's, for every lane count and the automatic one."""

@@ -16,7 +16,6 @@ from bench.codecs.agvae.bitstream.frequency_tables import (
     NUM_SCALES,
     SCALES,
     TOTAL,
-    Bank,
     standard_bank,
 )
 from bench.codecs.agvae.bitstream.rans import Decoder, Encoder
@@ -41,7 +40,7 @@ def parts() -> Parts:
     index = np.clip(channel + rng.normal(0, 3, SIZE), 0, NUM_SCALES - 1).astype(np.int32)
     symbols = draw(index, rng)
     pairs = zip(np.split(symbols, NUM_PARTS), np.split(index, NUM_PARTS), strict=True)
-    return [(s, Bank.y_context(i, i)) for s, i in pairs]
+    return [(s, i * NUM_SCALES + i) for s, i in pairs]
 
 
 def encode(parts: Parts) -> bytes:

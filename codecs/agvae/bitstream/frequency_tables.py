@@ -73,66 +73,11 @@ _INV_SQRT_2PI = 583054796007218040734191730443699882195345907504  # in units of 
 _FAR = 9  # beyond 9 standard deviations less than 2**-62 is left: it rounds to nothing
 
 
-def scale_index(log_scale: Floats) -> npt.NDArray[np.uint8]:
-    """Return the grid index of each natural logarithm of a scale.
-
-    The index is the number of ``SCALE_THRESHOLDS`` at or under ``log_scale * 2**8``: exact for
-    the fixed-point values (multiples of 2**-8) that the decoder computes, and equal to an integer
-    ``searchsorted(SCALE_THRESHOLDS, t, side="right")`` on any device.
-
-    Parameters
-    ----------
-    log_scale
-        Logarithms of scales in latent steps, any shape.
-
-    Returns
-    -------
-    uint8 array of the same shape, 0 to 39
-    """
-    units = np.asarray(log_scale, np.float64) * (1 << LOG_SCALE_FRACTION_BITS)
-    return np.searchsorted(SCALE_THRESHOLDS.astype(np.float64), units, side="right").astype(
-        np.uint8
-    )
-
-
 @cache
 def index_table() -> tuple[int, npt.NDArray[np.uint8]]:
     """Return the first log-scale (in steps) of a table of grid indices, and the table."""
     steps = np.arange(SCALE_THRESHOLDS[0] - 1, SCALE_THRESHOLDS[-1] + 1)
     return int(steps[0]), np.searchsorted(SCALE_THRESHOLDS, steps, side="right").astype(np.uint8)
-
-
-def split_normal_pmf(scale_left: float, scale_right: float, k: npt.ArrayLike) -> Floats:
-    """Return the mass of the unit bins around ``k`` under a split normal with mode 0.
-
-    The reference formula in float64, for tests and figures; the coder uses integers. Differences
-    are taken between tails, never between numbers near one, so far bins keep their precision.
-
-    Parameters
-    ----------
-    scale_left, scale_right
-        Scales of the two halves, in latent steps.
-    k
-        Residuals, any shape.
-
-    Returns
-    -------
-    float64 array of the shape of ``k``
-
-    Notes
-    -----
-    Density ``sqrt(2/pi) / (s_l + s_r) * exp(-x**2 / (2 s**2))`` with ``s = s_l`` for x < 0 and
-    ``s_r`` otherwise: the two-piece normal, continuous at its mode, as the reading of Cui et al.,
-    CVPR 2021, equations 9 and 10, which leave the mass of a bin open.
-    """
-    from scipy.special import ndtr
-
-    symbols = np.asarray(k, np.float64)
-    low, high = symbols - 0.5, symbols + 0.5
-    left = ndtr(np.minimum(high, 0) / scale_left) - ndtr(np.minimum(low, 0) / scale_left)
-    right = ndtr(-np.maximum(low, 0) / scale_right) - ndtr(-np.maximum(high, 0) / scale_right)
-    mass = scale_left * left + scale_right * right
-    return np.asarray(2 / (scale_left + scale_right) * mass, np.float64)
 
 
 def _half_normal(numerator: int, denominator: int) -> int:
@@ -288,13 +233,7 @@ class Bank:
         return len(self.origin)
 
     @staticmethod
-    def y_context(left_index: npt.ArrayLike, right_index: npt.ArrayLike) -> Ints:
-        """Return the contexts of residuals whose scales have these grid indices, any shape."""
-        left, right = np.asarray(left_index, np.int32), np.asarray(right_index, np.int32)
-        return left * np.int32(NUM_SCALES) + right
-
-    @staticmethod
-    def y_context_of_log_scales(left: Shorts, right: Shorts) -> Ints:
+    def y_context(left: Shorts, right: Shorts) -> Ints:
         """Return the contexts of residuals with these log-scales, in steps of 2^-8.
 
         Parameters

@@ -193,7 +193,7 @@ class LatentCoder:
     def _contexts(self, q: Quarter) -> Ints:
         """Return the coder's table of each symbol of a quarter, (B, N)."""
         left, right = (steps.flatten(1).cpu().numpy() for steps in (q.left, q.right))
-        return self._bank.y_context_of_log_scales(left, right)
+        return self._bank.y_context(left, right)
 
     def _z_contexts(self, size: tuple[int, int]) -> Ints:
         """Return the tables of z, (h, w, hyper)."""

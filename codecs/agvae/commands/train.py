@@ -15,14 +15,26 @@ if TYPE_CHECKING:
     from bench.codecs.agvae.training.run import Progress
 
 Data = Annotated[
-    list[Path] | None, typer.Option("--data", help="Tar, folder or image; repeat for more.")
+    list[Path] | None,
+    typer.Option("--data", help="Training photographs: a tar, a folder or an image; repeatable."),
 ]
 More = Annotated[list[Path] | None, typer.Argument(help="More of --data.", show_default=False)]
-Device = Annotated[str, typer.Option(help="cuda, cpu, or auto: the GPU where there is one.")]
+Device = Annotated[str, typer.Option(help="cuda, cpu, or auto: the GPU if there is one.")]
 PauseAfter = Annotated[
     str | None,
     typer.Option(
-        "--pause-after", help="Stop after so long (540s), state kept; the same command continues."
+        "--pause-after", help="Pause after this time, such as 540s; the same command continues."
+    ),
+]
+Fuse = Annotated[
+    bool,
+    typer.Option("--fuse/--no-fuse", help="On a GPU: compile, and run each step as a CUDA graph."),
+]
+RealFiles = Annotated[
+    bool,
+    typer.Option(
+        "--real-files/--estimate",
+        help="Measure the final table from real files, or estimate it from the entropy model.",
     ),
 ]
 DataDir = Annotated[
@@ -34,45 +46,49 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     more: More = None,
     data: Data = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Weights: NAME.safetensors.")
+        Path | None,
+        typer.Option("--out", "-o", help="File of the weights to write: NAME.safetensors."),
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="1500s or 60000steps.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Length of the training: 1500s or 60000steps.")
+    ] = None,
     variant: Annotated[
         str, typer.Option(help="gain-asym, gain-gauss, nogain-asym or nogain-gauss.")
     ] = "gain-asym",
-    level: Annotated[int | None, typer.Option(help="The one level of a nogain variant.")] = None,
-    preset: Annotated[str, typer.Option(help="base or small.")] = "base",
-    metric: Annotated[str, typer.Option(help="mse or ms-ssim.")] = "mse",
+    level: Annotated[
+        int | None, typer.Option(help="The level of a variant without gain units.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Size of the network: base or small.")] = "base",
+    metric: Annotated[
+        str, typer.Option(help="Distortion that the network is trained for: mse or ms-ssim.")
+    ] = "mse",
     init: Annotated[
-        Path | None, typer.Option(help="Start from NAME.safetensors or a NAME.state.")
+        Path | None, typer.Option(help="Weights to start from: NAME.safetensors or NAME.state.")
     ] = None,
     validation: Annotated[
         list[Path] | None,
-        typer.Option(help="Pictures for the table at the end; default: 16 held out of --data."),
+        typer.Option(help="Images for the final table; default: 16 held out of --data."),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Crops a step.")] = 32,
+    batch: Annotated[int, typer.Option(help="Crops per step.")] = 32,
     crop: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 256,
-    rate: Annotated[float, typer.Option(help="Share of the full learning rates.")] = 1.0,
+    rate: Annotated[float, typer.Option(help="Learning rates, as a share of the full ones.")] = 1.0,
     decay: Annotated[
-        float, typer.Option(help="Last share of the budget, in which the rate falls to zero.")
+        float, typer.Option(help="Last share of the budget, over which the rate falls to zero.")
     ] = 0.2,
     level_power: Annotated[
-        float, typer.Option(help="A level's loss counts lambda^-power; smaller: high rates gain.")
+        float,
+        typer.Option(help="Weight of a level's loss: lambda^-power; less favours high rates."),
     ] = 0.4,
-    seed: Annotated[int, typer.Option(help="Of weights, crops and noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, crops and noise.")] = 0,
     storage_bits: Annotated[
-        int | None, typer.Option(help="Bits per weight in the file, 8 to 12 at most.")
+        int | None, typer.Option(help="Most bits per weight in the file, 8 to 12.")
     ] = None,
     pause_after: PauseAfter = None,
     device: Device = "auto",
-    fuse: Annotated[
-        bool, typer.Option("--fuse/--no-fuse", help="On a GPU: compile, one CUDA graph a step.")
-    ] = True,
-    real_files: Annotated[
-        bool, typer.Option("--real-files/--estimate", help="How the table at the end is measured.")
-    ] = True,
+    fuse: Fuse = True,
+    real_files: RealFiles = True,
     check: Annotated[
-        bool, typer.Option("--check", help="Only look for test images among the data.")
+        bool, typer.Option("--check", help="Only search the data for test images.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -11,8 +11,10 @@ from bench.codecs.agvae.commands.train import (
     Bar,
     Data,
     Device,
+    Fuse,
     More,
     PauseAfter,
+    RealFiles,
     console,
     device_of,
     paths_of,
@@ -36,40 +38,47 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool, typer.Option("--install", help="Copy finished weights to where codecs look.")
     ] = False,
     install_to: Annotated[
-        Path | None, typer.Option(help="Instead of the package's own weights folder.")
+        Path | None, typer.Option(help="Another folder than the package's own for --install.")
     ] = None,
-    base_budget: Annotated[str | None, typer.Option(help="Of the default codec.")] = None,
-    ms_ssim_budget: Annotated[str | None, typer.Option(help="Of its MS-SSIM twin.")] = None,
+    base_budget: Annotated[
+        str | None, typer.Option(help="Budget of the default codec, such as 1300s.")
+    ] = None,
+    ms_ssim_budget: Annotated[str | None, typer.Option(help="Budget of its MS-SSIM twin.")] = None,
     ablation_steps: Annotated[
-        int | None, typer.Option(help="Of every network of the ablation.")
+        int | None, typer.Option(help="Steps of every network of the ablation.")
     ] = None,
     trunk_steps: Annotated[
-        int | None, typer.Option(help="Of a start that the ablation shares; default 0: none.")
+        int | None,
+        typer.Option(help="Steps of a network that the ablation starts from; default: none."),
     ] = None,
     trunk: Annotated[
-        Path | None, typer.Option(help="Weights that the ablation's networks all start from.")
+        Path | None, typer.Option(help="Weights that all networks of the ablation start from.")
     ] = None,
     branch_rate: Annotated[
-        float | None, typer.Option(help="Of networks with such a start: share of the full rate.")
+        float | None, typer.Option(help="Learning rate of networks with such a start, as a share.")
     ] = None,
-    levels: Annotated[str | None, typer.Option(help="1,4,7: of the networks without gain.")] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Levels of the networks without gain, such as 1,4,7.")
+    ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Where the default codec starts: FILE, or scratch.")
+        str | None,
+        typer.Option(help="Weights that the default codec starts from: a file, or scratch."),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Crops per step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of a crop in pixels.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and noise.")] = None,
     storage_bits: Annotated[
-        int | None, typer.Option(help="Bits per weight in the files at most.")
+        int | None, typer.Option(help="Most bits per weight in the files, 8 to 12.")
     ] = None,
     base_rate: Annotated[
-        float | None, typer.Option(help="Of the default codec: share of the full learning rate.")
+        float | None, typer.Option(help="Learning rate of the default codec, as a share.")
     ] = None,
     base_decay: Annotated[
-        float | None, typer.Option(help="Of the default codec: last share, in which it falls.")
+        float | None, typer.Option(help="Last share of its budget, over which that rate falls.")
     ] = None,
     base_level_power: Annotated[
-        float | None, typer.Option(help="Of the default codec: smaller favours its high rates.")
+        float | None,
+        typer.Option(help="--level-power of the default codec; less favours high rates."),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -77,12 +86,8 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     pause_after: PauseAfter = None,
     device: Device = "auto",
-    fuse: Annotated[
-        bool, typer.Option("--fuse/--no-fuse", help="On a GPU: compile, one CUDA graph a step.")
-    ] = True,
-    real_files: Annotated[
-        bool, typer.Option("--real-files/--estimate", help="How final tables are measured.")
-    ] = True,
+    fuse: Fuse = True,
+    real_files: RealFiles = True,
 ) -> None:
     """Train every network that the package ships; run again to go on."""
     from bench.codecs.agvae.training.schedule import Budget

@@ -1,16 +1,10 @@
-"""From a trained state dict to a set of weights that codecs find: two files, NAME.*.
-
-The package's development weights were made by::
-
-    python -c "from bench.codecs.agvae.weights.export import export_development as e; \
-        e(['asym.enc.safetensors', 'asym.dec.safetensors'], 'codecs/agvae/weights')"
-"""
+"""From a trained state dict to a set of weights that codecs find: two files, NAME.*."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +21,6 @@ Z_TAIL = 2.0**-17
 """z's tables end where less than this is left on either side of every channel."""
 
 Z_RADIUS_MAX = 255
-
-DEVELOPMENT: dict[str, Any] = {
-    "status": "development",
-    "training": {
-        "data": "1,500 photographs, about 0.35 megapixels each",
-        "licence": "mixed; some of the photographs are for research use only",
-        "steps": 62_000,
-        "batch": "32 crops of 256x256, all 8 levels in each",
-        "machine": "one H100, 1,300 s",
-    },
-    "note": "development weights, trained partly on research-only photographs",
-}
 
 
 def storage_bits(config: Config) -> dict[str, int]:
@@ -118,16 +100,6 @@ def export(
     return path
 
 
-def record_reached(manifest: Path, dataset: str, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write into a manifest what its weights reach: level, bpp and psnr_db, means over a dataset.
-
-    Real files are meant, as ``bench all`` measures them.
-    """
-    facts = json.loads(manifest.read_text(encoding="utf-8"))
-    facts["reached"] = {"dataset": dataset, "rows": [dict(row) for row in rows]}
-    manifest.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
 @torch.no_grad()
 def z_tables(state: Mapping[str, Tensor], config: Config) -> Tensor:
     """Return the integer frequencies of z, (hyper, 2 R + 3) int32, from a state dict's prior.
@@ -146,28 +118,3 @@ def z_tables(state: Mapping[str, Tensor], config: Config) -> Tensor:
         radius -= 1
     inner = cdf[:, Z_RADIUS_MAX - radius : Z_RADIUS_MAX + radius + 2]
     return torch.from_numpy(z_tables_from_cdf(inner.numpy()))
-
-
-_PROTOTYPE_NAMES = {
-    "log_gain_y": "gain_y.log_gain",
-    "log_inv_y": "gain_y.log_inverse",
-    "log_gain_z": "gain_z.log_gain",
-    "log_inv_z": "gain_z.log_inverse",
-}
-
-
-def from_prototype(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict of ``model.AGVAE`` from one of the first prototype's key names."""
-    named = {}
-    for key, tensor in state.items():
-        inside = key.split(".")[0] in ("mix", "trunk", "head")
-        named[_PROTOTYPE_NAMES.get(key, f"context.{key}" if inside else key)] = tensor.float()
-    return named
-
-
-def export_development(paths: Sequence[Path | str], folder: Path | str) -> Path:
-    """Export the prototype's weights, which are base, gained, asymmetric and for MSE."""
-    from safetensors.torch import load_file
-
-    state = {key: value for path in paths for key, value in load_file(path).items()}
-    return export(from_prototype(state), Config(), folder, "base-gain-asym-mse", facts=DEVELOPMENT)

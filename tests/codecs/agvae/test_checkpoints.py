@@ -195,15 +195,3 @@ def test_packaged_manifest_is_complete():
     tensors = checkpoints.load(manifest)
     assert 11.2e6 < sum(t.numel() for t in tensors.values()) < 11.4e6
     json.dumps(dict(manifest.facts))
-
-
-def test_prototype_names_are_mapped():
-    """Keys of the first prototype become those of the model."""
-    state = {k: torch.zeros(1) for k in ("log_inv_z", "mix.0.weight", "head.1.bias", "g_a.0.bias")}
-
-    assert {
-        "gain_z.log_inverse",
-        "context.mix.0.weight",
-        "context.head.1.bias",
-        "g_a.0.bias",
-    } == set(export.from_prototype(state))

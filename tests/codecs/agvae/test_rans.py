@@ -64,7 +64,7 @@ def photo_like(size: int, rng: np.random.Generator) -> np.ndarray:
     """Contexts as a photograph gives them: runs of one channel, a third of them at the floor."""
     channel = np.repeat(rng.normal(4, 12, -(-size // 96)), 96)[:size]
     left, right = (np.clip(channel + rng.normal(0, 3, size), 0, 39).astype(int) for _ in "lr")
-    return Bank.y_context(left, right)
+    return left * NUM_SCALES + right
 
 
 @pytest.mark.parametrize("lanes", LANES)
