@@ -29,7 +29,6 @@ PACKAGES = (
     "compressai",
     "pytorch-msssim",
     "lpips",
-    "bjontegaard",
     "numba",
     "pandas",
     "matplotlib",

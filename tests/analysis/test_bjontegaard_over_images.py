@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 from bench.analysis import _bjontegaard_batch
 from bench.analysis import bjontegaard as bd
@@ -109,6 +109,41 @@ def test_each_image_equals_the_package():
     assert np.mean(rates) == pytest.approx(delta.mean_percent)
     assert max(rates) == pytest.approx(delta.worst[1])
     assert max(wanted, key=lambda name: wanted[name][0]) == delta.worst[0]
+
+
+@given(st.data())
+def test_akima_equals_scipy(data):
+    """interval_means by akima is SciPy's integral, straight stretches included."""
+    points = data.draw(st.integers(4, 9))
+    steps = st.lists(st.floats(0.01, 10), min_size=points, max_size=points)
+    heights = st.lists(st.integers(-3, 3), min_size=points, max_size=points)
+    x = np.cumsum(data.draw(steps))
+    y = np.array(data.draw(heights), float)
+    low, high = x[0] + np.array([0.1, 0.8]) * (x[-1] - x[0])
+    wanted = Akima1DInterpolator(x, y).integrate(low, high) / (high - low)
+    ends = np.array([low]), np.array([high])
+    found = _bjontegaard_batch.interval_means(x[None], y[None], *ends, "akima")
+
+    assert wanted == pytest.approx(found[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("method", bd.METHODS)
+@pytest.mark.parametrize("seed", range(8))
+def test_every_method_equals_the_package(method, seed):
+    """On curves of four to nine points with uneven steps, to 1e-9."""
+    draw = np.random.default_rng(seed)
+    pair = []
+    for _ in range(2):
+        count = int(draw.integers(4, 10))
+        rate = np.cumsum(draw.uniform(0.05, 0.6, count))
+        quality = 25 + np.cumsum(draw.uniform(0.3, 4, count))
+        pair.append(Curve(tuple(rate), tuple(quality)))
+    delta = compare(*pair, method)
+
+    if delta.bd_rate_percent is not None:
+        rate, gain = package(*pair, method)
+        assert rate == pytest.approx(delta.bd_rate_percent, rel=1e-9, abs=1e-9)
+        assert delta.bd_quality is None or gain == pytest.approx(delta.bd_quality, abs=1e-9)
 
 
 @given(st.data())
