@@ -36,6 +36,14 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option(help="Published curve (CompressAI's JSON shape), drawn dashed."),
     ] = None,
     data_dir: DataDir = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pictures",
+            help="folder:PATH that original images may be taken from; repeatable. Needed for "
+            "results of another user: only folders of your own runs are opened unasked.",
+        ),
+    ] = None,
     anchor: Anchor = None,
 ) -> None:
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
@@ -52,6 +60,7 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         anchor=anchor,
         title=title,
         data_dir=data_dir,
+        pictures=pictures or [],
         references=reference or [],
     )
     with console.status("page") as status:

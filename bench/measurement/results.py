@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.errors import DatasetError, OutputError
+from bench.errors import OutputError
 from bench.measurement import untrusted
 from bench.measurement.store import COMPLETE, DATABASE, Store
 from bench.metrics.columns import metric_columns
@@ -118,40 +118,26 @@ class Results:
 
         return failures(self.rows)
 
-    def original(self, dataset: str, image: str, data_dir: Path | None = None) -> Image:
+    def original(
+        self,
+        dataset: str,
+        image: str,
+        data_dir: Path | None = None,
+        folders: Sequence[str] = (),
+    ) -> Image:
         """Return the picture that was measured, uint8 RGB (H, W, 3), checked by its pixel hash.
 
-        Parameters
-        ----------
-        dataset, image
-            Values of the columns of those names.
-        data_dir
-            Folder of datasets, searched first for a dataset that has a manifest.
+        A folder is opened only if this user made the run, or names it in ``folders``; see
+        ``bench.measurement.originals``.
 
         Raises
         ------
-        DatasetError
-            If it is not there any more, or another picture lies in its place.
-        ImageError
-            If it cannot be read.
-        UsageError
-            If the dataset has no image of that name now.
+        BenchError
+            If it is not available here, may not be shown, or is not the one that was measured.
         """
-        from bench.dataset.open import load_item, open_dataset
+        from bench.measurement.originals import original
 
-        about = (self.record.get("datasets") or {}).get(dataset) or {}
-        images = about.get("images")
-        known = images.get(image) if isinstance(images, Mapping) else None
-        name = dataset.partition(" (")[0]
-        if folder := about.get("folder"):
-            name = f"folder:{folder}"
-        elif dataset.startswith("folder:"):
-            raise DatasetError(
-                f"the record of {self.folder} does not say where the folder of {dataset} lies",
-                "Run `bench all` again.",
-            )
-        opened = open_dataset(name, data_dir, download=False, images=[image])
-        return load_item(opened.items[0], known)
+        return original(self.record, dataset, image, data_dir, folders)
 
 
 def duplicates_text(dataset: str, duplicates: Mapping[str, Sequence[str]]) -> str:
@@ -290,6 +276,8 @@ def read_csv(path: Path) -> pd.DataFrame:
         If the file is missing or not such a table.
     """
     try:
+        if path.stat().st_size > untrusted.MAX_TABLE:
+            raise ValueError(f"over {untrusted.MAX_TABLE >> 20} MiB")  # noqa: TRY301
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         numbers = {name: _numbers(frame[name]) for name in frame.columns if name not in _TEXT}
     except (OSError, ValueError) as error:

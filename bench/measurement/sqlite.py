@@ -70,6 +70,7 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     """
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     try:
+        untrusted.refuse_programs(db, path)  # before anything is written that could start one
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("BEGIN IMMEDIATE")
@@ -115,13 +116,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     sqlite3.Error
         If it cannot be read.
     """
-    if os.access(path.parent, os.W_OK):
-        db = sqlite3.connect(path, timeout=30, isolation_level=None)
-    else:
-        left_over = path.with_name(f"{path.name}-wal").exists()
-        how = "mode=ro" if left_over else "immutable=1"
-        uri = f"{path.resolve().as_uri()}?{how}"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    left_over = path.with_name(f"{path.name}-wal").exists()
+    how = "mode=ro" if left_over or os.access(path.parent, os.W_OK) else "immutable=1"
+    uri = f"{path.resolve().as_uri()}?{how}"
+    db = sqlite3.connect(uri, timeout=30, uri=True, isolation_level=None)
     try:
         untrusted.limit_queries(db, path)
         _check(db, path)

@@ -42,11 +42,35 @@ _STORED_AS = {
     "BLOB": "'blob'",
 }
 _SHAPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("versions", "notes", "datasets", "scores", "cells"), dict),
+    **dict.fromkeys(("versions", "notes", "datasets", "scores", "cells", "later"), dict),
     **dict.fromkeys(("unavailable", "curves", "messages", "ceilings"), list),
     **dict.fromkeys(("metrics", "codecs"), (list, dict)),
-    **dict.fromkeys(("started", "date", "commit", "cpu", "gpu", "system", "machine"), str),
+    **dict.fromkeys(
+        ("started", "finished", "date", "commit", "cpu", "gpu", "system", "machine"), str
+    ),
 }
+
+# What readers rely on in each entry of a list or table, and in single parts; in brackets: optional.
+_ENTRIES: Mapping[str, Mapping[str, Any] | int] = {
+    "datasets": {"(folder)": str, "(images)": (dict, int), "(duplicates)": dict},
+    "scores": {"column": str, "version": str},
+    "unavailable": 2,
+    "ceilings": {
+        **dict.fromkeys(("dataset", "codec", "label"), str),
+        "(ceiling_psnr_db)": (int, float),
+        "images": int,
+    },
+}
+_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "cells": {"planned": int, "measured": int},
+    "later": {"started": str, "planned": int, "measured": int},
+}
+_ROWS = frozenset(
+    {
+        *("dataset", "image", "codec", "label", "setting", "bytes", "bpp", "key"),
+        *("encode_s", "decode_s", "bitstream_sha256", "error", "width", "height"),
+    }
+)
 
 
 def _refused(path: Path, why: str, next_step: str = "") -> OutputError:
@@ -162,7 +186,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON
 
 
 def parse_json(text: str, path: Path) -> Any:  # noqa: ANN401 - any JSON
-    """Return parsed JSON; numbers that JSON does not have (NaN, Infinity) become None.
+    """Return parsed JSON; NaN, which is none, becomes None (a ceiling may be infinite).
 
     Raises
     ------
@@ -170,7 +194,7 @@ def parse_json(text: str, path: Path) -> Any:  # noqa: ANN401 - any JSON
         If it is no JSON, or nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return json.loads(text, parse_constant={"Infinity": math.inf}.get)
     except (ValueError, RecursionError) as error:
         raise OutputError(f"cannot read the record in {path}: {error}", "Remove it.") from error
 
@@ -185,17 +209,49 @@ def check_record(record: Any, path: Path) -> dict[str, Any]:  # noqa: ANN401 - a
     """
     if not isinstance(record, dict):
         raise _refused(path, "its record is not a JSON object")
-    for key, shape in _SHAPES.items():
-        if record.get(key) is not None and not isinstance(record[key], shape):
-            raise _refused(path, f"{key!r} in its record has another shape")
-    for key in ("datasets", "scores"):
-        if not all(isinstance(about, dict) for about in (record.get(key) or {}).values()):
-            raise _refused(path, f"{key!r} in its record has another shape")
-    pairs = record.get("unavailable") or []
-    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise _refused(path, "'unavailable' in its record has another shape")
+    if part := _misfit(record):
+        raise _refused(path, f"{part!r} in its record has another shape")
     _check_texts(record, path, 0)
     return record
+
+
+def _misfit(record: Mapping[str, Any]) -> str:
+    """Return a part of a record that has another shape than readers rely on; empty: none."""
+    for key, shape in _SHAPES.items():
+        found, entries = record.get(key), _ENTRIES.get(key)
+        if found is None:
+            continue
+        if not isinstance(found, shape):
+            return key
+        parts: Any = record[key]
+        listed = parts.values() if isinstance(parts, dict) else parts
+        if entries is not None and not all(_fits(entry, entries) for entry in listed):
+            return key
+    for key, wanted in _PARTS.items():
+        if record.get(key) and not _fits(record[key], wanted):
+            return key
+    for about in (record.get("datasets") or {}).values():
+        groups = (about.get("duplicates") or {}).values()
+        if not all(isinstance(names, list) and names for names in groups):
+            return "duplicates"
+    columns = [about["column"] for about in (record.get("scores") or {}).values()]
+    return "scores" if len({*columns, *_ROWS}) < len(columns) + len(_ROWS) else ""
+
+
+def _fits(entry: object, shape: Mapping[str, Any] | int) -> bool:
+    """Whether an entry is a list of so many texts, or an object with parts of these types.
+
+    A part whose name is in brackets may be missing.
+    """
+    if isinstance(shape, int):
+        texts = entry if isinstance(entry, list) else []
+        return len(texts) == shape and all(isinstance(word, str) for word in texts)
+    parts = entry if isinstance(entry, dict) else {}
+    return isinstance(entry, dict) and all(
+        isinstance(parts.get(key.strip("()")), kind)
+        or (key.startswith("(") and parts.get(key.strip("()")) is None)
+        for key, kind in shape.items()
+    )
 
 
 def _check_texts(value: object, path: Path, depth: int) -> None:

@@ -58,6 +58,11 @@ class Point:
         """Whether the codec accounts for its bytes at all."""
         return not self.groups.get("not_itemised")
 
+    @property
+    def overhead(self) -> float:
+        """Share of the bytes that is not picture."""
+        return 1 - self.groups.get("payload", 0.0) / self.total_bytes
+
 
 @dataclass(slots=True)
 class Ledger:

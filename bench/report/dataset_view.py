@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup, escape
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
-from bench.metrics.columns import curve_columns
+from bench.metrics.columns import column, curve_columns
 from bench.output.plot_styles import Style, styles
+from bench.output.tables import count_text
 from bench.report import verdicts as findings
 from bench.report.bit_allocation import Ledger
-from bench.report.html import esc
 
 _OPEN, _CLOSE = "\x02", "\x03"
 _DARK = "#16181B"
@@ -51,9 +52,9 @@ class Look:
         """Colour of lines and of text on the dark page: the same hue, light enough."""
         return _lightened(self.style.colour, 4.5), _lightened(self.style.colour, 6.0)
 
-    def tag(self) -> str:
+    def tag(self) -> Markup:
         """Return its name with its marker's colour, as HTML."""
-        return f'<span class="codec k{self.index}">{esc(self.name)}</span>'
+        return Markup('<span class="codec k{}">{}</span>').format(self.index, self.name)
 
 
 def _luminance(colour: Sequence[float]) -> float:
@@ -120,6 +121,8 @@ class Context:
         What files are spent on.
     looks
         Every codec of the page.
+    left_out
+        Column of a metric's own values -> image -> why its means lack the image.
     """
 
     index: int
@@ -132,6 +135,7 @@ class Context:
     deltas: Mapping[tuple[str, str], Delta]
     ledger: Ledger
     looks: Mapping[str, Look]
+    left_out: Mapping[str, Mapping[str, str]]
 
     @property
     def anchor(self) -> str:
@@ -144,23 +148,73 @@ class Context:
         return curve_columns(self.means)
 
     @property
+    def looks_measured(self) -> dict[str, Look]:
+        """The codecs that have means."""
+        measured = {str(codec) for codec in self.means["codec"]}
+        return {codec: look for codec, look in self.looks.items() if codec in measured}
+
+    @property
     def images(self) -> int:
         """Over how many images the means are."""
         return int(self.means["images"].max()) if len(self.means) else 0
+
+    @property
+    def total(self) -> int:
+        """How many images were measured."""
+        return int(self.rows["image"].nunique())
+
+    def over(self, metric: str = "", noun: str = "image") -> str:
+        """Return over how many images means are: ``24 images``, ``3 of 24 images``."""
+        count = self.images
+        if metric and len(self.means):
+            count = int(self.means[f"images_{metric}"].max())
+        part = f"{count} of " if count != self.total else ""
+        return part + count_text(self.total, noun)
+
+    def counts(self, metrics: Sequence[str]) -> str:
+        """Return over how many images means are, and by name the metrics that have fewer."""
+        fewer = dict.fromkeys(
+            f"{findings.words(metric)} over {self.over(metric)}"
+            for metric in metrics
+            if self.over(metric) != self.over()
+        )
+        return "; ".join([self.over(), *fewer])
+
+    def coverage(self, metric: str) -> str:
+        """Return which images the means of a metric lack, and why; empty where it has all."""
+        if self.over(metric) == count_text(self.total, "image"):
+            return ""
+        missing = summary.missing(self.rows).drop_duplicates("image")
+        lost = {
+            str(line["image"]): f"{line['codec']}: {line['reason']}"
+            for line in missing.to_dict("records")
+        } | dict(self.left_out.get(column(metric).source, {}))
+        named = [f"{image} ({reason})" for image, reason in list(lost.items())[:3]]
+        more = [f"{len(lost) - 3} more"] if len(lost) > 3 else []
+        return f"Means over {self.over(metric)}. Left out: {findings.listed([*named, *more])}."
+
+    def spread(self, codec: str, metric: str) -> tuple[float, float, str]:
+        """Return median and worst of a codec's BD-rates over images (NaN: none), and the worst."""
+        delta = self.deltas.get((codec, metric))
+        if delta is None or delta.worst is None:
+            return math.nan, math.nan, ""
+        median = math.nan if delta.median_percent is None else delta.median_percent
+        return median, delta.worst[1], delta.worst[0]
 
     @property
     def marks(self) -> dict[str, str]:
         """Codec -> what stands for its name in a sentence until ``prose`` makes it HTML."""
         return {codec: f"{_OPEN}{look.index}{_CLOSE}" for codec, look in self.looks.items()}
 
-    def prose(self, text: str) -> str:
+    def prose(self, text: str) -> Markup:
         """Return a sentence made with ``marks`` as HTML."""
         tags = {str(look.index): look.tag() for look in self.looks.values()}
         # numbers stay with their units, brackets with what they open before
-        tied = re.sub(r"(\d) (%|dB|bpp)", "\\1\u00a0\\2", esc(text))
+        tied = re.sub(r"(\d) (%|dB|bpp)", "\\1\u00a0\\2", str(escape(text)))
         tied = tied.replace("MS-SSIM", '<span class="nb">MS-SSIM</span>')
         tied = re.sub(f"\\({_OPEN}\\d+{_CLOSE}", '<span class="nb">\\g<0></span>', tied)
-        return re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: tags[found[1]], tied)
+        filled = re.sub(f"{_OPEN}(\\d+){_CLOSE}", lambda found: tags.get(found[1], ""), tied)
+        return Markup(filled)  # noqa: S704 - escaped above
 
 
 def make(
@@ -186,7 +240,16 @@ def make(
         _deltas(rows, bd),
         ledger,
         looks,
+        _left_out(rows),
     )
+
+
+def _left_out(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return metric -> image -> why the means of the metric lack it."""
+    found: dict[str, dict[str, str]] = {}
+    for line in summary.left_out(rows).to_dict("records"):
+        found.setdefault(str(line["metric"]), {})[str(line["image"])] = str(line["reason"])
+    return found
 
 
 def _deltas(rows: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta]:
@@ -199,8 +262,3 @@ def _deltas(rows: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta
             test = summary.image_curves(kept[kept["codec"] == codec], str(metric))
             found[str(codec), str(metric)] = summary.delta(anchor, test, str(metric), resamples=0)
     return found
-
-
-def defined(value: float | None) -> float:
-    """Return NaN for None."""
-    return math.nan if value is None else value

@@ -1,25 +1,41 @@
-"""HTML from plain data: everything that comes from outside is escaped here."""
+"""HTML from plain data: templates that escape everything that comes from outside."""
 
 from __future__ import annotations
 
-import html
+import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import jinja2
+from markupsafe import Markup
 
 from bench.output.table_formats import number
 
 NO_VALUE = "\u2013"
 
 
-def esc(text: object) -> str:
-    """Return ``text`` as HTML, fit for element content and quoted attributes."""
-    return html.escape(str(text), quote=True)
+@functools.cache
+def _templates() -> jinja2.Environment:
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("bench.report", "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals["term"] = term
+    return templates
 
 
-def script_json(value: Any) -> str:  # noqa: ANN401 - plain data
+def render(template: str, **values: object) -> Markup:
+    """Return a template of ``assets/`` filled in; every text that is no ``Markup`` is escaped."""
+    return Markup(_templates().get_template(template).render(values))  # noqa: S704 - it escapes
+
+
+def script_json(value: Any) -> Markup:  # noqa: ANN401 - plain data
     """Return ``value`` as JSON that no ``</script>`` inside can end.
 
     Raises
@@ -28,7 +44,9 @@ def script_json(value: Any) -> str:  # noqa: ANN401 - plain data
         If a number is not finite: JSON has no word for it, see ``plain``.
     """
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    for character in "<\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - in a script element nothing else has a meaning
 
 
 def plain(value: float, digits: int = 5) -> float | str | None:
@@ -40,9 +58,10 @@ def plain(value: float, digits: int = 5) -> float | str | None:
     return round(float(value), digits)
 
 
-def term(key: str, text: str) -> str:
+def term(key: str, text: str) -> Markup:
     """Return a word that explains itself: ``key`` is its entry in the glossary."""
-    return f'<button type="button" class="term" data-term="{esc(key)}">{esc(text)}</button>'
+    button = Markup('<button type="button" class="term" data-term="{}">{}</button>')
+    return button.format(key, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +71,7 @@ class Td:
     Attributes
     ----------
     html
-        Its content, escaped already.
+        Its content: ``Markup``, or text that is escaped.
     value
         What it sorts by; None sorts last. Default: the text.
     kind
@@ -69,20 +88,18 @@ class Td:
     @classmethod
     def text(cls, text: object) -> Td:
         """Return a cell of plain text."""
-        return cls(esc(text), str(text))
+        return cls(str(text), str(text))
 
     @classmethod
     def num(cls, value: float, digits: int, *, sign: bool = False, best: bool = False) -> Td:
         """Return a cell of a number; NaN shows as a dash."""
         shown = number(value, digits, sign=sign) or NO_VALUE
-        return cls(esc(shown), None if math.isnan(value) else float(value), "n", best)
+        return cls(shown, None if math.isnan(value) else float(value), "n", best)
 
-    def markup(self) -> str:
-        """Return the ``td`` element."""
-        classes = " ".join(filter(None, [self.kind, "best" if self.best else ""]))
-        css = f' class="{classes}"' if classes else ""
-        value = "" if self.value is None else str(self.value)
-        return f'<td{css} data-v="{esc(value)}">{self.html}</td>'
+    @property
+    def classes(self) -> str:
+        """Its CSS classes."""
+        return " ".join(filter(None, [self.kind, "best" if self.best else ""]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +113,11 @@ class Table:
     caption
         One line.
     head
-        Heads as HTML, escaped already.
+        Heads: ``Markup``, or text that is escaped.
     rows
         As many cells a row as there are heads.
     filter_by
         Column that the reader may filter by, or None.
-    classes
-        Per row, CSS classes.
     """
 
     name: str
@@ -110,33 +125,13 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[Td]]
     filter_by: int | None = None
-    classes: Sequence[str] = field(default=())
 
-    def markup(self) -> str:
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers alone."""
+        places = range(len(self.head))
+        return [bool(self.rows) and all(row[i].kind == "n" for row in self.rows) for i in places]
+
+    def markup(self) -> Markup:
         """Return the table in a box that scrolls sideways where it is too wide."""
-        numeric = [
-            bool(self.rows) and all(r[i].kind == "n" for r in self.rows)
-            for i in range(len(self.head))
-        ]
-        heads = "".join(
-            f'<th scope="col"{" class=n" if n else ""}>{text}</th>'
-            for text, n in zip(self.head, numeric, strict=True)
-        )
-        classes = [*self.classes, *[""] * (len(self.rows) - len(self.classes))]
-        body = "".join(
-            f"<tr{f' class={esc(css)}' if css else ''}>{''.join(c.markup() for c in row)}</tr>"
-            for row, css in zip(self.rows, classes, strict=True)
-        )
-        by = f' data-filter="{self.filter_by}"' if self.filter_by is not None else ""
-        return (
-            f'<div class="tablebox" tabindex="0" role="region" aria-label="{esc(self.caption)}">'
-            f'<table class="grid" data-name="{esc(self.name)}"{by}>'
-            f"<caption>{esc(self.caption)}</caption>"
-            f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
-
-
-def definition_list(pairs: Mapping[str, str]) -> str:
-    """Return a ``dl``; values are HTML, escaped already."""
-    items = "".join(f"<dt>{esc(name)}</dt><dd>{value}</dd>" for name, value in pairs.items())
-    return f"<dl>{items}</dl>"
+        return render("table.html", table=self)

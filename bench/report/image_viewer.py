@@ -8,12 +8,10 @@ page takes a few images, of each the rung nearest to a few rates, and says what 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,7 @@ import pandas as pd
 from PIL import Image as PILImage
 
 from bench.analysis.summary import natural, succeeded
-from bench.dataset.open import Dataset, load_item, open_dataset
-from bench.errors import BenchError, DatasetError, DecodeError
+from bench.errors import BenchError, DecodeError
 from bench.image import Image
 from bench.measurement.provenance import cpu_count
 from bench.metrics import create as metric
@@ -101,33 +98,6 @@ class Gallery:
             self.left_out.append(reason)
 
 
-@dataclass(slots=True)
-class Originals:
-    """The uncompressed images, found where the datasets are."""
-
-    data_dir: Path | None = None
-    _pixels: dict[tuple[str, str], Image] = field(default_factory=dict)
-
-    def get(self, dataset: str, image: str) -> Image:
-        """Return the pixels of an image.
-
-        Raises
-        ------
-        BenchError
-            If it is not at hand.
-        """
-        key = (dataset, image)
-        if key not in self._pixels:
-            # "kodak (6 of 24)" is how tables call an incomplete one
-            name = re.sub(r" \(\d+ of \d+\)$", "", dataset)
-            opened: Dataset = open_dataset(name, self.data_dir, download=False, images=[image])
-            found = next((item for item in opened.items if item.name == image), None)
-            if found is None:
-                raise DatasetError(f"dataset {name} has no image {image} here")
-            self._pixels[key] = load_item(found)
-        return self._pixels[key]
-
-
 def choose_images(rows: pd.DataFrame, wanted: Sequence[str], count: int = MAX_IMAGES) -> list[str]:
     """Return the images to show of one dataset, most telling first.
 
@@ -200,7 +170,6 @@ class Builder:
 
     rows: pd.DataFrame
     streams: Bitstreams
-    originals: Originals
     budget_bytes: int
     exact: Exact | None = None
     progress: Progress = lambda _: None
@@ -242,10 +211,12 @@ class Builder:
         if key in self._scenes:
             return self._scenes[key], []
         try:
-            pixels = self.originals.get(dataset, image)
+            pixels = self.streams.original(dataset, image)
         except BenchError as error:
             self._scenes[key] = None
-            self.gallery.leave_out(f"{dataset}: the original is not at hand ({error.what})")
+            self.gallery.leave_out(
+                f"{dataset}: the original of {image} is not available ({error.what})"
+            )
             return None, []
         window = busiest_window(pixels)
         shot = Shot(to_webp(_cut(pixels, window)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,17 +11,21 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
+from markupsafe import Markup
+
 import bench
 from bench import metrics as metrics_of
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference, not_drawn
 from bench.files import write_atomically
+from bench.image import Image
 from bench.measurement.provenance import git_commit
 from bench.measurement.results import Results, load_results
-from bench.report import bit_allocation, dataset_view, page_data, sections, summary_section
+from bench.metrics.columns import column
+from bench.report import bit_allocation, dataset_view, page_data, summary_section, tables
 from bench.report import results as data
-from bench.report.html import esc, script_json
-from bench.report.image_viewer import RATES, Builder, Gallery, Originals, choose_images
+from bench.report.html import render, script_json
+from bench.report.image_viewer import RATES, Builder, Gallery, choose_images
 from bench.report.rate_matching import Exact
 
 BUDGET_MB = 24.0
@@ -69,6 +74,9 @@ class Options:
         Of the page; default: codecs and datasets.
     data_dir
         Searched first for the original images.
+    pictures
+        Folders that original images may be taken from, ``folder:PATH``, beside those of runs that
+        this user made.
     references
         Published curves, drawn dashed.
     """
@@ -80,6 +88,7 @@ class Options:
     anchor: str | None = None
     title: str = ""
     data_dir: Path | None = None
+    pictures: Sequence[str] = ()
     references: Sequence[Path] = ()
 
 
@@ -125,8 +134,12 @@ def write(
     options, started = options or Options(), time.perf_counter()
     progress("reading rows")
     results = load_results(folder)
-    originals = Originals(options.data_dir)
-    streams = data.Bitstreams(results, originals.get)
+
+    @functools.cache
+    def original(dataset: str, image: str) -> Image:
+        return results.original(dataset, image, options.data_dir, options.pictures)
+
+    streams = data.Bitstreams(results, original)
     references = [load_reference(path) for path in options.references]
     chosen = {
         name: choose_images(results.rows[results.rows["dataset"] == name], options.images)
@@ -134,7 +147,7 @@ def write(
     }
     if results.ceilings.empty:
         progress("no-codec ceilings")
-        ceilings = data.measured_ceilings(results, chosen, originals.get)
+        ceilings = data.measured_ceilings(results, chosen, original)
         results = replace(results, ceilings=ceilings)
     about = data.about_codecs(sorted(results.rows["codec"].unique()), results.record)
     looks = dataset_view.looks(results.rows, about)
@@ -146,7 +159,6 @@ def write(
     builder = Builder(
         results.rows,
         streams,
-        originals,
         spare - 20_000,
         exact if options.exact_rates else None,
         progress,
@@ -210,54 +222,46 @@ def _assemble(
     options: Options,
 ) -> bytes:
     """Return the whole page."""
-    glossary = tomllib.loads(_read("glossary.toml"))
+    glossary = _glossary(contexts)
     numbers = page_data.build(contexts, gallery, looks, references) | {"glossary": glossary}
-    slots: dict[str, str] = {
-        "title": esc(options.title or sections.page_title(contexts)),
-        "style": "".join(_read(name) for name in _STYLES) + _colours(looks),
-        "masthead": sections.masthead(contexts, results, options.title),
-        "answer": _each(contexts, summary_section.section),
-        "pictures_lead": sections.pictures_lead(exact=options.exact_rates),
-        "rates": _each(contexts, sections.rates),
-        "ledger": _each(contexts, sections.ledger),
-        "codecs": _each(contexts, sections.codecs),
-        "failures": sections.failures(contexts, results.unavailable, gallery.left_out),
-        "provenance": sections.provenance(results, contexts),
-        "glossary": sections.glossary(glossary),
-        "footer": esc(f"bench {bench.__version__} {git_commit()}".strip()),
-        "data": script_json(numbers),
-        "script": "".join(f"{_read(name)}\n" for name in _SCRIPTS),
-        "pictures": "".join(
-            f'<script type="text/plain" id="picture-{number}">'
-            f"{base64.b64encode(shot.data).decode()}</script>\n"
-            for number, shot in enumerate(gallery.shots)
-        ),
-    }
+    page = render(
+        "page.html",
+        title=options.title or summary_section.page_title(contexts),
+        style=Markup("".join(_read(name) for name in _STYLES) + _colours(looks)),  # noqa: S704
+        masthead=summary_section.masthead(contexts, results, options.title),
+        views=[
+            {
+                "index": context.index,
+                "summary": summary_section.summary(context),
+                "rates": summary_section.rates(context),
+                "bytes": tables.ledger(context),
+                "codecs": tables.codecs(context),
+            }
+            for context in contexts
+        ],
+        pictures_lead=summary_section.pictures_lead(exact=options.exact_rates),
+        failures=summary_section.failures(contexts, results.unavailable, gallery.left_out),
+        provenance=summary_section.provenance(results, contexts, glossary),
+        footer=f"bench {bench.__version__} {git_commit()}".strip(),
+        data=script_json(numbers),
+        script=Markup("".join(f"{_read(name)}\n" for name in _SCRIPTS)),  # noqa: S704
+        pictures=[base64.b64encode(shot.data).decode() for shot in gallery.shots],
+    )
     # half a surrogate pair, which a file's name may hold, is no UTF-8
-    return _fill(_read("page.html"), slots).encode("utf-8", "backslashreplace")
+    return page.encode("utf-8", "backslashreplace")
 
 
-def _fill(template: str, slots: Mapping[str, str]) -> str:
-    """Return ``template`` with each ``<!--slot:name-->`` replaced; slots hold no slots."""
-    head, *rest = template.split("<!--slot:")
-    parts = [head]
-    for piece in rest:
-        name, _, text = piece.partition("-->")
-        parts += [slots[name], text]
-    return "".join(parts)
+def _glossary(contexts: Sequence[dataset_view.Context]) -> dict[str, dict[str, str]]:
+    """Return the words that explain themselves, those of metrics of other packages too."""
+    found: dict[str, dict[str, str]] = tomllib.loads(_read("glossary.toml"))
+    for metric in {metric for context in contexts for metric in context.metrics}:
+        about = column(metric)
+        found.setdefault(about.family, {"title": about.words, "text": about.definition})
+    return found
 
 
 def _read(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-def _each(
-    contexts: Sequence[dataset_view.Context], make: Callable[[dataset_view.Context], str]
-) -> str:
-    """Return one block a dataset; the page shows one of them at a time."""
-    return "".join(
-        f'<div class="dataset" data-dataset="{c.index}">{make(c)}</div>' for c in contexts
-    )
 
 
 def _colours(looks: Mapping[str, dataset_view.Look]) -> str:

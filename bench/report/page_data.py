@@ -10,7 +10,6 @@ import pandas as pd
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, is_of
 from bench.metrics.columns import column, known, quality_columns
-from bench.output.tables import title
 from bench.report import verdicts
 from bench.report.dataset_view import Context, Look
 from bench.report.html import plain
@@ -52,7 +51,8 @@ def _codec(look: Look) -> dict[str, Any]:
 
 def _metric(metric: str) -> dict[str, Any]:
     return {
-        "title": title(metric),
+        "title": column(metric).title,
+        "unit": column(metric).unit,
         "words": verdicts.words(metric),
         "digits": column(metric).digits,
         "higher": column(metric).higher_is_better,
@@ -64,12 +64,17 @@ def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any
     common = set(summary.common_images(context.rows)[context.name])
     rows = summary.succeeded(context.rows)
     rows = _with_decibels(rows)
+    drawn = {m: set(summary.on_curve(context.means, m).index) for m in context.metrics}
     return {
         "name": context.name,
         "images": images,
         "common": [image in common for image in images],
         "metrics": context.metrics,
-        "points": [_point(context, line, rows, images) for line in records(context.means)],
+        "coverage": {metric: context.coverage(metric) for metric in context.metrics},
+        "points": [
+            _point(context, line, rows, images, [m for m in drawn if place in drawn[m]])
+            for place, line in zip(context.means.index, records(context.means), strict=True)
+        ],
         "reported": [
             {"name": r.name, "points": {m: [list(p) for p in pts] for m, pts in r.points.items()}}
             for r in references
@@ -89,8 +94,9 @@ def _point(
     line: Mapping[str, Any],
     rows: pd.DataFrame,
     images: Sequence[str],
+    drawn: Sequence[str],
 ) -> dict[str, Any]:
-    """Return one point of a curve: its means, and the values of every image in their order."""
+    """Return one setting: its means, its rate on each curve, and the values of every image."""
     codec, setting = str(line["codec"]), str(line["setting"])
     mine = rows[(rows["codec"] == codec) & (rows["setting"] == setting)].set_index("image")
     metrics = quality_columns(context.means)
@@ -103,6 +109,7 @@ def _point(
         "full": setting,
         "lossless": any(line[metric] == column(metric).exact for metric in context.metrics),
         "mean": {name: plain(float(line[name])) for name in ("bpp", *metrics)},
+        "rate": {metric: plain(float(line[f"bpp_{metric}"])) for metric in drawn},
         "each": {
             name: [plain(float(v)) for v in mine[name].reindex(list(images))]
             for name in ("bytes", "bpp", *metrics)

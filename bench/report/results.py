@@ -23,6 +23,7 @@ from bench.errors import BenchError, OutputError
 from bench.image import Image
 from bench.measurement.results import Results
 from bench.measurement.sqlite import connect_to_read
+from bench.metrics.columns import column, metric_columns
 
 
 def measured_ceilings(
@@ -34,17 +35,17 @@ def measured_ceilings(
     """
     psnr, records = metrics_of.create("psnr"), []
     succeeded = results.rows[results.rows["bpp"].notna()]
-    for (dataset, column), curve in succeeded.groupby(["dataset", "codec"], sort=True):
+    for (dataset, word), curve in succeeded.groupby(["dataset", "codec"], sort=True):
         best = curve.sort_values("bpp").iloc[-1]
         values = []
         for image in images[str(dataset)]:
             with contextlib.suppress(BenchError):
-                codec, pixels = codec_of(str(column)), original(str(dataset), image)
+                codec, pixels = codec_of(str(word)), original(str(dataset), image)
                 setting = Setting.from_json(str(best["setting"]))
                 values.append(psnr(pixels, codec.ceiling(pixels, setting)))
         if values:
             mean = sum(values) / len(values)
-            records.append((dataset, column, best["label"], mean, len(values)))
+            records.append((dataset, word, best["label"], mean, len(values)))
     return pd.DataFrame(records, columns=results.ceilings.columns)
 
 
@@ -68,23 +69,19 @@ def about_codecs(columns: list[str], record: Mapping[str, Any]) -> dict[str, tup
     """Return title and caveat of each codec; what the run recorded outranks what is said today."""
     notes = record.get("notes") or {}
     found = {}
-    for column in columns:
+    for word in columns:
         title, note = "", ""
         with contextlib.suppress(BenchError):
-            codec = codec_of(column)
+            codec = codec_of(word)
             title, note = codec.title, codec.note()
-        found[column] = (title, str(notes.get(registry.Spec.parse(column).name, note)))
+        found[word] = (title, str(notes.get(registry.Spec.parse(word).name, note)))
     return found
 
 
-def definitions(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return column -> definition of the metrics that the run computed."""
+def definitions(rows: pd.DataFrame) -> dict[str, str]:
+    """Return title -> definition of the metrics that were measured."""
     found = {"bpp": "8 * size of the whole file in bytes / (width * height)."}
-    for name in record.get("metrics") or metrics_of.default_names():
-        with contextlib.suppress(BenchError):  # its weights are gone since; the values stay
-            metric = metrics_of.create(str(name))
-            found[metric.column] = metric.definition
-    return found
+    return found | {column(m).title: column(m).definition for m in metric_columns(rows)}
 
 
 @dataclass(slots=True)

@@ -1,144 +1,212 @@
-"""The first screen: which codec wins where, by how much, and why, in words and bars."""
+"""The sections of the page: what it is, which codec wins where and why, where it all comes from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from markupsafe import Markup
+
+from bench.measurement.results import Results
 from bench.metrics.columns import column
+from bench.output.plot_styles import short_labels
 from bench.output.table_formats import number
-from bench.output.tables import title
-from bench.report import verdicts
-from bench.report.dataset_view import Context, defined
-from bench.report.html import esc, term
-from bench.report.results import records
+from bench.output.tables import count_text
+from bench.report import reproduce, tables, verdicts
+from bench.report import results as data
+from bench.report.dataset_view import Context
+from bench.report.html import Table, Td, render, term
 
 
-def metric_term(metric: str) -> str:
-    """Return a metric's name as a word that explains itself."""
-    return term(column(metric).family, verdicts.words(metric))
+def page_title(contexts: Sequence[Context]) -> str:
+    """Return what the page is called where nobody gave a title."""
+    codecs = {codec for context in contexts for codec in context.looks_measured}
+    names = [_shown(context.name) for context in contexts]
+    return f"{count_text(len(codecs), 'image codec')} on {verdicts.listed(names)}"
 
 
-def section(context: Context) -> str:
+def _shown(dataset: str) -> str:
+    """Return a dataset's name for titles: ``Kodak``, a folder by its last part."""
+    if dataset.startswith("folder:"):
+        return dataset.rstrip("/").rpartition("/")[2].removeprefix("folder:")
+    return dataset[:1].upper() + dataset[1:]
+
+
+def masthead(contexts: Sequence[Context], results: Results, title: str) -> Markup:
+    """Return title, one line of what this is, the choice of dataset, and what must be known."""
+    measured = [f"{c.over(noun='photograph')} of {_shown(c.name).split(' (')[0]}" for c in contexts]
+    return render(
+        "masthead.html",
+        title=title or page_title(contexts),
+        files=f"{sum(len(context.rows) for context in contexts):,}",
+        datasets=verdicts.listed(measured),
+        date=results.record.get("date"),
+        choices=[(c.index, f"{_shown(c.name)}: {c.over()}") for c in contexts],
+        remarks=results.remarks,
+    )
+
+
+def summary(context: Context) -> Markup:
     """Return headline, one card a metric, reasons and caveats of one dataset."""
     marks = context.marks
-    headline = context.prose(verdicts.headline(context.verdicts, marks))
-    cards = "".join(_card(context, verdict) for verdict in context.verdicts)
-    return (
-        f'<p class="answer">{headline}</p>'
-        f'<div class="cards">{cards}</div>'
-        f'<div class="columns">{_reasons(context)}{_caveats(context)}</div>'
+    reasons = verdicts.reasons(
+        context.rows, context.ceilings, context.ledger, marks, context.verdicts
     )
-
-
-def _card(context: Context, verdict: verdicts.Verdict) -> str:
-    told = context.prose(verdicts.sentence(verdict, context.marks))
-    by_rate = context.prose(verdicts.lead_sentence(verdict, context.marks))
-    return (
-        f'<article class="card"><h3>At equal {metric_term(verdict.metric)}</h3>'
-        f"<p>{told}</p>{_bars(context, verdict.metric)}"
-        f"{f'<p class=small>{by_rate}</p>' if by_rate else ''}</article>"
-    )
-
-
-def _bars(context: Context, metric: str) -> str:
-    """Return one bar a codec: bits needed for equal quality, the anchor's being 100."""
-    lines = context.bd[(context.bd["metric"] == metric) & (context.bd["method"] == "pchip")]
-    rates: dict[str, tuple[float, float, float]] = {
-        str(line["codec"]): (line["bd_rate_percent"], line["ci_low"], line["ci_high"])
-        for line in records(lines)
-    }
-    known = {codec: rate for codec, rate in rates.items() if not math.isnan(rate[0])}
-    if not known:
-        return ""
-    known[context.anchor] = (0.0, math.nan, math.nan)
-    longest = max(100 + (rate[0] if math.isnan(rate[2]) else rate[2]) for rate in known.values())
-    rows = "".join(
-        _bar(context, codec, known[codec], longest)
-        for codec in sorted(known, key=lambda c: (known[c][0], c))
-    )
-    unknown = [context.looks[c].tag() for c in rates if c not in known]
-    also = f'<p class="small">Not comparable: {", ".join(unknown)}.</p>' if unknown else ""
-    anchor = esc(context.looks[context.anchor].name)
-    drawn = any(not math.isnan(rate[1]) for rate in known.values())
-    whiskers = f"; whiskers: {term('interval', '95 % interval')}" if drawn else ""
-    axis = f"{term('bd_rate', 'Bits needed')}, {anchor} = 100{whiskers}"
-    return (
-        f'<div class="bars" role="table" aria-label="Bits for equal {esc(title(metric))}">'
-        f'<p class="axis" role="caption">{axis}</p>{rows}</div>{also}'
-    )
-
-
-def _bar(context: Context, codec: str, rate: tuple[float, float, float], longest: float) -> str:
-    look, (middle, low, high) = context.looks[codec], rate
-    whisker = ""
-    if not math.isnan(low):
-        left, width = 100 * (100 + low) / longest, 100 * (high - low) / longest
-        whisker = f'<i class="whisker" style="left:{left:.2f}%;width:{width:.2f}%"></i>'
-    told = (
-        "anchor"
-        if codec == context.anchor
-        else f"{number(middle, 0 if abs(middle) >= 99.5 else 1, sign=True)} %"
-    )
-    between = "" if math.isnan(low) else f", {number(low, 1)} to {number(high, 1)} %"
-    return (
-        f'<div class="bar" role="row" title="{esc(look.label)}: {esc(told)}{esc(between)}">'
-        f'<span role="rowheader">{look.tag()}</span>'
-        f'<span class="track"><b class="k{look.index}" style="width:'
-        f'{100 * (100 + middle) / longest:.2f}%"></b>{whisker}</span>'
-        f'<span role="cell" class="value">{number(100 + middle, 0)}</span>'
-        f'<span role="cell">{esc(told)}</span>'
-        "</div>"
-    )
-
-
-def _reasons(context: Context) -> str:
-    found = verdicts.reasons(
-        context.rows, context.ceilings, context.ledger, context.marks, context.verdicts
-    )
-    if not found:
-        return ""
-    items = "".join(f"<li>{context.prose(text)}</li>" for text in found)
-    return f"<div><h3>Why</h3><ul>{items}</ul></div>"
-
-
-def _caveats(context: Context) -> str:
-    """Return what must be known before the numbers are believed."""
-    measured = set(context.means["codec"])
-    items = [
-        f"{look.tag()}: {esc(look.note)}."
-        for look in context.looks.values()
-        if look.note and look.codec in measured
-    ]
-    total = context.rows["image"].nunique()
-    if context.images < total:
-        items.append(
-            f"Means are over the {context.images} of {total} images that every codec has: see "
-            '<a href="#failures">failures</a>.'
-        )
-    if context.images < 5:
-        items.append(
-            f"{context.images} images are few: no {term('interval', 'interval')} can be given."
-        )
-    worst = [
+    overlaps = [
         delta.overlap_percent
         for delta in context.deltas.values()
         if delta.overlap_percent is not None and delta.bd_rate_percent is not None
     ]
-    if worst and min(worst) < 60:
-        items.append(
-            f"Some curves share little of their quality range (the least: {min(worst):.0f} %): see "
-            f"the column {term('overlap', 'overlap')} of the BD-rate table."
-        )
-    items.append("Speed is not on this page: it has to be measured apart, alone on a machine.")
-    listed = "".join(f"<li>{item}</li>" for item in items)
-    return f'<div class="caveats"><h3>Read with care</h3><ul>{listed}</ul></div>'
+    return render(
+        "summary.html",
+        headline=context.prose(verdicts.headline(context.verdicts, marks)),
+        cards=[_card(context, verdict) for verdict in context.verdicts],
+        reasons=[context.prose(text) for text in reasons],
+        notes=[look for look in context.looks_measured.values() if look.note],
+        images=context.images,
+        total=context.total,
+        overlap=min(overlaps, default=100.0),
+    )
 
 
-def spread(context: Context, codec: str, metric: str) -> Mapping[str, float | str]:
-    """Return median and worst image of a codec's BD-rates over images, NaN where unknown."""
-    delta = context.deltas.get((codec, metric))
-    if delta is None or delta.worst is None:
-        return {"median": math.nan, "worst": math.nan, "image": ""}
-    name, value = delta.worst
-    return {"median": defined(delta.median_percent), "worst": value, "image": name}
+def _card(context: Context, verdict: verdicts.Verdict) -> dict[str, Any]:
+    """Return what the card of a metric says and draws."""
+    by_rate = context.prose(verdicts.lead_sentence(verdict, context.marks))
+    return {
+        "term": term(column(verdict.metric).family, verdicts.words(verdict.metric)),
+        "title": column(verdict.metric).title,
+        "verdict": context.prose(verdicts.sentence(verdict, context.marks)),
+        "notes": [text for text in (by_rate, context.coverage(verdict.metric)) if text],
+        **_bars(context, verdict.metric),
+    }
+
+
+def _bars(context: Context, metric: str) -> dict[str, Any]:
+    """Return one bar a codec: bits needed for equal quality, the anchor's being 100."""
+    lines = context.bd[(context.bd["metric"] == metric) & (context.bd["method"] == "pchip")]
+    rates: dict[str, tuple[float, float, float]] = {
+        str(line["codec"]): (line["bd_rate_percent"], line["ci_low"], line["ci_high"])
+        for line in data.records(lines)
+    }
+    known = {codec: rate for codec, rate in rates.items() if not math.isnan(rate[0])}
+    if not known:
+        return {"bars": [], "unknown": []}
+    known[context.anchor] = (0.0, math.nan, math.nan)
+    longest = max(100 + (rate[0] if math.isnan(rate[2]) else rate[2]) for rate in known.values())
+    ranked = sorted(known, key=lambda codec: (known[codec][0], codec))
+    return {
+        "bars": [_bar(context, codec, known[codec], longest) for codec in ranked],
+        "unknown": [context.looks[codec] for codec in rates if codec not in known],
+        "anchor": context.looks[context.anchor].name,
+        "whiskers": any(not math.isnan(rate[1]) for rate in known.values()),
+    }
+
+
+def _bar(
+    context: Context, codec: str, rate: tuple[float, float, float], longest: float
+) -> dict[str, Any]:
+    middle, low, high = rate
+    change = f"{number(middle, 0 if abs(middle) >= 99.5 else 1, sign=True)} %"
+    known = not math.isnan(low)
+    ends = f"{100 * (100 + low) / longest:.2f}", f"{100 * (high - low) / longest:.2f}"
+    return {
+        "look": context.looks[codec],
+        "width": f"{100 * (100 + middle) / longest:.2f}",
+        "whisker": ends if known else None,
+        "value": number(100 + middle, 0),
+        "change": "anchor" if codec == context.anchor else change,
+        "between": f", {number(low, 1)} to {number(high, 1)} %" if known else "",
+    }
+
+
+def pictures_lead(*, exact: bool) -> Markup:
+    """Return what the pictures of the viewer are."""
+    if exact:
+        text = Markup("Every codec encoded these pictures for this page to {}. ")
+        lead = text.format(term("exact", "one rate"))
+    else:
+        text = Markup("Pictures decoded from the measured files, at the {}. ")
+        lead = text.format(term("matched", "setting nearest to one rate"))
+    return lead + "Nothing is lost in keeping them here."
+
+
+def rates(context: Context) -> Markup:
+    """Return the two tables that the curves come down to."""
+    labels = list(dict.fromkeys(str(label) for label in context.means["label"]))
+    _, common = short_labels(labels)
+    shared = Markup('<p class="small">All: {}.</p>').format(common) if common else ""
+    return tables.bd_rates(context) + tables.rates(context) + shared
+
+
+def failures(
+    contexts: Sequence[Context],
+    unavailable: Sequence[tuple[str, str]],
+    left_out: Sequence[str],
+) -> Markup:
+    """Return failures by dataset, codecs that could not run, pictures that are not here."""
+    return render(
+        "failures.html",
+        views=[{"index": c.index, "blocks": tables.failures(c)} for c in contexts],
+        unavailable=tables.unavailable(unavailable),
+        left_out=left_out,
+    )
+
+
+def provenance(
+    results: Results, contexts: Sequence[Context], glossary: Mapping[str, Mapping[str, str]]
+) -> Markup:
+    """Return where the numbers come from, how to get them again, and the glossary."""
+    record = results.record
+    versions = (record.get("versions") or {}).items()
+    lines = [[Td.text(name), Td.text(version)] for name, version in versions]
+    run = {
+        "Measured": record.get("started") or record.get("date") or "unknown",
+        "Machine": _machine(record),
+        "Commit": _code(record.get("commit") or "unknown"),
+        "Bitstreams": "stored and decoded for this page"
+        if results.database
+        else "encoded again for this page, each equal to the sha256 that was recorded",
+    }
+    return render(
+        "provenance.html",
+        run=run,
+        commands=reproduce.commands(contexts),
+        metrics=data.definitions(results.rows),
+        datasets={k: _dataset(v) for k, v in (record.get("datasets") or {}).items()},
+        versions=Table("versions", "Versions", ["Package", "Version"], lines).markup(),
+        glossary={entry["title"]: entry["text"] for entry in glossary.values()},
+    )
+
+
+def _code(text: object) -> Markup:
+    return Markup("<code>{}</code>").format(text)
+
+
+def _dataset(about: Mapping[str, Any]) -> dict[str, object]:
+    """Return what the run recorded of a dataset, in words."""
+    apart = {"images", "expected", "pixels_sha256", "folder"}  # a page is shared, a path is not
+    words: dict[str, object] = {
+        key.replace("_", " ").capitalize(): value
+        for key, value in about.items()
+        if value and isinstance(value, str | int | float) and key not in apart
+    }
+    images, expected = about.get("images"), about.get("expected")
+    count = len(images) if isinstance(images, Mapping) else images
+    if count:
+        words["Images"] = f"{count} of {expected}" if expected else count
+    if about.get("pixels_sha256"):
+        words["Sha256 of pixels"] = _code(about["pixels_sha256"])
+    return words
+
+
+def _machine(record: Mapping[str, Any]) -> str:
+    cores = record.get("cores")
+    parts = [
+        record.get("machine"),
+        record.get("cpu"),
+        f"{cores} cores" if cores else "",
+        record.get("gpu"),
+        record.get("system"),
+    ]
+    return ", ".join(str(part) for part in parts if part) or "unknown"

@@ -221,7 +221,7 @@ def _chroma(means: pd.DataFrame, ceilings: pd.DataFrame, names: Mapping[str, str
 def _overhead(ledger: Ledger, names: Mapping[str, str]) -> list[str]:
     """Say which share of the smallest files is not picture."""
     shares = {
-        codec: 1 - curve[0].groups.get("payload", 0.0) / curve[0].total_bytes
+        codec: curve[0].overhead
         for codec, curve in ledger.curves.items()
         if curve and curve[0].itemised
     }

@@ -142,7 +142,7 @@ def test_json_that_is_none(text: str, tmp_path: Path):
 
 
 def test_json_as_editors_leave_it(tmp_path: Path):
-    """A byte order mark is fine; NaN and Infinity, which are no JSON, are nothing."""
+    """A byte order mark is fine; a number that is none is nothing."""
     path = tmp_path / "run.json"
     path.write_bytes(b'\xef\xbb\xbf{"a": NaN, "b": -Infinity}')
 
@@ -159,6 +159,22 @@ def test_json_as_editors_leave_it(tmp_path: Path):
         {"datasets": {"kodak": 3}},
         {"unavailable": [["one"]]},
         {"unavailable": {"avif": "no"}},
+        {"unavailable": [["one", 2]]},
+        {"unavailable": [7]},
+        {"scores": {"psnr": {"column": "psnr_db"}}},
+        {"scores": {"psnr": {"column": ["psnr_db"], "version": "1"}}},
+        {"scores": {"psnr": {"column": "bpp", "version": "1"}}},
+        {"scores": {m: {"column": "x", "version": "1"} for m in ("a", "b")}},
+        {"ceilings": [{"codec": "jpeg"}]},
+        {"ceilings": [[1, 2, 3, 4, 5]]},
+        {"cells": {"planned": 4}},
+        {"cells": {"planned": "4", "measured": 2}},
+        {"later": "yesterday"},
+        {"later": {"started": "x"}},
+        {"datasets": {"kodak": {"duplicates": {"a": "b"}}}},
+        {"datasets": {"kodak": {"duplicates": {"a": []}}}},
+        {"datasets": {"kodak": {"images": "all"}}},
+        {"datasets": {"kodak": {"folder": 7}}},
         {"versions": "1"},
         {"notes": [1]},
         {"metrics": 4},

@@ -21,7 +21,6 @@ from bench.measurement.results import load_results
 from bench.report import Options, Outcome, write
 from bench.report import results as data
 from bench.report.image_viewer import (
-    Originals,
     busiest_window,
     choose_images,
     decode_checked,
@@ -103,7 +102,7 @@ def test_images_are_chosen_by_name_or_spread():
 @pytest.fixture
 def streams(results_dir: Path) -> data.Bitstreams:
     """The bitstreams of the small run."""
-    return data.Bitstreams(load_results(results_dir), Originals().get)
+    return data.Bitstreams(load_results(results_dir), load_results(results_dir).original)
 
 
 def test_another_picture_is_refused(streams: data.Bitstreams):
@@ -131,7 +130,7 @@ def test_committed_results_need_no_database(results_dir: Path, tmp_path: Path):
     ceilings = data.measured_ceilings(
         load_results(tmp_path),
         {name: [] for name in load_results(tmp_path).datasets},
-        Originals().get,
+        load_results(results_dir).original,
     )
     assert ceilings.empty
 
@@ -140,10 +139,10 @@ def test_a_changed_encoder_is_noticed(results_dir: Path, tmp_path: Path):
     """If encoding again gives another file than was measured, it is left out with the reason."""
     shutil.copy(results_dir / "run.json", tmp_path)
     rows = (results_dir / "rows.csv").read_text()
-    streams = data.Bitstreams(load_results(results_dir), Originals().get)
+    streams = data.Bitstreams(load_results(results_dir), load_results(results_dir).original)
     row = data.records(streams.results.rows)[0]
     (tmp_path / "rows.csv").write_text(rows.replace(row["bitstream_sha256"], "0" * 64))
-    changed = data.Bitstreams(load_results(tmp_path), Originals().get)
+    changed = data.Bitstreams(load_results(tmp_path), load_results(results_dir).original)
 
     with pytest.raises(OutputError, match="now writes another file"):
         changed.get(row | {"bitstream_sha256": "0" * 64})
@@ -155,7 +154,7 @@ def test_damaged_store_is_noticed(results_dir: Path, tmp_path: Path):
     with sqlite3.connect(tmp_path / "bench.sqlite") as db:
         db.execute("UPDATE bitstreams SET data = X'00'")
     db.close()
-    streams = data.Bitstreams(load_results(tmp_path), Originals().get)
+    streams = data.Bitstreams(load_results(tmp_path), load_results(results_dir).original)
 
     with pytest.raises(OutputError, match="wanted sha256"):
         streams.get(data.records(streams.results.rows)[0])
@@ -176,7 +175,7 @@ def test_exact_rates(results_dir: Path):
     """A file made to measure lies nearer to the rate than any stored rung, and is scored."""
     results = load_results(results_dir)
     rows = results.rows[results.rows["image"] == "face.png"]
-    streams = data.Bitstreams(results, Originals().get)
+    streams = data.Bitstreams(results, load_results(results_dir).original)
     original = streams.original(str(rows["dataset"].iloc[0]), "face.png")
     rungs = sorted(rows.loc[rows["codec"] == "jpeg", "bpp"])
     rate = math.sqrt(rungs[2] * rungs[3])
@@ -213,5 +212,5 @@ def test_originals_not_at_hand_cost_pictures_only(results_dir: Path, tmp_path: P
     done = write(tmp_path, tmp_path / "page.html")
 
     assert 0 == done.pictures
-    assert any("not at hand" in reason for reason in done.left_out)
+    assert any("is not available" in reason for reason in done.left_out)
     assert dataclasses.asdict(done)["size_bytes"] > 100_000

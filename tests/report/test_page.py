@@ -18,7 +18,6 @@ from bench.measurement.results import load_results
 from bench.report import Options, Outcome, bit_allocation, write
 from bench.report import html as html_of
 from bench.report import results as data
-from bench.report.image_viewer import Originals
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -138,7 +137,7 @@ def test_ledger_adds_up(results_dir: Path):
     """The groups of the ledger sum to the mean file size."""
     results = load_results(results_dir)
     rows = results.rows[results.rows["image"] == "face.png"]
-    found = bit_allocation.build(rows, ["face.png"], data.Bitstreams(results, Originals().get))
+    found = bit_allocation.build(rows, ["face.png"], data.Bitstreams(results, results.original))
 
     assert {"jpeg", "webp"} == set(found.curves)
     assert [] == found.missing

@@ -36,7 +36,7 @@ const core = (() => {
   const bytes = (n) => n.toLocaleString("en-US");
   const metric = (name) => data.metrics[name];
   const show = (name, raw) => number(raw, metric(name).digits);
-  const unit = (name) => (name.endsWith("_db") ? " dB" : "");
+  const unit = (name) => (metric(name).unit ? ` ${metric(name).unit}` : "");
 
   const emit = (name, detail) => events.dispatchEvent(new CustomEvent(name, { detail }));
   const on = (name, call) => events.addEventListener(name, (event) => call(event.detail));

@@ -9,8 +9,9 @@ const curves = (() => {
     const byCodec = new Map();
     for (const point of core.dataset().points) {
       const read = (name) => core.value(image == null ? point.mean[name] : point.each[name]?.[image]);
-      const [x, y] = [read("bpp"), read(metric)];
-      if (point.lossless || x == null || y == null || !Number.isFinite(y)) continue;
+      const [rate, y] = [point.rate[metric], read(metric)]; // no rate: no point of this curve
+      const x = image == null ? rate : read("bpp");
+      if (rate == null || x == null || y == null || !Number.isFinite(y)) continue;
       const values = Object.fromEntries(Object.keys(data.metrics).filter((m) => read(m) != null).map((m) => [m, read(m)]));
       if (!byCodec.has(point.codec)) byCodec.set(point.codec, []);
       byCodec.get(point.codec).push({ x, y, setting: point.setting, values, of: point });
@@ -30,7 +31,13 @@ const curves = (() => {
   }
 
   function draw(keepView = false) {
-    const measured = lines(state.metric);
+    const measured = state.metric == null ? [] : lines(state.metric);
+    const none = state.metric == null;
+    for (const part of ["#chart", "#chart-hint", "#chips"]) $(part).hidden = none;
+    const left = none ? "No curve can be drawn: no image has a score of every setting." : core.dataset().coverage[state.metric];
+    $("#coverage").textContent = left;
+    $("#coverage").hidden = !left;
+    if (none) return;
     $("#lower-note").hidden = core.metric(state.metric).higher;
     chart.show({ curves: [...measured, ...reported(state.metric, measured)], metric: state.metric, log: state.log, keepView });
     $("#chart").setAttribute("aria-label", `${core.metric(state.metric).title} against bits per pixel, ${measured.length} codecs on ${core.dataset().name}; the same numbers are in the table below`);
@@ -58,7 +65,7 @@ const curves = (() => {
 
   function start() {
     const { metrics } = core.dataset();
-    if (!metrics.includes(state.metric)) state.metric = metrics[0];
+    if (!metrics.includes(state.metric)) state.metric = metrics[0] ?? null;
     core.radios($("#metric"), "metric", metrics.map((m) => [m, data.metrics[m].words]), state.metric, (metric) => {
       state.metric = metric;
       draw();

@@ -33,7 +33,7 @@ const drill = (() => {
     const title = el("h3", { id: "drill-title", tabindex: -1 }, core.tag(point.codec), ` ${point.setting}, image by image`);
     const table = el("table", { class: "grid", "data-name": `images-${data.codecs[point.codec].name}-${point.setting}` },
       el("caption", { text: data.codecs[point.codec].label }),
-      el("thead", {}, el("tr", {}, ...["Image", "Bytes", "bpp", ...shown.map((m) => data.metrics[m].words + (core.unit(m) ? " (dB)" : ""))].map((text, i) => el("th", { scope: "col", class: i ? "n" : null, text })))),
+      el("thead", {}, el("tr", {}, ...["Image", "Bytes", "bpp", ...shown.map((m) => data.metrics[m].words + (data.metrics[m].unit ? ` (${data.metrics[m].unit})` : ""))].map((text, i) => el("th", { scope: "col", class: i ? "n" : null, text })))),
       el("tbody", {}, ...dataset.images.map((name, i) => row(name, i, shown))));
     const side = el("div", {}, el("div", { class: "chart", id: "drill-chart", tabindex: 0, role: "application", "aria-label": "Curves of one image" }), el("p", { class: "hint", id: "drill-hint" }));
     const left = el("div", {}, el("div", { class: "tablebox" }, table));
