@@ -163,5 +163,5 @@ def _report(plan: Plan, results: Results, out: Path) -> None:
         )
     deltas = read_csv(out / "bd_rate.csv")
     for name in results.datasets:
-        for line in headline.lines(deltas, name):
+        for line in headline.lines(deltas, name, results.rows):
             typer.echo(line)

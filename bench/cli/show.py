@@ -12,7 +12,6 @@ from bench.cli.run import Anchor, DataDir, Out
 
 if TYPE_CHECKING:
     from bench.image import Image
-    from bench.measurement.results import Results
 
 
 def list_(
@@ -166,10 +165,12 @@ def _again(
     anchor: str | None,
     references: list[Path] | None = None,
 ) -> None:
+    from bench.analysis.published_curves import load_reference
     from bench.cli.screen import show_remarks
     from bench.measurement.results import load_results
     from bench.output.write import write
 
+    published = [load_reference(path) for path in references or []]
     results = load_results(out)
     show_remarks(results, out)
     written = write(
@@ -177,20 +178,13 @@ def _again(
         anchor=anchor,
         plots=plots,
         tables=tables,
-        references=references or [],
+        references=published,
         force=True,
     )
-    for line in _not_drawn(results, references or []):
-        typer.echo(f"bench: {line}", err=True)
+    if published:
+        from bench.output.plots import undrawn
+
+        for line in undrawn(results.rows, published):
+            typer.echo(f"bench: {line}", err=True)
     for path in written:
         typer.echo(path)
-
-
-def _not_drawn(results: Results, references: list[Path]) -> list[str]:
-    """Return why parts of the published curves are in no plot."""
-    if not references:
-        return []
-    from bench.analysis import published_curves, summary
-
-    curves = [published_curves.load_reference(path) for path in references]
-    return published_curves.not_drawn(curves, summary.drawn_rates(results.summary()))

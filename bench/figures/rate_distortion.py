@@ -23,11 +23,11 @@ from bench.figures import published
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet
 from bench.metrics.columns import column
+from bench.output.coverage import count_text
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, reported_style, short_labels, style_of
 from bench.output.sheet import RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
-from bench.output.tables import count_text, title
 
 Points = NDArray[np.float64]
 _GRID = 64
@@ -197,12 +197,12 @@ def draw(
     sheet = Sheet([["rd"], ["gain"]], height_in=4.9, small_print=small_print)
     x = RATE
     end = min(options.max_bpp, float(select(data, "rd")["x"].max()))
-    sheet.panel("rd", f"(a) {what}", x=x, y=title(options.metric), xlim=(0, end * 1.3))
+    sheet.panel("rd", f"(a) {what}", x=x, y=column(options.metric).title, xlim=(0, end * 1.3))
     low = sheet.panel(
         "gain",
         f"(b) gain over {anchor.name} at equal rate",
         x=x,
-        y=f"difference in {title(options.metric)}",
+        y=f"difference in {column(options.metric).title}",
         xlim=(0, end * 1.3),
         ylim=options.gain_range,
     )
@@ -246,7 +246,7 @@ def bd_table(entry: Entry, lines: list[Line], anchor: Line, options: Options, wh
         cells.append([Cell(text) for text in row])
     return Table(
         name=entry.id,
-        caption=f"BD-rate against {anchor.name}, {title(options.metric)}, {what}",
+        caption=f"BD-rate against {anchor.name}, {column(options.metric).title}, {what}",
         head=("curve", "status", "BD-rate (%)", "overlap (%)", "note"),
         align="llrrl",
         rows=cells,

@@ -42,14 +42,13 @@ INDEX = "batches.json"
 """Lists every file; codec-compare takes it as ``index.html?load=batches.json``."""
 
 
-def _field(column: str, definitions: Mapping[str, str]) -> tuple[str, str]:
+def _field(column: str) -> tuple[str, str]:
     """Return their name and description of our column."""
     if column in _FIELDS:
-        name, text = _FIELDS[column]
-        return name, definitions.get(column, text)
-    form = columns_of.column(column)
-    text = definitions.get(column, f"{form.title}; {form.better} is better")
-    return _METRICS.get(form.metric, column), text
+        return _FIELDS[column]
+    about = columns_of.column(column)
+    text = about.definition or about.title
+    return _METRICS.get(about.metric, column), f"{text} ({about.better} is better)"
 
 
 def _plain(value: Any) -> str | int | float | None:  # noqa: ANN401 - a cell of a frame
@@ -65,7 +64,7 @@ def _flags(curve: pd.DataFrame) -> dict[tuple[str, str], list[int]]:
     """Return (name, description) -> 0 or 1 per row, for columns that have values JSON lacks."""
     flags = {}
     for column in columns_of.metric_columns(curve):
-        name = _field(column, {})[0]
+        name = _field(column)[0]
         infinite = [int(math.isinf(value)) for value in curve[column]]
         undefined = [int(math.isnan(value)) for value in curve[column]]
         if any(infinite):
@@ -82,7 +81,6 @@ def codec_compare(
     *,
     provenance: Mapping[str, Any],
     dataset: str,
-    definitions: Mapping[str, str] | None = None,
 ) -> dict[str, list[Any]]:
     """Return one curve in codec-compare's shape.
 
@@ -94,8 +92,6 @@ def codec_compare(
         Plain data as of ``bench.measurement.provenance.record``.
     dataset
         What to call the source of the images.
-    definitions
-        Metric column -> one sentence, for the descriptions.
 
     Returns
     -------
@@ -121,7 +117,7 @@ def codec_compare(
         for name in [*_FIELDS, *columns_of.metric_columns(good)]
         if name in good.columns and good[name].notna().any()
     ]
-    described = [_field(name, definitions or {}) for name in columns]
+    described = [_field(name) for name in columns]
     settings = list(dict.fromkeys(name for values in varying for name in values))
     described += [(name, f"Encoder setting {name}") for name in settings]
     flags = _flags(good)
@@ -175,8 +171,6 @@ def write_all(
     out: Path,
     *,
     provenance: Mapping[str, Any],
-    display_names: Mapping[str, str] | None = None,
-    definitions: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write ``codec_compare/<dataset>_<codec>.json`` and their index below ``out``.
 
@@ -186,10 +180,8 @@ def write_all(
         One row per measured cell, the columns of ``rows.csv``, width and height if known.
     out
         Made if missing.
-    provenance, definitions
+    provenance
         See ``codec_compare``.
-    display_names
-        Dataset -> what the files call it.
 
     Returns
     -------
@@ -210,8 +202,7 @@ def write_all(
         data = codec_compare(
             good[(good["dataset"] == dataset) & (good["codec"] == codec)],
             provenance=provenance,
-            dataset=(display_names or {}).get(dataset, dataset),
-            definitions=definitions,
+            dataset=dataset,
         )
         path = folder / f"{stems[f'{dataset}_{codec}']}.json"
         write_atomically(path, _text(data).encode())

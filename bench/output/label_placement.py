@@ -117,7 +117,7 @@ def _candidates(
     for other, line in enumerate(lines):
         weight = _COVERED_OWN if other == index else _COVERED_CURVE
         found.cost[:] += weight * _inside(found.boxes + pad, line)
-        found.cost[:] += _COVERED_MARKER * _inside(found.boxes + 1.3 * pad, curves[other])
+        found.cost[:] += _COVERED_MARKER * (_inside(found.boxes + 1.3 * pad, curves[other]) > 0)
     found.cost[:] += _OUTSIDE * _outside(found.boxes, frame)
     _add_crossings(found, [line for i, line in enumerate(lines) if i != index], gap / 4)
     return found

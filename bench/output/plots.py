@@ -15,16 +15,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
-from bench.analysis.published_curves import Reference, is_of, load_reference
+from bench.analysis.published_curves import Reference, is_of, not_drawn
 from bench.files import file_stems, make_folder
 from bench.metrics.columns import column, curve_columns
+from bench.output.coverage import Coverage, coverage
 from bench.output.figure import MEASURED, REPORTED, join, series
 from bench.output.label_placement import Points
 from bench.output.plot_styles import Style, reported_style, short_labels, styles
 from bench.output.provenance import Stamp, of_record, pixels_of
 from bench.output.sheet import RATE, RC, Sheet, shortened, write_figure
 from bench.output.table_formats import plain_text
-from bench.output.tables import count_text
 
 SCALES = ("linear", "log")
 _HEIGHT_IN = 2.75
@@ -58,12 +58,11 @@ def measured_curves(means: pd.DataFrame, metric: str) -> list[Curve]:
 
 
 def _reported_curves(
-    references: Sequence[Reference], dataset: str, metric: str, measured: Sequence[Curve]
+    references: Sequence[Reference], metric: str, measured: Sequence[Curve]
 ) -> list[Curve]:
-    """Return the published curves of this plot, cut to the rates that were measured."""
+    """Return the published curves that have ``metric``, cut to the rates that were measured."""
     low = min(float(curve.points[0, 0]) for curve in measured)
     high = max(float(curve.points[-1, 0]) for curve in measured)
-    fitting = [r for r in references if metric in r.points and is_of(r, dataset)]
     whole = [
         Curve(
             f"{_label(reference.name)}\n{REPORTED}",
@@ -71,7 +70,7 @@ def _reported_curves(
             np.asarray(sorted(reference.points[metric]), dtype=np.float64).reshape(-1, 2),
             reported=True,
         )
-        for i, reference in enumerate(fitting)
+        for i, reference in enumerate(r for r in references if metric in r.points)
     ]
     return [cut for curve in whole if (cut := _cropped(curve, low, high))]
 
@@ -87,8 +86,8 @@ def _cropped(curve: Curve, low: float, high: float) -> Curve | None:
     return replace(curve, points=np.column_stack([x, np.interp(x, rates, values)]))
 
 
-def footer(means: pd.DataFrame, metric: str, *, reported: bool) -> str:
-    """Return what a plot says below it: shared words, encoders' versions, what is not drawn."""
+def footer(means: pd.DataFrame, metric: str, covered: Coverage, *, reported: bool) -> str:
+    """Return what a plot says below it: encoders' versions, what is left out, what dashes mean."""
     drawn = summary.on_curve(means, metric)
     labels = dict(zip(drawn["codec"], drawn["label"], strict=True))
     _, common = short_labels([str(label) for label in labels.values()])
@@ -102,8 +101,11 @@ def footer(means: pd.DataFrame, metric: str, *, reported: bool) -> str:
     lossless = sorted({str(codec) for codec in means.loc[summary.lossless(means, metric), "codec"]})
     if lossless:
         parts.append(f"not drawn: {', '.join(lossless)} (lossless)")
+    parts += [reason.removesuffix(".") for reason in covered.reasons([metric])]
+    if column(metric).decibels:
+        parts.append(f"decibels of the mean {column(column(metric).source).words}")
     if reported:
-        parts.append(f"dashed: {REPORTED}")
+        parts.append(f"dashed: {REPORTED}, means over the whole dataset")
     return " \u00b7 ".join(parts)
 
 
@@ -144,36 +146,63 @@ def draw(
     return sheet.finish()
 
 
-def _figures(
+@dataclass(frozen=True, slots=True)
+class _Plot:
+    """What the plots of one dataset and metric show."""
+
+    stem: str
+    heading: str
+    metric: str
+    curves: Sequence[Curve]
+    small_print: str
+    stamp: Stamp
+
+
+def _plots(
     rows: pd.DataFrame,
-    stamps: Mapping[str, Stamp],
-    display_names: Mapping[str, str],
+    provenance: Mapping[str, Any],
     references: Sequence[Reference],
-) -> Iterator[tuple[str, str, Stamp, Figure]]:
-    """Yield file stem, heading, stamp and figure of every plot, one at a time."""
-    every = summary.summarise(rows)
-    counts = summary.metric_images(rows)
-    stems = file_stems(sorted(stamps))
+    mark: str,
+) -> Iterator[_Plot]:
+    """Yield what is to be drawn, by dataset and metric."""
+    every, coverages = summary.summarise(rows), coverage(rows)
+    remarks = provenance.get("remarks") or ()
+    stems = file_stems(sorted(coverages))
     for dataset, means in every.groupby("dataset", sort=True):
         name = str(dataset)
+        stamp = of_record(provenance, datasets={name: pixels_of(provenance, name)})
         for metric, word in file_stems(curve_columns(means)).items():
             measured = measured_curves(means, metric)
             if not measured:
                 continue
-            reported = _reported_curves(references, name, metric, measured)
-            images = count_text(counts[name, metric], "image")
-            heading = f"{display_names.get(name, name)}, mean of {images}"
-            about = footer(means, metric, reported=bool(reported))
-            small_print = " \u00b7 ".join(filter(None, (about, stamps[name].small_print())))
-            for scale in SCALES:
-                figure = draw(
-                    [*measured, *reported],
-                    metric,
-                    scale=scale,
-                    heading=heading,
-                    small_print=small_print,
-                )
-                yield f"{stems[name]}_{word}_{scale}", heading, stamps[name], figure
+            covered = coverages[name]
+            fitting = [r for r in references if is_of(r, name) and covered.whole(metric)]
+            reported = _reported_curves(fitting, metric, measured)
+            about = footer(means, metric, covered, reported=bool(reported))
+            yield _Plot(
+                f"{stems[name]}_{word}",
+                f"{name}{mark}, mean of {covered.images(metric)}",
+                metric,
+                [*measured, *reported],
+                " \u00b7 ".join(filter(None, (*remarks, about, stamp.small_print()))),
+                stamp,
+            )
+
+
+def undrawn(rows: pd.DataFrame, references: Sequence[Reference]) -> list[str]:
+    """Return a line for each part of a published curve that no plot of ``rows`` shows: why."""
+    means, coverages = summary.summarise(rows), coverage(rows)
+    fewer = [
+        f"{reference.name}: its {column(metric).title} is not drawn: it is a mean over all images, "
+        f"and the results are over {coverages[name].images(metric)}"
+        for name, metrics in summary.drawn_rates(means).items()
+        for metric in metrics
+        for reference in references
+        if is_of(reference, name)
+        and metric in reference.points
+        and not coverages[name].whole(metric)
+    ]
+    return fewer + not_drawn(references, summary.drawn_rates(means))
 
 
 def write_all(
@@ -181,8 +210,8 @@ def write_all(
     out: Path,
     *,
     provenance: Mapping[str, Any],
-    display_names: Mapping[str, str] | None = None,
-    references: Sequence[Reference | Path] = (),
+    references: Sequence[Reference] = (),
+    mark: str = "",
 ) -> list[Path]:
     """Write ``plots/<dataset>_<metric>_{linear,log}.{png,svg}`` below ``out``; return their paths.
 
@@ -194,28 +223,33 @@ def write_all(
         Made if missing.
     provenance
         Plain data as of ``bench.measurement.provenance.record``.
-    display_names
-        Dataset -> what titles call it.
     references
-        Published curves, or JSON files for ``load_reference``.
+        Published curves; see ``undrawn``.
+    mark
+        Stands behind the name of every dataset in headings.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
-    UsageError
-        If a reference cannot be read.
     """
-    curves = [r if isinstance(r, Reference) else load_reference(r) for r in references]
     folder = make_folder(out / "plots")
-    stamps = {
-        name: of_record(provenance, datasets={name: pixels_of(provenance, name)})
-        for name in map(str, rows["dataset"].unique())
-    }
     written = []
     with mpl.rc_context(RC):
-        for stem, heading, stamp, figure in _figures(rows, stamps, display_names or {}, curves):
-            written += write_figure(
-                figure, folder / stem, ("png", "svg"), title=heading, origin=stamp.full()
-            )
+        for plot in _plots(rows, provenance, references, mark):
+            for scale in SCALES:
+                figure = draw(
+                    plot.curves,
+                    plot.metric,
+                    scale=scale,
+                    heading=plot.heading,
+                    small_print=plot.small_print,
+                )
+                written += write_figure(
+                    figure,
+                    folder / f"{plot.stem}_{scale}",
+                    ("png", "svg"),
+                    title=plot.heading,
+                    origin=plot.stamp.full(),
+                )
     return written

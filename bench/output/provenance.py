@@ -85,6 +85,32 @@ class Stamp:
         return "".join(f"# {key}: {text}\n" for key, text in self.words().items())
 
 
+def machine_of(record: Mapping[str, Any]) -> str:
+    """Return processor, cores, GPU and system of a run record; what is not known is left out."""
+    cores = record.get("cores")
+    parts = (
+        record.get("cpu"),
+        f"{cores} cores" if cores else "",
+        record.get("gpu"),
+        record.get("system"),
+    )
+    return ", ".join(str(part) for part in parts if part)
+
+
+def provenance_note(record: Mapping[str, Any]) -> str:
+    """Return machine, date, commit and versions in a sentence; what is not known is left out."""
+    date, machine, commit = record.get("date"), machine_of(record), record.get("commit")
+    parts = [
+        f"Measured {date}" if date else "Measured",
+        f"on {machine}" if machine else "",
+        f"at commit {commit}" if commit else "",
+    ]
+    versions = record.get("versions") or {}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    line = " ".join(part for part in parts if part)
+    return f"{line} ({listed})." if listed else f"{line}."
+
+
 def pixels_of(record: Mapping[str, Any], dataset: str) -> str:
     """Return the sha256 of a dataset's pixels as a run record has it, or that it has none."""
     described = (record.get("datasets") or {}).get(dataset) or {}
@@ -98,16 +124,9 @@ def of_record(
     weights: Mapping[str, str] | None = None,
 ) -> Stamp:
     """Return the stamp of what was measured under a run record (``provenance.record``)."""
-    cores = record.get("cores")
-    parts = (
-        record.get("cpu"),
-        f"{cores} cores" if cores else "",
-        record.get("gpu"),
-        record.get("system"),
-    )
     return Stamp(
         date=str(record.get("date") or ""),
-        machine=", ".join(str(part) for part in parts if part),
+        machine=machine_of(record),
         commit=str(record.get("commit") or ""),
         versions={str(k): str(v) for k, v in (record.get("versions") or {}).items()},
         datasets=dict(datasets),

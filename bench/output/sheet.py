@@ -57,7 +57,7 @@ RC: dict[Any, Any] = {
 GREY, FAINT = "#555555", "#DDDDDD"
 _POINT_PX = DPI / 72
 _LINE_IN, _LETTER_IN = 7.4 / 72, 3.45 / 72  # height of a line of small print, width of a letter
-_HEADING_LETTERS, _LINE_LETTERS = 150, 45
+_HEADING_LETTERS, _LINE_LETTERS, _LINES = 150, 45, 4
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
 
 
@@ -192,7 +192,7 @@ class Sheet:
             markeredgewidth=0.7,
             markerfacecolor=style.colour if style.filled else "white",
             zorder=2 if reported else 3,
-            gid=f"{panel}|{plain_text(name)}",
+            gid=f"{panel}|{_clean(name)}",
         )
         if label or len(points):
             self._labels.append(_Label(self.axes[panel], label, points, style, reported))
@@ -300,7 +300,12 @@ def shortened(text: str, letters: int) -> str:
 
 def _lines(text: str) -> str:
     """Return a text of our own making, which may have several lines, fit for drawing."""
-    return "\n".join(shortened(plain_text(line), _LINE_LETTERS) for line in text.split("\n")[:4])
+    lines = _clean(text).split("\n")[:_LINES]
+    return "\n".join(shortened(line, _LINE_LETTERS) for line in lines)
+
+
+def _clean(text: str) -> str:
+    return "\n".join(plain_text(line) for line in text.split("\n"))
 
 
 @contextlib.contextmanager

@@ -17,12 +17,17 @@ import pandas as pd
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.files import file_stems, make_folder, write_atomically
-from bench.metrics.columns import column as column_of
-from bench.metrics.columns import quality_columns
+from bench.metrics.columns import column, quality_columns
+from bench.output.coverage import Coverage, coverage, setting_text
 from bench.output.csv_files import tidy_rows, write_frame
+from bench.output.provenance import provenance_note
 from bench.output.table_formats import DOWN, UP, Cell, Table, number
 
-_MEAN = "Every value is the mean of per-image values."
+_BPP_DIGITS = 3
+_MEAN = (
+    "Every value is the mean of per-image values; decibels of a metric that has its own values are"
+    " those of the mean."
+)
 _BD_NOTES = (
     "BD-rate: mean difference in bitrate at equal quality; negative is better.",
     "Headline: piecewise cubic Hermite interpolation (pchip); akima and cubic beside it.",
@@ -36,62 +41,9 @@ _CEILING_NOTE = (
 )
 
 
-def title(column: str) -> str:
-    """Return name and unit of a column for heads and axes.
-
-    >>> title("psnr_db"), title("lpips_alex")
-    ('PSNR-RGB (dB)', 'LPIPS (alex)')
-    """
-    return column if column == "bpp" else column_of(column).title
-
-
-def digits(column: str) -> int:
-    """Return how many decimals a column is shown with."""
-    return 3 if column == "bpp" else column_of(column).digits
-
-
-def arrow(column: str) -> str:
-    """Return the arrow of the better direction."""
-    return UP if column != "bpp" and column_of(column).higher_is_better else DOWN
-
-
-def provenance_note(provenance: Mapping[str, Any]) -> str:
-    """Return machine, date, commit and versions on one line; what is not known is left out."""
-    cores = provenance.get("cores")
-    machine = ", ".join(
-        str(part)
-        for part in (
-            provenance.get("machine"),
-            provenance.get("cpu"),
-            f"{cores} cores" if cores else "",
-            provenance.get("gpu"),
-            provenance.get("system"),
-        )
-        if part
-    )
-    parts = [
-        f"Measured {provenance['date']}" if provenance.get("date") else "Measured",
-        f"on {machine}" if machine else "",
-        f"at commit {provenance['commit']}" if provenance.get("commit") else "",
-    ]
-    versions = provenance.get("versions") or {}
-    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    line = " ".join(part for part in parts if part)
-    return f"{line} ({listed})." if listed else f"{line}."
-
-
-def setting_text(values: Mapping[str, object]) -> str:
-    """Return ``quality 75, optimize true``."""
-    words = {True: "true", False: "false"}
-    return ", ".join(
-        f"{name} {words[value] if isinstance(value, bool) else value}"
-        for name, value in values.items()
-    )
-
-
-def count_text(count: int, noun: str) -> str:
-    """Return ``1 image`` or ``24 images``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def arrow(metric: str) -> str:
+    """Return the arrow of a metric's better direction."""
+    return UP if column(metric).higher_is_better else DOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,69 +56,61 @@ class Dataset:
     rows: pd.DataFrame
     summary: pd.DataFrame
     bd: pd.DataFrame
-    definitions: Mapping[str, str]
+    coverage: Coverage
+    remarks: Sequence[str]
     provenance: str
 
-    @property
-    def images(self) -> str:
-        """How many images the means are over, of how many."""
-        total = self.rows["image"].nunique()
-        common = int(self.summary["images"].max()) if len(self.summary) else 0
-        if common == total:
-            return count_text(common, "image")
-        return f"the {common} of {count_text(total, 'image')} that every codec has"
+    def notes(self, metrics: Iterable[str]) -> list[str]:
+        """Return what the reader of a table of some metrics must know, its origin last."""
+        return [
+            *self.remarks,
+            *self.coverage.reasons(metrics),
+            *dict.fromkeys(
+                f"{about.title}: {about.definition}"
+                for metric in metrics
+                for about in (column(column(metric).source), column(metric))
+                if about.definition
+            ),
+            self.provenance,
+        ]
 
-    def defined(self, metrics: Iterable[str]) -> list[str]:
-        """Return the definition of each metric that has one."""
-        notes = {}
-        for metric in metrics:
-            form = None if metric == "bpp" else column_of(metric)
-            source = form.source if form else metric
-            if source in self.definitions:
-                notes[source] = f"{title(source)}: {self.definitions[source]}"
-            if form and form.decibels:
-                notes[metric] = f"{form.title}: {form.definition}"
-        return list(notes.values())
+
+def _rd_columns(data: Dataset, metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Return column of the summary -> head and digits; rates of their own where images differ."""
+    found = {"bpp": (f"bpp {DOWN}", _BPP_DIGITS)}
+    rated = set()
+    for metric in metrics:
+        about = column(metric)
+        if data.coverage.counts.get(metric) != data.coverage.common and about.source not in rated:
+            rated.add(about.source)
+            head = f"bpp {DOWN} ({data.coverage.images(metric)}, {about.words})"
+            found[f"bpp_{metric}"] = (head, _BPP_DIGITS)
+        found[metric] = (f"{about.title} {arrow(metric)}", about.digits)
+    return found
 
 
 def rd_table(data: Dataset) -> Table:
     """Return the means of every point of every curve."""
     metrics = quality_columns(data.summary)
-    columns = ["bpp", *metrics]
+    columns = _rd_columns(data, metrics)
     rows, held_along = [], []
     for codec, curve in data.summary.groupby("codec", sort=True):
         varying, held = summary.split_settings(curve["setting"])
         if held:
             held_along.append(f"{codec}: {setting_text(held)}")
         for values, record in zip(varying, curve.to_dict("records"), strict=True):
-            cells = [Cell(number(record[name], digits(name))) for name in columns]
+            cells = [Cell(number(record[name], digits)) for name, (_, digits) in columns.items()]
             rows.append([Cell(str(record["label"])), Cell(setting_text(values)), *cells])
-    counts = summary.metric_images(data.rows)
-    total = int(data.summary["images"].max()) if len(data.summary) else 0
-    fewer = [
-        f"{title(metric)} is over {counts[data.name, metric]} of them: it is not defined or not "
-        "computed for the others."
-        for metric in metrics
-        if counts.get((data.name, metric), total) < total
-    ]
-    aside = [
-        f"Set aside: {point['codec']} at {setting_text(summary.parse_setting(point['setting']))},"
-        f" tried on {point['images']} of {count_text(point['most'], 'image')}."
-        for point in summary.set_aside(data.rows).to_dict("records")
-    ]
     return Table(
         name=f"{data.stem}-rd",
-        caption=f"{data.title}: rate and quality, means over {data.images}",
-        head=["Codec", "Setting", *(f"{title(name)} {arrow(name)}" for name in columns)],
+        caption=f"{data.title}: rate and quality, means over {data.coverage.images()}",
+        head=["Codec", "Setting", *(head for head, _ in columns.values())],
         align="ll" + "r" * len(columns),
         rows=rows,
         notes=[
             _MEAN,
-            *fewer,
-            *data.defined(columns),
             *([f"At every point of {'; '.join(held_along)}."] if held_along else []),
-            *aside,
-            data.provenance,
+            *data.notes(metrics),
         ],
         group=True,
     )
@@ -178,7 +122,12 @@ def bd_table(data: Dataset) -> Table:
     anchor = str(data.bd["anchor"].iloc[0]) if len(data.bd) else ""
     against = f" against {labels.get(anchor, anchor)}" if anchor else ""
     rows = []
-    for metric, block in data.bd.groupby("metric", sort=False):
+    metrics = [str(metric) for metric in dict.fromkeys(data.bd["metric"])]
+    for metric in metrics:
+        block = data.bd[data.bd["metric"] == metric]
+        name = column(metric).title
+        if data.coverage.counts.get(metric) != data.coverage.common:
+            name += f", {data.coverage.images(metric)}"
         by_method = {method: block[block["method"] == method] for method in METHODS}
         lines = [_bd_line(codec, by_method) for codec in dict.fromkeys(block["codec"])]
         lines.append((0.0, [anchor, "0.0", "", "", "0.0", "0.0", "", "anchor"]))
@@ -188,21 +137,17 @@ def bd_table(data: Dataset) -> Table:
             codec, rate, *others = texts
             best = comparable and place == 0
             shown = [Cell(str(labels.get(codec, codec))), Cell(rate, best=best)]
-            rows.append([Cell(title(str(metric))), *shown, *map(Cell, others)])
+            rows.append([Cell(name), *shown, *map(Cell, others)])
     return Table(
         name=f"{data.stem}-bd-rate",
-        caption=f"{data.title}: BD-rate{against}, {data.images}",
+        caption=f"{data.title}: BD-rate{against}, {data.coverage.images()}",
         head=[
             *("Metric", "Codec", f"BD-rate (%) {DOWN}", "95 % interval", "BD-quality"),
             *("akima (%)", "cubic (%)", "overlap (%)", "Note"),
         ],
         align="llrrrrrrl",
         rows=rows,
-        notes=[
-            *_BD_NOTES,
-            *data.defined(dict.fromkeys(data.bd["metric"])),
-            data.provenance,
-        ],
+        notes=[*_BD_NOTES, *data.notes(metrics)],
         group=True,
     )
 
@@ -219,7 +164,7 @@ def _bd_line(codec: str, by_method: Mapping[str, pd.DataFrame]) -> tuple[float, 
     low, high = float(head["ci_low"]), float(head["ci_high"])
     interval = "" if math.isnan(low) else f"{_signed(low)} to {_signed(high)}"
     others = [_signed(rates.get(method, math.nan)) for method in ("akima", "cubic")]
-    quality = number(float(head["bd_quality"]), digits(str(head["metric"])), sign=True)
+    quality = number(float(head["bd_quality"]), column(str(head["metric"])).digits, sign=True)
     overlap = number(float(head["overlap_percent"]), 0)
     note = next((str(line["note"]) for line in found.values() if line["note"]), "")
     rate = rates["pchip"]
@@ -244,7 +189,7 @@ def ceiling_table(data: Dataset, ceilings: pd.DataFrame | None) -> Table:
     return Table(
         name=f"{data.stem}-ceilings",
         caption=f"{data.title}: no-codec ceilings",
-        head=["Codec", f"{title('psnr_db')} {UP}"],
+        head=["Codec", f"{column('psnr_db').title} {UP}"],
         align="lr",
         rows=rows,
         notes=[
@@ -300,9 +245,8 @@ def write_all(
     provenance: Mapping[str, Any],
     ceilings: pd.DataFrame | None = None,
     unavailable: Sequence[tuple[str, str]] = (),
-    definitions: Mapping[str, str] | None = None,
     anchor: str | None = None,
-    display_names: Mapping[str, str] | None = None,
+    mark: str = "",
 ) -> list[Path]:
     """Write the CSV files into ``out`` and the tables into ``out/tables``; return their paths.
 
@@ -318,12 +262,10 @@ def write_all(
         ``codec, label, ceiling_psnr_db``, with or without ``dataset``.
     unavailable
         (codec, reason) of the codecs that could not run.
-    definitions
-        Metric column -> one sentence.
     anchor
         Codec that the Bjontegaard rates are against; see ``summary.bd_table``.
-    display_names
-        Dataset -> what captions call it.
+    mark
+        Stands behind the name of every dataset in captions.
 
     Raises
     ------
@@ -339,22 +281,18 @@ def write_all(
     written += write_frame(means, out, "summary")
     written += write_frame(deltas.drop(columns=["cause", "bd_quality"]), out, "bd_rate")
     datasets = sorted(str(name) for name in rows["dataset"].unique())
-    stems = file_stems(datasets)
+    stems, coverages = file_stems(datasets), coverage(rows)
     for name in datasets:
         data = Dataset(
             name=name,
-            title=(display_names or {}).get(name, name),
+            title=f"{name}{mark}",
             stem=stems[name],
             rows=rows[rows["dataset"] == name],
             summary=means[means["dataset"] == name],
             bd=deltas[deltas["dataset"] == name],
-            definitions=definitions or {},
-            provenance=" ".join(
-                [
-                    *(f"{line}." for line in provenance.get("remarks") or ()),
-                    provenance_note(provenance),
-                ]
-            ),
+            coverage=coverages[name],
+            remarks=[f"{line}." for line in provenance.get("remarks") or ()],
+            provenance=provenance_note(provenance),
         )
         groups = {
             "rd": [rd_table(data)],

@@ -6,13 +6,12 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bench
-from bench import metrics as metrics_of
-from bench.errors import BenchError
+from bench.analysis.published_curves import Reference
 from bench.files import write_atomically
 from bench.measurement.results import RECORD, Results
 
@@ -23,7 +22,7 @@ def write(
     anchor: str | None = None,
     plots: bool = True,
     tables: bool = True,
-    references: Sequence[Path] = (),
+    references: Sequence[Reference] = (),
     force: bool = False,
 ) -> list[Path]:
     """Write tables, plots and ``run.json`` of ``results`` into their folder.
@@ -39,14 +38,13 @@ def write(
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
     more = {"remarks": results.remarks, "ceilings": lossless.to_dict("records")}
     record = {**results.record, **more}
-    options = f"{anchor} {plots} {tables} {[str(r) for r in references]} {bench.__version__}"
+    options = f"{anchor} {plots} {tables} {references} {bench.__version__}"
     about = [record.get(key) for key in ("datasets", "unavailable", "scores")]
     text = rows.to_csv(index=False) + json.dumps([about, more])
     digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()
     if not force and _up_to_date(folder, digest):
         return []
     mark = f", {results.unfinished.upper()}" if results.unfinished else ""
-    names: Mapping[str, str] = {name: f"{name}{mark}" for name in rows["dataset"].unique()}
     written: list[Path] = []
     if tables:
         from bench.output import tables as tables_of
@@ -57,9 +55,8 @@ def write(
             provenance=record,
             ceilings=ceilings,
             unavailable=results.unavailable,
-            definitions=_definitions(record.get("metrics", [])),
             anchor=anchor,
-            display_names=names,
+            mark=mark,
         )
         from bench.output import codec_compare
 
@@ -67,14 +64,12 @@ def write(
             rows,
             folder,
             provenance=record,
-            display_names=names,
-            definitions=_definitions(record.get("metrics", [])),
         )
     if plots:
         from bench.output import plots as plots_of
 
         written += plots_of.write_all(
-            rows, folder, provenance=record, display_names=names, references=references
+            rows, folder, provenance=record, references=references, mark=mark
         )
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]
@@ -114,15 +109,3 @@ def _record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record
-
-
-def _definitions(names: Sequence[str]) -> dict[str, str]:
-    """Return column -> definition of the metrics of a run, for the captions."""
-    found = {"bpp": "8 * size of the whole file in bytes / (width * height)."}
-    for name in names:
-        try:
-            metric = metrics_of.create(name)
-        except BenchError:  # its weights are gone since; the values stay
-            continue
-        found[metric.column] = metric.definition
-    return found

@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
 from bench.metrics.columns import column, curve_columns
+from bench.output.coverage import count_text
 from bench.output.plot_styles import Style, styles
-from bench.output.tables import count_text
 from bench.report import verdicts as findings
 from bench.report.bit_allocation import Ledger
 

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from bench.measurement.results import Results
 from bench.metrics.columns import column
+from bench.output.coverage import count_text
 from bench.output.plot_styles import short_labels
 from bench.output.table_formats import number
-from bench.output.tables import count_text
 from bench.report import reproduce, tables, verdicts
 from bench.report import results as data
 from bench.report.dataset_view import Context

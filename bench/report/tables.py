@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.metrics.columns import column, quality_columns
-from bench.output.tables import arrow, count_text, setting_text
+from bench.output.coverage import count_text, setting_text
+from bench.output.tables import arrow
 from bench.report import verdicts
 from bench.report.bit_allocation import GROUPS
 from bench.report.dataset_view import Context

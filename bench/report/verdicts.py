@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
 from bench.metrics.columns import column, curve_columns
-from bench.output.tables import count_text
+from bench.output.coverage import count_text
 from bench.report.bit_allocation import Ledger
 
 _GRID = 400

@@ -13,7 +13,7 @@ from bench.codec import Codec, Setting
 from bench.dataset.open import Dataset
 from bench.errors import BenchError
 from bench.measurement import plan
-from bench.output.tables import count_text
+from bench.output.coverage import count_text
 from bench.throughput import idle_check, sampling
 from bench.throughput.options import Options
 from bench.throughput.rows import Config, Cost, Row, Size, of_phase, of_start

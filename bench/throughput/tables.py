@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.analysis.summary import parse_setting
+from bench.output.coverage import count_text, setting_text
+from bench.output.provenance import provenance_note
 from bench.output.table_formats import Cell, Table, number, significant
-from bench.output.tables import count_text, provenance_note, setting_text
 from bench.throughput.measure import Quality, Result, lanes_text
 from bench.throughput.rows import START, Config, Row
 from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, LOAD, OTHER, WRITE

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.metrics.columns import column
 from bench.output import codec_compare
 
 PROVENANCE = {"date": "2026-01-31", "cpu": "Test CPU", "commit": "abc123"}
@@ -76,9 +77,7 @@ def test_one_file_per_curve_and_an_index(tmp_path: Path):
 
 def test_constants_describe_the_curve(tmp_path: Path):
     """Codec, version, date, source, and every setting that is held."""
-    paths = codec_compare.write_all(
-        frame(), tmp_path, provenance=PROVENANCE, display_names={"sample": "Sample photographs"}
-    )
+    paths = codec_compare.write_all(frame(), tmp_path, provenance=PROVENANCE)
 
     constants, _ = load(paths[1])
 
@@ -87,7 +86,7 @@ def test_constants_describe_the_curve(tmp_path: Path):
         "codec": "webp",
         "version": "libwebp 1.2",
         "time": "2026-01-31",
-        "source_data_set": "Sample photographs",
+        "source_data_set": "sample",
         "curve": "webp:method=6",
         "hardware": "Test CPU",
         "commit": "abc123",
@@ -145,9 +144,8 @@ def test_a_codec_that_failed_everywhere_has_no_file(tmp_path: Path):
 
 
 def test_definitions_describe_the_metrics(tmp_path: Path):
-    """The metric's own definition replaces the general words."""
-    paths = codec_compare.write_all(
-        frame(), tmp_path, provenance={}, definitions={"psnr_db": "PSNR, our flavour."}
-    )
+    """Each metric is described by its own definition, with its direction."""
+    paths = codec_compare.write_all(frame(), tmp_path, provenance={})
 
-    assert '{"psnr": "PSNR, our flavour."}' in paths[0].read_text()
+    text = f"{column('psnr_db').definition} (higher is better)"
+    assert {"psnr": text} in json.loads(paths[0].read_text())["field_descriptions"]

@@ -1,87 +1,123 @@
-"""The last lines of a run: who needs how many bits."""
+"""The last lines of a run: who needs how many bits, and what helps where that is not known."""
 
 from __future__ import annotations
 
 import math
 
 import pandas as pd
+import pytest
 
-from bench.analysis.bjontegaard import Cause
+from bench.analysis import summary
 from bench.output import headline
 
-REASON = "not computable: pchip needs at least 4 points per curve, anchor has 2"
+CURVES = {"bpg": 34.0, "jpeg": 28.0, "agvae": 35.0}
 
 
-def deltas(*found: tuple[str, str, float, str]) -> pd.DataFrame:
-    """Make the lines of bd_rate.csv: codec, metric, BD-rate by pchip, note; akima beside each."""
-    lines = [
+def rows(points: int = 6, images: int = 3, codecs: tuple[str, ...] = tuple(CURVES)) -> pd.DataFrame:
+    """Smooth curves of PSNR and MS-SSIM; every codec has ``points`` settings."""
+    return pd.DataFrame(
         {
             "dataset": "kodak",
-            "anchor": "bpg",
+            "image": f"{image}.png",
             "codec": codec,
-            "metric": metric,
-            "method": method,
-            "bd_rate_percent": rate,
-            "note": note,
+            "label": f"{codec} (x 1)",
+            "setting": f'{{"quality":{step}}}',
+            "bytes": 1000.0,
+            "bpp": 0.1 * 1.5**step * (1 + image / 10),
+            "psnr_db": CURVES[codec] + 2.4 * step + image,
+            "ms_ssim": 1 - 10 ** (-(CURVES[codec] - 20 + 2 * step + image) / 10),
+            "error": "",
         }
-        for codec, metric, rate, note in found
-        for method in ("pchip", "akima")
-    ]
-    return pd.DataFrame(lines)
+        for codec in codecs
+        for step in range(points)
+        for image in range(images)
+    )
+
+
+def said(frame: pd.DataFrame, dataset: str = "kodak") -> list[str]:
+    """Return the headline of rows."""
+    return headline.lines(summary.bd_table(frame), dataset, frame)
 
 
 def test_a_codec_a_line_the_best_first():
-    """Columns line up, rates carry their sign, and what is not computable is a dash."""
-    frame = deltas(
-        ("jpeg", "psnr_db", 139.1, ""),
-        ("agvae", "psnr_db", -6.43, ""),
-        ("zoo", "psnr_db", math.nan, REASON),
-        ("jpeg", "lpips_squeeze", 89.9, ""),
-        ("agvae", "lpips_squeeze", 1.4, ""),
-        ("zoo", "lpips_squeeze", -2.0, ""),
+    """Columns line up, rates carry their sign, the count of images stands in the first line."""
+    first, names, best, worst = said(rows())
+
+    assert (
+        "kodak: bits at equal quality, against bpg (BD-rate; negative is better), 3 images" == first
     )
-
-    assert [
-        "kodak: bits at equal quality, against bpg (BD-rate; negative is better)",
-        "         PSNR-RGB  LPIPS (squeeze)",
-        "  agvae    \N{MINUS SIGN}6.4 %           +1.4 %",
-        "  jpeg   +139.1 %          +89.9 %",
-        "  zoo           -           \N{MINUS SIGN}2.0 %",
-    ] == headline.lines(frame, "kodak")
-
-
-def test_nothing_computable_is_one_line_with_the_reason():
-    """Too few points a curve: the reason, once, and what to do about it."""
-    frame = deltas(("webp", "psnr_db", math.nan, REASON), ("webp", "ms_ssim_db", math.nan, REASON))
-
-    (line,) = headline.lines(frame, "kodak")
-    assert f"kodak: BD-rate against bpg is {REASON}; measure more of them: --points 4" in line
-
-
-def test_the_advice_fits_the_cause():
-    """More settings help where few were measured, not where they are lossless or overlap little."""
-    lossless = "not computable: pchip needs at least 4 points per curve, test has 1; 3 lossless"
-    overlap = "not computable: quality ranges overlap by 0 %"
-    advice = {}
-    for note, cause in (
-        (REASON, Cause.FEW_POINTS),
-        (f"{lossless} point(s) of test left out", Cause.LOSSLESS),
-        (overlap, Cause.OVERLAP),
-        ("not computable: quality of test does not improve with rate", Cause.NOT_RISING),
-    ):
-        frame = deltas(("webp", "psnr_db", math.nan, note)).assign(cause=str(cause))
-        (line,) = headline.lines(frame, "kodak")
-        advice[cause] = line.partition(note)[2]
-        (without,) = headline.lines(frame.drop(columns="cause"), "kodak")
-        assert ("--points" in without) == (cause == Cause.FEW_POINTS)
-
-    assert "--points 4 or more" in advice[Cause.FEW_POINTS]
-    assert advice[Cause.LOSSLESS] == "; measure settings of lower quality: --quality"
-    assert "same qualities" in advice[Cause.OVERLAP]
-    assert not advice[Cause.NOT_RISING]
+    assert "PSNR-RGB  MS-SSIM" == " ".join(names.split()).replace(" ", "  ")
+    assert ["agvae", "jpeg"] == [line.split()[0] for line in (best, worst)]
+    assert "\N{MINUS SIGN}" in best
+    assert "+" in worst
+    assert 1 == len({len(line) for line in (best, worst)})
 
 
 def test_one_codec_has_no_headline():
     """With nothing to compare, and of another dataset, there is nothing to say."""
-    assert [] == headline.lines(deltas(("webp", "psnr_db", 1.0, "")), "sample")
-    assert [] == headline.lines(deltas(("webp", "psnr_db", 1.0, "")).iloc[:0], "kodak")
+    assert [] == said(rows(), "sample")
+    assert [] == said(rows(codecs=("bpg",)))
+
+
+def test_too_few_points_are_told_how_to_get_more():
+    """Two settings a codec: the reason, and the options that give four."""
+    lines = said(rows(points=2))
+
+    assert 2 == len(lines)
+    for line in lines:
+        assert "needs at least 4 points" in line
+        assert line.endswith(
+            "; measure more settings of each codec: --points 4, or without --quick"
+        )
+
+
+def test_who_measured_four_points_is_not_told_to_measure_four():
+    """Four settings of which some have no result: the way to the failures, not to --points."""
+    frame = rows(points=4)
+    lost = (frame["codec"] != "bpg") & frame["setting"].str.contains("[23]")
+    frame.loc[lost, "error"] = "crashed: x"
+
+    lines = said(frame)
+
+    assert any("needs at least 4 points" in line for line in lines)
+    assert not any("--points" in line or "--quick" in line for line in lines)
+    assert any("see the table of failures" in line for line in lines)
+
+
+@pytest.mark.parametrize("value", [math.inf, 1.0])
+def test_exact_copies_are_told_to_lower_the_quality(value: float):
+    """All points lossless in a metric: that metric has a line, the other one its column."""
+    column = "psnr_db" if math.isinf(value) else "ms_ssim"
+    frame = rows(points=4)
+    frame.loc[(frame["codec"] != "bpg") & ~frame["setting"].str.contains("0"), column] = value
+
+    lines = said(frame)
+
+    told = [line for line in lines if "not computable" in line]
+    assert 1 == len(told)
+    assert "--points" not in told[0]
+    assert "measure lower qualities with --quality" in told[0]
+    assert any("BD-rate; negative is better" in line for line in lines)
+
+
+def test_an_image_that_costs_a_metric_is_named():
+    """A flat picture is coded exactly: PSNR is over the others, and says so."""
+    frame = rows(points=5, images=4)
+    frame.loc[(frame["image"] == "3.png") & (frame["codec"] == "jpeg"), "psnr_db"] = math.inf
+
+    lines = said(frame)
+
+    assert "PSNR-RGB: means over 3 of 4 images" in lines
+    assert any(line.startswith("Left out of the means of PSNR-RGB: 3.png: ") for line in lines)
+    assert lines[0].endswith(", 4 images")
+
+
+def test_an_image_that_one_codec_lacks_is_named_with_the_reason():
+    """A failure costs the image for all codecs; the terminal says so."""
+    frame = rows(points=5)
+    frame.loc[(frame["image"] == "1.png") & (frame["codec"] == "agvae"), "error"] = "timed out: 5 s"
+
+    lines = said(frame)
+
+    assert lines[0].endswith(", 2 of 3 images")
+    assert "Left out of every mean: 1.png (agvae, up to 5 settings: timed out: 5 s)." in lines

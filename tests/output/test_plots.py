@@ -97,10 +97,10 @@ def test_every_metric_and_scale_in_both_formats(tmp_path: Path):
 
 def test_texts_of_a_plot(tmp_path: Path):
     """Dataset, count, units, direction, a label per curve, and the small print are text."""
-    written(frame(("jpeg", "bpg")), tmp_path, display_names={"kodak": "Kodak"})
+    written(frame(("jpeg", "bpg")), tmp_path)
 
     found = texts(tmp_path / "plots" / "kodak_psnr_db_log.svg")
-    assert "Kodak, mean of 3 images" in found
+    assert "kodak, mean of 3 images" in found
     assert "PSNR-RGB (dB), higher is better" in found
     assert any("bits per pixel" in text for text in found)
     assert {"jpeg 4:2:0", "bpg 4:4:4"} <= set(found)

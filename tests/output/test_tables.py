@@ -14,6 +14,8 @@ import pytest
 from bench import files
 from bench.analysis import summary
 from bench.errors import OutputError
+from bench.measurement.results import read_csv
+from bench.metrics.columns import column
 from bench.output import csv_files, tables
 from bench.output.table_formats import Cell, Table, escape_latex, escape_markdown, number
 
@@ -77,11 +79,10 @@ def written(rows: pd.DataFrame, tmp_path: Path) -> Path:
     tables.write_all(
         rows,
         tmp_path,
-        provenance=PROVENANCE,
+        provenance=PROVENANCE | {"remarks": ["sample: 1 file is a copy"]},
         ceilings=ceilings,
         unavailable=[("jxl", "pip install pillow-jxl-plugin")],
-        definitions={"psnr_db": "10 log10(255^2 / MSE).", "lpips_alex": "AlexNet."},
-        display_names={"sample": "Sample photographs"},
+        mark=", UNFINISHED",
     )
     return tmp_path
 
@@ -99,7 +100,7 @@ def test_every_promised_file_is_there_and_no_temporary_one(written: Path):
 def test_rd_table_reads_as_expected(written: Path):
     """Golden: caption with count, aligned columns, units, arrows, definitions, machine, date."""
     expected = """\
-**Sample photographs: rate and quality, means over the 2 of 3 images that every codec has**
+**sample, UNFINISHED: rate and quality, means over 2 of 3 images**
 
 | Codec                                  | Setting    | bpp ↓ | PSNR-RGB (dB) ↑ | MS-SSIM ↑ |
 | -------------------------------------- | ---------- | ----: | --------------: | --------: |
@@ -111,8 +112,12 @@ def test_rd_table_reads_as_expected(written: Path):
     kept = [line if "|" not in line else "|".join(line.split("|")[:6]) + "|" for line in first]
 
     assert expected.splitlines() == kept
-    assert "- PSNR-RGB (dB): 10 log10(255^2 / MSE).\n" in text
-    assert "- LPIPS (alex): AlexNet.\n" in text
+    assert "- sample: 1 file is a copy.\n" in text
+    assert f"- PSNR-RGB (dB): {escape_markdown(column('psnr_db').definition)}\n" in text
+    assert "- LPIPS (alex): " in text
+    assert (
+        "- Left out of every mean: c.png (webp, up to 5 settings: 100% of_it \\| failed).\n" in text
+    )
     assert "- At every point of jpeg: subsampling 4:2:0; webp: subsampling 4:2:0.\n" in text
     assert text.endswith(
         "- Measured 2026-01-31 on Test CPU @ 2.0GHz, 2 cores at commit abc123"
@@ -137,7 +142,7 @@ def test_bd_table_ranks_and_marks_the_best(written: Path):
     assert "BD-rate against jpeg 4:2:0 8-bit (libjpeg-turbo 3.2.0)" in text.splitlines()[0]
     assert re.search(r"PSNR-RGB \(dB\) \| webp .*\| +\*\*\u2212\d+\.\d\*\* \|", psnr[0])
     assert psnr[1].rstrip(" |").endswith("anchor")
-    bd = csv_files.read_csv(written / "bd_rate.csv")
+    bd = read_csv(written / "bd_rate.csv")
     line = bd[(bd["metric"] == "psnr_db") & (bd["method"] == "pchip")].iloc[0]
     assert f"**{number(line['bd_rate_percent'], 1, sign=True)}**" in psnr[0]
 
@@ -235,7 +240,7 @@ def test_csv_round_trip_with_infinity(rows: pd.DataFrame, tmp_path: Path):
     tables.write_all(rows, tmp_path, provenance={})
 
     text = (tmp_path / "rows.csv").read_text()
-    back = csv_files.read_csv(tmp_path / "rows.csv")
+    back = read_csv(tmp_path / "rows.csv")
 
     assert (
         "dataset,image,codec,label,setting,bytes,bpp,psnr_db,ms_ssim,lpips_alex,"
@@ -245,11 +250,11 @@ def test_csv_round_trip_with_infinity(rows: pd.DataFrame, tmp_path: Path):
     assert "0.30000000000000004" in text
     expected = summary.sort_rows(csv_files.tidy_rows(rows)).astype({"bytes": float})
     pd.testing.assert_frame_equal(expected, back, check_exact=True, check_dtype=False)
-    means = csv_files.read_csv(tmp_path / "summary.csv")
+    means = read_csv(tmp_path / "summary.csv")
     pd.testing.assert_frame_equal(
         summary.summarise(rows), means, check_exact=True, check_dtype=False
     )
-    again = csv_files.read_csv(tmp_path / "bd_rate.csv")
+    again = read_csv(tmp_path / "bd_rate.csv")
     assert [
         *("dataset", "anchor", "codec", "metric", "method", "bd_rate_percent"),
         *("overlap_percent", "ci_low", "ci_high", "note"),
@@ -302,9 +307,9 @@ def test_only_failures_are_tabled(rows: pd.DataFrame, tmp_path: Path):
     tables.write_all(rows[rows["error"] != ""], tmp_path, provenance={})
 
     assert "5 of 5" in (tmp_path / "tables" / "sample_failures.md").read_text()
-    assert "0 of 1 image that every codec has" in (tmp_path / "tables" / "sample_rd.md").read_text()
+    assert "means over 0 of 1 image" in (tmp_path / "tables" / "sample_rd.md").read_text()
     head = (tmp_path / "tables" / "sample_bd_rate.md").read_text().splitlines()[0]
-    assert "**sample: BD-rate, the 0 of 1 image that every codec has**" == head
+    assert "**sample: BD-rate, 0 of 1 image**" == head
 
 
 def test_parquet_holds_the_same(rows: pd.DataFrame, tmp_path: Path):
@@ -363,4 +368,4 @@ def test_a_table_that_is_none_is_one_clear_error(tmp_path: Path):
     (tmp_path / "rows.csv").write_text("dataset,bpp\nkodak,many\n")
 
     with pytest.raises(OutputError, match=r"cannot read .* as a table"):
-        csv_files.read_csv(tmp_path / "rows.csv")
+        read_csv(tmp_path / "rows.csv")

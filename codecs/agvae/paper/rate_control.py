@@ -15,10 +15,10 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
+from bench.output.coverage import count_text
 from bench.output.figure import MEASURED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, style_of
 from bench.output.sheet import GREY, RATE, Sheet
-from bench.output.tables import count_text
 
 _VERSION = 1
 _LOOKS = ("agvae", "avif", "bpg", "webp", "jpeg")

@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
 from bench.codecs.agvae.paper.two_scales import split_mass
@@ -210,6 +210,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
             axes.set_yscale("log")
             axes.set_ylabel("density (log scale)")
             axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             lowest = counted.loc[counted["y"] > 0, "y"].min()
             axes.set_ylim(0.5 * lowest, 3 * shown["y"].max())
         else:

@@ -18,12 +18,13 @@ from bench.analysis import summary
 from bench.figures import published, rate_distortion
 from bench.figures.results import Context
 from bench.figures.spec import Entry
+from bench.metrics.columns import column
+from bench.output.coverage import count_text
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record
 from bench.output.sheet import GREY, RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
-from bench.output.tables import count_text, title
 
 _HUES = ("agvae", "bpg", "avif", "webp", "agvae-nogain")
 
@@ -129,7 +130,7 @@ def draw(
     )
     x = RATE
     end = float(data["x"].max())
-    sheet.panel("rd", f"(a) {what}", x=x, y=title(options.metric), xlim=(0, 1.25 * end))
+    sheet.panel("rd", f"(a) {what}", x=x, y=column(options.metric).title, xlim=(0, 1.25 * end))
     low = sheet.panel(
         "gain",
         f"(b) {options.names[0]} minus {options.names[1]}, at equal rate",
@@ -152,7 +153,7 @@ def _table(entry: Entry, rows: pd.DataFrame, first: str, second: str, what: str)
     for row in deltas.to_dict(orient="records"):
         low, high = (number(float(row[key]), 2) for key in ("ci_low", "ci_high"))
         texts = (
-            title(str(row["metric"])),
+            column(str(row["metric"])).title,
             str(row["method"]),
             number(float(row["bd_rate_percent"]), 2, sign=True),
             f"{low} to {high}" if low else "",
