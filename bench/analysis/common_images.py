@@ -203,21 +203,32 @@ class _Cut:
     def reasons(self) -> Iterator[tuple[str, str]]:
         """Yield image and reason of each image that is left out, in natural order."""
         names = [str(name) for name in self._images]
-        for place in sorted(np.flatnonzero(self._lost), key=lambda i: natural(names[i])):
-            here = (self._image == place) & self._takes_part[self._point]
-            yield names[place], self._reason(here & ~self._usable, int(here.sum()))
+        for place in sorted(range(len(names)), key=lambda i: natural(names[i])):
+            here = self._image == place
+            if not self.stays[here].any() and (reason := self._too_small(here)):
+                yield names[place], reason
+            elif self._lost[place]:
+                here &= self._takes_part[self._point]
+                yield names[place], self._reason(here & ~self._usable, int(here.sum()))
+
+    def _too_small(self, here: NDArray[np.bool_]) -> str:
+        """Return that an image is too small for the metric; empty where it is not, or not known."""
+        lines = self._rows[here]
+        if not {"width", "height"} <= set(lines.columns) or np.isfinite(self._values[here]).any():
+            return ""
+        width, height = (float(lines[side].iloc[0]) for side in ("width", "height"))
+        smallest = self.column.smallest_px
+        if not min(width, height) < smallest:
+            return ""
+        return (
+            f"{self.column.words} is not defined under {smallest} pixels a side, found "
+            f"{width:.0f}x{height:.0f}"
+        )
 
     def _reason(self, holes: NDArray[np.bool_], points: int) -> str:
         """Return why an image is left out: ``holes`` are its rows without a usable value."""
         undefined = np.isnan(self._values[holes]).all()
         lines = self._rows[holes]
-        if undefined and {"width", "height"} <= set(lines.columns):
-            width, height = (float(lines[side].iloc[0]) for side in ("width", "height"))
-            if min(width, height) < self.column.smallest_px:
-                return (
-                    f"{self.column.words} is not defined under {self.column.smallest_px} pixels a "
-                    f"side, found {width:.0f}x{height:.0f}"
-                )
         codecs = sorted({str(codec) for codec in lines["codec"]})
         named = ", ".join(codecs[:3]) + (", ..." if len(codecs) > 3 else "")
         what = "not defined or not computed" if undefined else "infinite (an exact copy)"
@@ -258,7 +269,7 @@ def missing(rows: pd.DataFrame) -> pd.DataFrame:
     good, common = taking_part(rows), common_images(rows)
     errors = rows.assign(error=error_text(rows))
     errors = errors[errors["error"] != ""].drop_duplicates(["dataset", "image", "codec"])
-    told = {(r.dataset, r.image, r.codec): r.error for r in errors.itertuples()}
+    known_errors = {(r.dataset, r.image, r.codec): r.error for r in errors.itertuples()}
     records = []
     for dataset, group in good.groupby("dataset", sort=True):
         points = {codec: len(g[KEY].drop_duplicates()) for codec, g in group.groupby("codec")}
@@ -268,8 +279,8 @@ def missing(rows: pd.DataFrame) -> pd.DataFrame:
             if str(image) in common[str(dataset)]:
                 continue
             for codec, wanted in points.items():
-                lacking = wanted - held.get((image, codec), 0)
-                if lacking:
-                    reason = told.get((dataset, image, codec), "not measured")
-                    records.append((dataset, image, codec, lacking, reason))
+                short = wanted - held.get((image, codec), 0)
+                if short:
+                    reason = known_errors.get((dataset, image, codec), "not measured")
+                    records.append((dataset, image, codec, short, reason))
     return pd.DataFrame(records, columns=_MISSING)

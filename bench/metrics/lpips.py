@@ -104,7 +104,7 @@ def _missing(*nets: str) -> MetricError:
 
 
 def fetch_alex(progress: Callable[[int, int], None] | None = None) -> Path:
-    """Return AlexNet's file; download it (233 MiB) to torch hub's cache where it is not at hand.
+    """Return AlexNet's file; download it (233 MiB) to torch hub's cache where it is missing.
 
     Parameters
     ----------

@@ -280,6 +280,19 @@ def test_small_images_are_named_with_their_size():
     )
 
 
+def test_images_that_are_all_too_small_are_named():
+    """Where the metric is defined nowhere, each image says so; one never measured says nothing."""
+    rows = grid(("jpeg",), images=IMAGES[:2]).assign(width=64.0, height=64.0)
+    rows[["ms_ssim", "lpips_alex"]] = math.nan
+
+    lost = summary.left_out(rows)
+
+    assert {"ms_ssim"} == set(lost["metric"])
+    assert IMAGES[:2] == list(lost["image"])
+    assert "MS-SSIM is not defined under 161 pixels a side, found 64x64" == lost["reason"].iloc[0]
+    assert summary.summarise(rows)["ms_ssim"].isna().all()
+
+
 def test_when_no_image_is_left_the_worst_points_go():
     """Two points that are infinite on different images of two cost themselves, not the metric."""
     rows = replaced(

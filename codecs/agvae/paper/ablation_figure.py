@@ -42,7 +42,7 @@ def write(
         Origin of the numbers.
     """
     written = []
-    kept = summary.comparable(rows)
+    kept = summary.comparable(rows).dropna(subset="psnr_db")
     stems = file_stems(sorted(str(name) for name in kept["dataset"].unique()))
     with mpl.rc_context(RC):
         for dataset, group in kept.groupby("dataset", sort=True):

@@ -66,7 +66,7 @@ def make_discrete(context: Context, _entry: Entry, options: DiscreteOptions) -> 
 
 def discrete_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return mean and per-image curves over integer levels, from stored rows of one codec."""
-    good = summary.comparable(rows)
+    good = summary.comparable(rows).dropna(subset="psnr_db")
     levels = [float(str(summary.parse_setting(text)["level"])) for text in good["setting"]]
     good = good.assign(level=levels)
     good = good[good["level"] == good["level"].round()].sort_values("level")
