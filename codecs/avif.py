@@ -8,8 +8,16 @@ from PIL import Image as PILImage
 from pillow_avif import AvifImagePlugin, _avif
 
 from bench.codec import Codec, Parameter, Setting
-from bench.codecs._pillow import boxes, check_depth, check_size, decode_pillow, encode_pillow
-from bench.errors import Unavailable
+from bench.codecs import _av1
+from bench.codecs._pillow import (
+    DAMAGED,
+    boxes,
+    check_depth,
+    check_size,
+    decode_pillow,
+    encode_pillow,
+)
+from bench.errors import DecodeError, Unavailable
 from bench.image import Image
 
 _ENCODER = "aom"
@@ -86,7 +94,7 @@ class Avif(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the decoded pixels."""
         _use_this_plugin()
-        _check_properties(data)
+        _check_claims(data)
         return decode_pillow(data, "AVIF")
 
     def ceiling(self, image: Image, setting: Setting) -> Image:
@@ -106,32 +114,52 @@ class Avif(Codec):
         return {"header": len(data) - payload, "payload": payload}
 
 
-def _check_properties(data: bytes) -> None:
-    """Refuse deep samples and absurd sizes by the items' properties (ISO/IEC 23008-12, 6.5).
+def _check_claims(data: bytes) -> None:
+    """Refuse deep samples, absurd sizes, and sizes that are not those of the AV1 data inside.
 
     Raises
     ------
     DecodeError
-        If boxes do not fill what is around them, or a property is not of the kind that is decoded.
+        If a property of an item is not of the kind that is decoded, or boxes do not fill what is
+        around them (ISO/IEC 23008-12, 6.5).
     """
     metas = [(start, end) for kind, _, start, end in boxes(data) if kind == b"meta"]
     for start, end in metas:
-        for kind, _, inner, inner_end in boxes(data[:end], start + 4):
-            if kind != b"iprp":
-                continue
-            containers = [b[2:] for b in boxes(data[:inner_end], inner) if b[0] == b"ipco"]
-            for first, last in containers:
-                for name, _, content, close in boxes(data[:last], first):
-                    _check_property(name, data[content:close])
+        inside = {kind: data[first:last] for kind, _, first, last in boxes(data[:end], start + 4)}
+        properties = inside.get(b"iprp", b"")
+        claimed = [
+            size
+            for kind, _, first, last in boxes(properties)
+            if kind == b"ipco"
+            for name, _, content, close in boxes(properties[:last], first)
+            for size in _claimed_size(name, properties[content:close])
+        ]
+        found = [
+            size
+            for item in _av1.items(inside.get(b"iloc", bytes(8)), data, inside.get(b"idat", b""))
+            if (size := _av1.frame_size(item))
+        ]
+        # A grid is larger than its tiles, but not than all of them together.
+        in_tiles = b"grid" in inside.get(b"iinf", b"")
+        most = sum(width * height for width, height in found)
+        wrong = [s for s in claimed if (s[0] * s[1] > most if in_tiles else s not in found)]
+        if wrong:
+            raise DecodeError(
+                f"AVIF header claims {wrong[0]} pixels, AV1 data have {found}", DAMAGED
+            )
 
 
-def _check_property(name: bytes, body: bytes) -> None:
-    if name == b"ispe" and len(body) >= 12:
-        check_size("AVIF", int.from_bytes(body[4:8]), int.from_bytes(body[8:12]))
-    elif name == b"av1C" and len(body) >= 4:
+def _claimed_size(name: bytes, body: bytes) -> list[tuple[int, int]]:
+    """Return the size that a property claims, if it is one of size; check what else it says."""
+    if name == b"av1C" and len(body) >= 4:
         check_depth("AVIF", (8, 8, 10, 12)[body[2] >> 5 & 3])
     elif name == b"pixi":
         check_depth("AVIF", max(body[5:], default=8))
+    if name != b"ispe" or len(body) < 12:
+        return []
+    width, height = int.from_bytes(body[4:8]), int.from_bytes(body[8:12])
+    check_size("AVIF", width, height)
+    return [(width, height)]
 
 
 def _use_this_plugin() -> None:

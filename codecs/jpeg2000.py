@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from PIL import features
 
@@ -17,10 +17,11 @@ from bench.codecs._pillow import (
     encode_pillow,
 )
 from bench.errors import DecodeError, Unavailable
-from bench.image import Image
+from bench.image import Image, size_problem
 
 _START_OF_CODESTREAM = b"\xff\x4f"
 _START_OF_TILE_PART = b"\xff\x90"
+_START_OF_DATA = b"\xff\x93"
 _END_OF_CODESTREAM = b"\xff\xd9"
 
 
@@ -122,8 +123,59 @@ def _check_main_header(stream: bytes) -> None:
             f"{len(stream)} bytes",
             DAMAGED,
         )
+    _check_code_blocks(stream, right - left, bottom - top)
     depths = stream[42 : 42 + 3 * components : 3]
     check_depth("JPEG 2000", 1 + max(depth & 127 for depth in depths or b"\0"))
+
+
+def _check_code_blocks(stream: bytes, width: int, height: int) -> None:
+    """Refuse more code-blocks than a picture of the largest size has at 32x32.
+
+    OpenJPEG allocates a structure for each: one row of 179 megapixels took 11.5 GB. Their sizes
+    stand in the COD and COC marker segments (A.6.1 and A.6.2).
+
+    Raises
+    ------
+    DecodeError
+        If there are more, or no COD segment says how many.
+    """
+    sizes = []
+    for marker, body in _segments(stream):
+        if marker == b"\xff\x52":
+            sizes.append(body[6:8])
+        elif marker == b"\xff\x53":
+            sizes.append(body[3:5])
+    for size in sizes:
+        # Exponents 0 and 0 stand for 4x4; one byte for the width, one for the height.
+        across, down = (4 << (exponent & 15) for exponent in size.ljust(2, b"\0"))
+        if problem := size_problem(32 * -(-width // across), 32 * -(-height // down)):
+            raise DecodeError(f"JPEG 2000 code-blocks count as {problem}", DAMAGED)
+    if not sizes:
+        raise DecodeError("JPEG 2000 codestream has no COD marker segment", DAMAGED)
+
+
+def _segments(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield marker and body of each segment of the main header and of the tile-parts' headers.
+
+    Raises
+    ------
+    DecodeError
+        If a segment or a tile-part breaks off.
+    """
+    position, tile_end = 2, 0
+    while (marker := stream[position : position + 2]) != _END_OF_CODESTREAM:
+        if marker == _START_OF_DATA and tile_end > position:
+            position = tile_end
+            continue
+        length = int.from_bytes(stream[position + 2 : position + 4])
+        if length < 2 or position + 2 + length > len(stream):
+            raise DecodeError("JPEG 2000 header breaks off", DAMAGED)
+        body = stream[position + 4 : position + 2 + length]
+        if marker == _START_OF_TILE_PART:
+            size_bytes = int.from_bytes(body[2:6])
+            tile_end = position + size_bytes if size_bytes else len(stream) - 2
+        yield marker, body
+        position += 2 + length
 
 
 def _codestream(data: bytes) -> tuple[int, int]:

@@ -118,12 +118,52 @@ def test_one_bound_for_every_codec(name: str, monkeypatch: pytest.MonkeyPatch) -
         pytest.importorskip("pillow_jxl")
     codec = registry.create(name)
     data = encoded(codec)
-    pixels = 32 * 32 if name == "bpg" else 24 * 32  # whole coding tree blocks count
+    pixels = 32 * 32 if name in ("bpg", "jpeg2000") else 24 * 32  # whole blocks count
     monkeypatch.setenv(image.MAX_MEGAPIXELS, f"{pixels / 1e6:f}")
     assert NOISE.shape == codec.decode(data).shape
     monkeypatch.setenv(image.MAX_MEGAPIXELS, "0.000767")
     with pytest.raises(DecodeError, match="max-megapixels"):
         codec.decode(data)
+
+
+@pytest.mark.parametrize("size", [(24, 32), (13_000, 13_000), (16, 16), (32, 25)])
+def test_avif_whose_frame_is_of_another_size(size: tuple[int, int]) -> None:
+    """libavif scales a frame to the size that the file claims; here that is damage."""
+    codec = registry.create("avif")
+    data = encoded(codec)
+    assert NOISE.shape == codec.decode(claim("avif", data, 32, 24)).shape
+    with pytest.raises(DecodeError, match=r"AV1 data have \[\(32, 24\)\]"):
+        codec.decode(claim("avif", data, *size))
+
+
+def test_avif_sizes_as_other_encoders_write_them() -> None:
+    """The sequence header is read whole, with operating points and without the still picture's."""
+    from bench.codecs import _av1
+
+    codec = registry.create("avif")
+    for height, width in ((1, 1), (70, 129), (300, 65), (16, 2000)):
+        pixels = np.zeros((height, width, 3), np.uint8)
+        assert pixels.shape == codec.decode(codec.encode(pixels, codec.ladder()[0])).shape
+    # Not reduced: profile 0, no timing, one operating point of level 8 with a tier, 12x9 bits.
+    fields = "00000000000000000000000001000110111000"
+    fields += format(2047, "012b") + format(300, "09b")
+    header = int(fields.ljust(80, "0"), 2).to_bytes(10)
+    assert (2048, 301) == _av1.frame_size(b"\x12\x00\x0a\x0a" + header)
+    with pytest.raises(DecodeError, match="breaks off"):
+        _av1.frame_size(b"\x0a\x02\x00\x00")
+
+
+@pytest.mark.parametrize("size", [(178_956_970, 1), (1, 178_956_970), (80_000_000, 2)])
+def test_jpeg2000_code_blocks_are_bounded(size: tuple[int, int]) -> None:
+    """Rows of code-blocks as thin as the picture cost more than their pixels."""
+    codec = registry.create("jpeg2000")
+    with pytest.raises(DecodeError, match="code-blocks count as"):
+        codec.decode(claim("jpeg2000", encoded(codec), *size))
+    small = bytearray(claim("jpeg2000", encoded(codec), 5000, 5000))
+    cod = small.index(b"\xff\x52")
+    small[cod + 10 : cod + 12] = b"\0\0"  # 4x4
+    with pytest.raises(DecodeError, match="code-blocks count as 40000x40000"):
+        codec.decode(bytes(small))
 
 
 def test_sixteen_bit_jpeg2000_is_refused() -> None:
