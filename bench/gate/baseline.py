@@ -21,12 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.codec import Setting
 from bench.errors import BenchError, OutputError, UsageError
 from bench.files import write_atomically
 from bench.gate import scores
 from bench.gate.rows import AFTER_SCORES, BEFORE_SCORES, Locked, Row, by_key
 from bench.measurement.sqlite import connect_to_read
+from bench.measurement.untrusted import MAX_VALUE, check_record, check_setting, parse_json
 from bench.registry import Spec
 
 FORMAT_VERSION = 1
@@ -205,7 +205,7 @@ def check_rows(rows: Iterable[Row], source: str) -> None:
 def _fault(row: Row) -> str:
     """Return why a row cannot be true; empty where it can."""
     try:
-        Setting.from_json(row.setting)
+        check_setting(row.setting, Path(row.curve))
         of_codec = row.codec and Spec.parse(row.curve).name == row.codec
     except (BenchError, ValueError, TypeError, AttributeError, RecursionError):
         return "the setting is no JSON object, or the curve is none"
@@ -213,10 +213,17 @@ def _fault(row: Row) -> str:
     faults = {
         "a name is missing": not (row.dataset and row.image),
         "the curve is another codec's": not of_codec,
-        f"an image of {row.width}x{row.height} pixels": min(row.width or 0, row.height or 0) < 1,
+        f"an image of {row.width}x{row.height} pixels": not (
+            1 <= min(row.width or 0, row.height or 0) <= max(row.width, row.height) <= MAX_VALUE
+        ),
         "the hash of the source's pixels is missing": not _HASH.fullmatch(row.pixels_sha256),
         "a failed cell has a file": row.error and (size is not None or row.bitstream_sha256),
-        f"a file of {size} bytes": not row.error and (size or 0) < 1,
+        f"a file of {size} bytes": not row.error and not 1 <= (size or 0) <= 1e3 * MAX_VALUE,
+        "a score is out of range": any(
+            math.isfinite(value) and abs(value) > 1e3 * MAX_VALUE
+            for value in row.scores.values()
+            if value is not None
+        ),
         "the hash of the file is missing": not row.error and not has_hash,
     }
     return next((fault for fault, found in faults.items() if found), "")
@@ -397,7 +404,7 @@ def read_stored(path: Path) -> tuple[Locked, dict[tuple[str, str, str, str], str
             f"{path} is not a database of bench: {error}", "Give a .csv, .sqlite or a run's folder."
         ) from error
     check_rows((row for row, _ in pairs), str(path))
-    record = json.loads(last[0]) if last and last[0] else {}
+    record = check_record(parse_json(last[0], path), path)
     record["metrics"] = {name: {"version": version} for name, version in metrics.items()}
     record.setdefault("codecs", {row.codec: {"version": row.version} for row, _ in pairs})
     locked = Locked(by_key(row for row, _ in pairs), record, source=str(path))

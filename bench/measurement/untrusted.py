@@ -31,7 +31,12 @@ MAX_RECORD = 64 << 20
 MAX_TABLE = 1 << 30
 """Largest ``rows.csv``, in bytes."""
 
-_MAX_VALUE = 1e9  # of a rate or score; PSNR of equal pictures is infinite, which is allowed
+MAX_VALUE = 1e9
+"""Largest rate, width or height; of a score and a file's size it is a thousand times that.
+
+PSNR of equal pictures is infinite, which is allowed.
+"""
+
 _MAX_DEPTH = 12
 _STEP = 10_000  # instructions of SQLite's virtual machine between two looks at the budget
 _BASE_STEPS, _STEPS_A_BYTE = 10_000, 2e-3  # 10^8 instructions (seconds) and 20 for each byte
@@ -289,15 +294,15 @@ def check_rows(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         if column in {"bytes", "bpp"}:
             values = rows[column].to_numpy(dtype=float)
             known = values[~np.isnan(values)]
-            if not np.all((known > 0) & (known < _MAX_VALUE * (1e3 if column == "bytes" else 1))):
+            if not np.all((known > 0) & (known < MAX_VALUE * (1e3 if column == "bytes" else 1))):
                 raise _refused(path, f"a value of {column} is not a positive number in range")
         elif any(not isinstance(v, str) or len(v) > MAX_TEXT for v in rows[column].unique()):
             raise _refused(path, f"a value of {column} is no text, or is too long")
     for setting in rows["setting"].unique():
-        _check_setting(setting, path)
+        check_setting(setting, path)
     for name in rows.select_dtypes("number"):
         values = rows[name].to_numpy(dtype=float)
-        if np.any(np.abs(values[np.isfinite(values)]) > 1e3 * _MAX_VALUE):
+        if np.any(np.abs(values[np.isfinite(values)]) > 1e3 * MAX_VALUE):
             raise _refused(path, f"a value of {name} is out of range")
     _check_scores(rows, path)
     return rows
@@ -311,7 +316,7 @@ def _check_scores(rows: pd.DataFrame, path: Path) -> None:
             raise _refused(path, f"a value of {name} lies outside {low:g} to {high:g}")
 
 
-def _check_setting(text: str, path: Path) -> None:
+def check_setting(text: str, path: Path) -> None:
     """Refuse a setting that is not a JSON object of plain values."""
     shown = text if len(text) < 80 else f"{text[:77]}..."
     try:
