@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
-from bench.metrics.columns import column, curve_columns
-from bench.output.coverage import count_text
+from bench.metrics.columns import curve_columns
+from bench.output.coverage import Coverage, coverage
 from bench.output.plot_styles import Style, styles
 from bench.report import verdicts as findings
 from bench.report.bit_allocation import Ledger
@@ -121,8 +121,8 @@ class Context:
         What files are spent on.
     looks
         Every codec of the page.
-    left_out
-        Column of a metric's own values -> image -> why its means lack the image.
+    cover
+        Which images its means are over.
     """
 
     index: int
@@ -135,7 +135,7 @@ class Context:
     deltas: Mapping[tuple[str, str], Delta]
     ledger: Ledger
     looks: Mapping[str, Look]
-    left_out: Mapping[str, Mapping[str, str]]
+    cover: Coverage
 
     @property
     def anchor(self) -> str:
@@ -161,15 +161,11 @@ class Context:
     @property
     def total(self) -> int:
         """How many images were measured."""
-        return int(self.rows["image"].nunique())
+        return self.cover.total
 
-    def over(self, metric: str = "", noun: str = "image") -> str:
+    def over(self, metric: str = "") -> str:
         """Return over how many images means are: ``24 images``, ``3 of 24 images``."""
-        count = self.images
-        if metric and len(self.means):
-            count = int(self.means[f"images_{metric}"].max())
-        part = f"{count} of " if count != self.total else ""
-        return part + count_text(self.total, noun)
+        return self.cover.images(metric)
 
     def counts(self, metrics: Sequence[str]) -> str:
         """Return over how many images means are, and by name the metrics that have fewer."""
@@ -182,16 +178,9 @@ class Context:
 
     def coverage(self, metric: str) -> str:
         """Return which images the means of a metric lack, and why; empty where it has all."""
-        if self.over(metric) == count_text(self.total, "image"):
+        if self.cover.whole(metric):
             return ""
-        missing = summary.missing(self.rows).drop_duplicates("image")
-        lost = {
-            str(line["image"]): f"{line['codec']}: {line['reason']}"
-            for line in missing.to_dict("records")
-        } | dict(self.left_out.get(column(metric).source, {}))
-        named = [f"{image} ({reason})" for image, reason in list(lost.items())[:3]]
-        more = [f"{len(lost) - 3} more"] if len(lost) > 3 else []
-        return f"Means over {self.over(metric)}. Left out: {findings.listed([*named, *more])}."
+        return " ".join([f"Means over {self.over(metric)}.", *self.cover.reasons([metric])])
 
     def spread(self, codec: str, metric: str) -> tuple[float, float, str]:
         """Return median and worst of a codec's BD-rates over images (NaN: none), and the worst."""
@@ -240,16 +229,8 @@ def make(
         _deltas(rows, bd),
         ledger,
         looks,
-        _left_out(rows),
+        coverage(rows)[name],
     )
-
-
-def _left_out(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return metric -> image -> why the means of the metric lack it."""
-    found: dict[str, dict[str, str]] = {}
-    for line in summary.left_out(rows).to_dict("records"):
-        found.setdefault(str(line["metric"]), {})[str(line["image"])] = str(line["reason"])
-    return found
 
 
 def _deltas(rows: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta]:

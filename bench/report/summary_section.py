@@ -35,7 +35,9 @@ def _shown(dataset: str) -> str:
 
 def masthead(contexts: Sequence[Context], results: Results, title: str) -> Markup:
     """Return title, one line of what this is, the choice of dataset, and what must be known."""
-    measured = [f"{c.over(noun='photograph')} of {_shown(c.name).split(' (')[0]}" for c in contexts]
+    measured = [
+        f"{count_text(c.total, 'photograph')} of {_shown(c.name).split(' (')[0]}" for c in contexts
+    ]
     return render(
         "masthead.html",
         title=title or page_title(contexts),

@@ -98,22 +98,29 @@ def _sortable(value: float) -> float | None:
 def rates(context: Context) -> Markup:
     """Return the means of every point of every curve."""
     metrics = quality_columns(context.means)
-    rows = []
+    apart = {m: context.over(m) != context.over() for m in metrics}  # these have rates of their own
+    rows, heads = [], []
+    for metric in metrics:
+        heads += [f"bpp of its {context.over(metric)}"] * apart[metric] + [_head(metric)]
     for line in records(context.means):
-        codec = str(line["codec"])
+        codec, cells = str(line["codec"]), []
+        for metric in metrics:
+            own = Td.num(float(line[f"bpp_{metric}"]), 3)
+            cells += [own] * apart[metric]
+            cells.append(Td.num(float(line[metric]), column(metric).digits))
         rows.append(
             [
                 _codec(context, codec),
                 Td.text(short_setting(context, codec, str(line["setting"]))),
                 Td.num(float(line["bpp"]), 3),
-                *(Td.num(float(line[m]), column(m).digits) for m in metrics),
+                *cells,
             ]
         )
     return Table(
         name=f"summary-{context.name}",
         caption=f"Rate and quality, {context.name}: means of per-image values, "
         f"{context.counts(metrics)}",
-        head=["Codec", term("rung", "Setting"), term("bpp", "bpp") + " ↓", *map(_head, metrics)],
+        head=["Codec", term("rung", "Setting"), term("bpp", "bpp") + " ↓", *heads],
         rows=rows,
         filter_by=0,
     ).markup()
@@ -214,12 +221,11 @@ def failures(context: Context) -> list[Markup]:
         ]
         heads = ["Image", "Codec", "Missing settings", "Why"]
         blocks.append(Table(f"left-out-{context.name}", caption, heads, lines).markup())
-    if context.left_out:
+    if len(fewer := context.cover.left_out):
         caption = f"Images left out of the means of a metric, {context.name}"
         lines = [
-            [Td.text(verdicts.words(metric)), Td.text(image), Td.text(reason)]
-            for metric, images in context.left_out.items()
-            for image, reason in images.items()
+            [Td.text(column(line["metric"]).words), Td.text(line["image"]), Td.text(line["reason"])]
+            for line in records(fewer)
         ]
         heads = ["Metric", "Image", "Why"]
         blocks.append(Table(f"metrics-{context.name}", caption, heads, lines).markup())
