@@ -155,16 +155,18 @@ def at_hand(name: str, data_dir: Path | None = None, *, images: Sequence[str] = 
     )
 
 
-def _open_folder(name: str) -> Dataset:
-    typed = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+def _open_folder(word: str) -> Dataset:
+    typed = Path(word.removeprefix(FOLDER_PREFIX)).expanduser()
     if not typed.is_dir():
         raise DatasetError(f"{typed} is not a folder", "Write folder:PATH of a folder of images.")
     folder = typed.resolve()
-    items = tuple(
-        Item(relative, path, manifests.File(relative))
-        for path in manifests.list_images(folder)
-        for relative in [path.relative_to(folder).as_posix()]
-    )
+    paths: dict[str, Path] = {}
+    for path in manifests.list_images(folder):
+        name = printable(path.relative_to(folder).as_posix())
+        while name in paths:  # two names that differ in what cannot be printed
+            name += "'"
+        paths[name] = path
+    items = tuple(Item(name, path, manifests.File(name)) for name, path in paths.items())
     if not items:
         raise DatasetError(
             f"{typed} has no image files (looked for {' '.join(manifests.SUFFIXES)} in it and "
@@ -172,8 +174,8 @@ def _open_folder(name: str) -> Dataset:
             f"Give a folder that has some.{_passed_over(folder)}",
         )
     return Dataset(
-        name=FOLDER_PREFIX + _plain(typed, folder),
-        title=folder.name,
+        name=FOLDER_PREFIX + printable(_plain(typed, folder)),
+        title=printable(folder.name),
         licence="unknown",
         source="a local folder",
         revision="as found",
@@ -196,6 +198,11 @@ def _passed_over(folder: Path) -> str:
         f" {len(others)} image files are passed over, their formats are not read as originals: "
         f"{', '.join(others[:5])}{more}"
     )
+
+
+def printable(name: str) -> str:
+    """Return a name for tables: control characters and bytes that are no text are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _plain(typed: Path, folder: Path) -> str:
@@ -244,7 +251,7 @@ def distinct(opened: Sequence[Dataset]) -> list[Dataset]:
     for dataset in opened:
         taken = {other.name for other in found}
         if dataset.name in taken and dataset.folder is not None:
-            found.append(replace(dataset, name=f"{FOLDER_PREFIX}{dataset.folder}"))
+            found.append(replace(dataset, name=printable(f"{FOLDER_PREFIX}{dataset.folder}")))
         else:
             found.append(dataset)
     return found

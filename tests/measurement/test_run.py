@@ -544,3 +544,20 @@ def test_a_stored_file_that_cannot_be_scored_fails_in_its_plan_alone(
     assert all("ZeroDivisionError" in error for error in second.rows["error"])
     assert second.rows["bpp"].isna().all()
     pd.testing.assert_frame_equal(first.rows, third.rows)
+
+
+@pytest.mark.parametrize("name", [b"p$_^$q", b"new\nline", b"not\xfftext", "übung 日本".encode()])
+def test_names_of_any_bytes(small: Path, tmp_path: Path, name: bytes):
+    """Folders and images may be called anything that the system allows."""
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+    shutil.copytree(small, folder)
+    Path(folder, "a.png").rename(os.fsdecode(os.fsencode(folder) + b"/" + name + b".png"))
+    found = go(f"folder:{folder}", out=tmp_path / "out", points=2)
+    write(found)
+    [dataset], images = found.datasets, set(found.rows["image"])
+
+    assert 3 == len(images)
+    assert all(text.isprintable() for text in (dataset, *images))
+    for image_name in images:
+        assert (40, 48, 3) == found.original(dataset, image_name).shape
+    pd.testing.assert_frame_equal(found.rows, load_results(tmp_path / "out").rows)
