@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -253,6 +254,20 @@ def test_a_constructor_that_fails_is_a_reason(installed):
 
     with pytest.raises(MetricError, match="metric exits is unavailable: SystemExit: 0"):
         metrics.create("exits")
+
+
+def test_the_documented_metric_works(installed):
+    """The example of CONTRIBUTING.md, with a column and a title of its own."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    code = next(t for t in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "(Metric)" in t)
+    space: dict = {"__name__": "largest_error"}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), space)
+    installed(largest=space["LargestError"])
+    dark, light = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 7, np.uint8)
+
+    assert 7.0 == metrics.create("largest-error")(dark, light)
+    form = columns.column("largest_error")
+    assert ("Largest error", 0.0, "lower") == (form.title, form.exact, form.better)
 
 
 def test_order_of_the_columns(installed):
