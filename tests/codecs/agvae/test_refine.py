@@ -10,7 +10,9 @@ import torch
 
 from bench import registry
 from bench.codec import Setting
+from bench.codecs.agvae import engines
 from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.codec import AgvaeRefined
 from bench.codecs.agvae.model.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, lambda_at
 from bench.codecs.agvae.model.model import straight_through
 from bench.codecs.agvae.runtime import refinement, refinement_loss
@@ -49,6 +51,12 @@ def loss_of_file(engine, image, level, steps, distance):
     pixels = image.shape[0] * image.shape[1]
     weight = lambda_at(engine._level(level * 256), engine.manifest.metric)
     return 8 * len(data) + weight * pixels * distance(image, decoded), 8 * len(data)
+
+
+def loss_of(image, data, decoded):
+    """Return bits plus weighted squared error of a file of level 4."""
+    pixels = image.shape[0] * image.shape[1]
+    return 8 * len(data) + lambda_at(4.0, "mse") * pixels * squared_error(image, decoded)
 
 
 def squared_error(one, other):
@@ -140,19 +148,36 @@ def test_never_worse(monkeypatch, photo):
     torch.testing.assert_close(found, (y, z), rtol=0, atol=0)
 
 
-def test_same_file_again_and_for_every_decoder(photo):
-    """The search is repeatable, and its files are plain AG-VAE files."""
-    codec, image = registry.create("agvae-refined"), photo[:80, :96].copy()
-    setting = Setting(level=5, refine=30)
+class SmallRefined(AgvaeRefined):
+    """The refining codec with the small network."""
+
+    name = "agvae-small-refined"
+    preset = "small"
+
+
+@pytest.mark.parametrize("circuits", [False, True], ids=["float32", "bfloat16"])
+def test_same_file_again_and_for_every_decoder(monkeypatch, photo, circuits):
+    """The search is repeatable, gains on every CPU, and its files are plain AG-VAE files.
+
+    Twenty steps take 9.5 % off the loss of this crop in float32 and 9.7 % in bfloat16.
+    """
+    monkeypatch.setattr(refinement_loss.precisions, "has_bfloat16", lambda _: circuits)
+    engines._engine.cache_clear()
+    codec, plain = SmallRefined(), registry.create("agvae-small")
+    image = photo[64:224, 64:224].copy()
+    setting = Setting(level=4, refine=20)
 
     data = codec.encode(image, setting)
+    unrefined = codec.encode(image, setting.replace(refine=0))
 
     assert data == codec.encode_batch([image[::-1].copy(), image], [setting, setting])[1]
-    assert data != codec.encode(image, setting.replace(refine=0))
-    plain = registry.create("agvae")
+    assert loss_of(image, data, plain.decode(data)) < 0.97 * loss_of(
+        image, unrefined, plain.decode(unrefined)
+    )
     np.testing.assert_array_equal(codec.decode(data), plain.decode(data))
-    assert plain.encode(image, Setting(level=5)) == codec.encode(image, setting.replace(refine=0))
-    assert codec.describe(setting) == "RGB 8-bit, refined in 30 steps"
+    assert plain.encode(image, Setting(level=4)) == unrefined
+    assert codec.describe(setting) == "RGB 8-bit, refined in 20 steps"
+    engines._engine.cache_clear()
 
 
 def test_a_rate_is_met_by_refined_files(photo):
