@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator
 from bench.analysis import summary
 from bench.errors import UsageError
 from bench.files import file_stems, make_folder
-from bench.measurement.results import read_csv
+from bench.measurement.results import load_results
 from bench.output.figure import MEASURED, join, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record, pixels_of
@@ -40,16 +40,15 @@ def bd_rates(results: Path, dataset: str) -> tuple[str, dict[str, float]]:
     Raises
     ------
     UsageError
-        If the folder has no rows of the dataset.
+        If the folder has no results of the dataset.
     OutputError
-        If its rows cannot be read.
+        If they cannot be read.
     """
-    rows = read_csv(results / "rows.csv")
-    same = [plain_name(str(name)) == plain_name(dataset) for name in rows["dataset"]]
-    rows = rows[same]
+    rows = load_results(results).rows
+    rows = rows[[plain_name(str(name)) == plain_name(dataset) for name in rows["dataset"]]]
     if rows.empty:
         raise UsageError(
-            f"{results}/rows.csv has no row of {plain_name(dataset)}",
+            f"{results} has no results of {plain_name(dataset)}",
             f"Run: bench all -d {plain_name(dataset)} --out {results}, or leave --results out.",
         )
     deltas = summary.bd_table(rows)

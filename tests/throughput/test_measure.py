@@ -224,11 +224,13 @@ def test_quality_is_psnr_or_bd_rate(do, tmp_path: Path):
     ladder = [(0.2, 28.0), (0.4, 31.0), (0.8, 34.0), (1.6, 37.0)]
     stored = [
         {"dataset": "sample (2 of 4)", "image": "i", "codec": codec, "label": codec}
-        | {"setting": f'{{"q":{k}}}', "bpp": factor * bpp, "psnr_db": db, "error": ""}
+        | {"setting": f'{{"q":{k}}}', "bytes": 100, "bpp": factor * bpp, "psnr_db": db}
+        | {"bitstream_sha256": "", "error": "", "encode_s": 1.0, "decode_s": 1.0}
         for codec, factor in (("jpeg", 1.0), ("agvae", 0.8))
         for k, (bpp, db) in enumerate(ladder)
     ]
     (tmp_path / "rows.csv").write_bytes(csv_files.to_csv(pd.DataFrame(stored)))
+    (tmp_path / "run.json").write_text(json.dumps(RECORD))
     points = plots.quality_points(result.rows, result, "sample", tmp_path)
 
     assert "agvae\n0.50 bpp" == seen[1]["label"].iloc[0]  # jpeg's inf dB lies nowhere
