@@ -29,30 +29,34 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     image: ImageNames = None,
     images: Annotated[
         int | None,
-        typer.Option("--images", min=1, help="At most so many of a dataset; 8, on a GPU 24."),
+        typer.Option(
+            "--images", min=1, help="Most images of each dataset; default: 8, on a GPU 24."
+        ),
     ] = None,
     points: Annotated[
         int | None,
-        typer.Option("--points", help="This many rungs of each ladder; default: the middle one."),
+        typer.Option("--points", help="Number of rungs of each ladder; default: the middle rung."),
     ] = None,
     quality: Qualities = None,
     device: Device = "cpu",
     batch: Annotated[
         str | None,
-        typer.Option(help="1,4,...: images a call, for codecs that can; 1, on a GPU 1,4,8,24."),
+        typer.Option(
+            help="Images per call, for codecs with batches; default: 1, on a GPU 1,4,8,24."
+        ),
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="float32, bfloat16 (default on a GPU) or fastest: of AG-VAE's transforms."
+            help="Of networks: float32, bfloat16 or fastest; default: the codec's own choice."
         ),
     ] = None,
     threads: Annotated[
-        str, typer.Option(help="1,all: cores; of classical codecs a process each.")
+        str, typer.Option(help="Numbers of cores: threads of a network, processes of other codecs.")
     ] = "1,all",
     repeats: Annotated[
         int | None,
-        typer.Option("--repeats", min=1, help="Passes that count; default: 5 to 50, for 10 s."),
+        typer.Option("--repeats", min=1, help="Timed passes; default: 5 to 50, for 10 s."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")] = Path(
         "results/throughput"
@@ -64,7 +68,8 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     data_dir: DataDir = None,
     download: Download = True,
     allow_busy: Annotated[
-        bool, typer.Option("--allow-busy", help="Measure beside others; every number is flagged.")
+        bool,
+        typer.Option("--allow-busy", help="Measure on a busy machine; every number is flagged."),
     ] = False,
 ) -> None:
     """Measure speed, phase by phase, alone on the machine; write table, CSV, JSON and plots."""

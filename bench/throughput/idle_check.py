@@ -65,7 +65,7 @@ def others_cores(before: Reading, after: Reading, ours_s: float = 0.0) -> float:
     before, after
         Readings.
     ours_s
-        CPU seconds of our worker processes meanwhile.
+        CPU seconds of our worker processes between them.
     """
     span_s = after.at_s - before.at_s
     if before.all_s is None or after.all_s is None or span_s <= 0:

@@ -1,6 +1,6 @@
-"""What NVIDIA's management library tells, where its Python package is installed: energy, load.
+"""What NVIDIA's management library reports, if its Python package is installed: energy, load.
 
-Nothing here raises: no package, no driver or a GPU that does not tell give None.
+Nothing here raises: no package, no driver or a GPU that reports nothing give None.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def _library() -> Any:  # noqa: ANN401 - pynvml has no types
     try:
         library = importlib.import_module("pynvml")
         library.nvmlInit()
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, it tells nothing
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, it reports nothing
         return None
     return library
 
@@ -34,7 +34,7 @@ def load_percent() -> int | None:
         return None
     try:
         return int(library.nvmlDeviceGetUtilizationRates(library.nvmlDeviceGetHandleByIndex(0)).gpu)
-    except Exception:  # noqa: BLE001 - it does not tell
+    except Exception:  # noqa: BLE001 - it is not reported
         return None
 
 
@@ -64,7 +64,7 @@ class EnergyMeter:
         self._start_mj = self._counter_mj()
 
     def stop_j(self) -> float | None:
-        """Return the joules since ``start``; None where nobody knows or the counter stood still."""
+        """Return the joules since ``start``; None where unknown or if the counter stood still."""
         end_mj = self._counter_mj()
         if self._start_mj is None or end_mj is None or end_mj <= self._start_mj:
             return None

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.throughput.sampling import Spread
 
 START = "start"
-"""Direction of the rows that tell of a process start."""
+"""Direction of the rows of a process start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Row(Config):
-    """A measured time; NaN where a number does not apply or nobody knows it.
+    """A measured time; NaN where a number does not apply or is unknown.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a direction used, beside time; NaN where nobody knows."""
+    """What a direction used, beside time; NaN where unknown."""
 
     peak_host_bytes: float = math.nan
     peak_device_bytes: float = math.nan

@@ -1,7 +1,7 @@
 """The process that codes: ``python -m bench.throughput.worker``, driven by lines of JSON.
 
-It imports nothing heavy before it was told its cores and has said that Python runs, so that the
-start of the interpreter, the imports and the first image can be told apart. Whatever libraries
+It imports nothing heavy before it knows its cores and has said that Python runs, so that the
+start of the interpreter, the imports and the first image are timed apart. Whatever libraries
 print goes to stderr; stdout carries one JSON line per command.
 """
 

@@ -36,7 +36,7 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What all workers used over some passes; None where nobody knows."""
+    """What all workers used over some passes; None where unknown."""
 
     cpu_s: float
     peak_host_bytes: int
@@ -82,8 +82,8 @@ class Station:
             cores = _cores(index, self.lanes.threads)
             worker.send(asdict(replace(self._job, cores=cores)))
         phases = self._ask("start")
-        told = [{"python": p, **phase} for p, phase in zip(python_s, phases, strict=True)]
-        return {name: median(worker[name] for worker in told) for name in START}
+        found = [{"python": p, **phase} for p, phase in zip(python_s, phases, strict=True)]
+        return {name: median(worker[name] for worker in found) for name in START}
 
     def quality(self) -> tuple[float, float]:
         """Return mean bpp and PSNR in dB."""

@@ -58,7 +58,7 @@ class AgvaeCodec(Codec):
         if not self.networks:
             level = " --level 4" if self.variant.startswith("nogain") else ""
             raise Unavailable(
-                f"no {self.preset} weights of {self.variant} ({self.metric}) are at hand",
+                f"no {self.preset} weights of {self.variant} ({self.metric}) are available",
                 f"Train them: bench train --variant {self.variant}{level} --preset {self.preset}"
                 f" --metric {self.metric} --budget 1500s --data FOLDER"
                 " --out $BENCH_WEIGHTS/agvae/NAME.",
@@ -133,7 +133,7 @@ class AgvaeCodec(Codec):
         Raises
         ------
         DecodeError
-            If a file is damaged or its weights are not at hand.
+            If a file is damaged or its weights are not available.
         """
         read = [container.read(data) for data in files]
         groups: dict[tuple[bytes, int, int], list[int]] = {}
@@ -222,7 +222,7 @@ class AgvaeCodec(Codec):
         return {
             "image": f"{header.width}x{header.height} RGB 8-bit",
             "level": f"{header.level:g}",
-            "weights": f"{wanted} ({names[0] if names else 'not at hand'})",
+            "weights": f"{wanted} ({names[0] if names else 'not available'})",
             "format": f"version {container.FORMAT_VERSION}, {header.lanes} rANS lanes",
         }
 
@@ -240,7 +240,7 @@ class AgvaeCodec(Codec):
             known = ", ".join(f"{level:g}" for level in self._levels)
             raise SettingError(
                 f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}",
-                f"Levels at hand: {known}.",
+                f"Available levels: {known}.",
             )
         return steps
 

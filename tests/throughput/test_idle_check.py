@@ -1,4 +1,4 @@
-"""Alone on the machine, or told otherwise."""
+"""Alone on the machine, or flagged."""
 
 from __future__ import annotations
 

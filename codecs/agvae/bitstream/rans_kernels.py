@@ -169,7 +169,7 @@ def decode(
                     freq = (entry >> np.uint64(PRECISION_BITS)) & np.uint64(TOTAL - 1)
                     rest = slot - (entry & np.uint64(TOTAL - 1))
             x = freq * (x >> np.uint64(PRECISION_BITS)) + rest
-            # without a branch: whether a word is due is what nobody can predict
+            # without a branch: whether a word is due cannot be predicted
             refilled = (x << np.uint64(16)) | np.uint64(words[position])
             due = x < np.uint64(STATE_LOW)
             states[i & mask] = refilled if due else x

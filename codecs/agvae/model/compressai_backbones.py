@@ -64,7 +64,7 @@ class GainedBackbone(nn.Module):
     def forward(self, x: Tensor, level: Tensor, *, hard: bool = False) -> Estimate:
         """Return reconstruction and estimated bits; the same contract as ``AGVAE.forward``."""
         y = self.base.g_a(x) * self.gain_y.gain(level)
-        # Without a mean only magnitudes tell of scales (Balle et al. 2018, section 4).
+        # Without a mean only magnitudes say anything of scales (Balle et al. 2018, section 4).
         z = self.base.h_a(y if self.has_mean else y.abs()) * self.gain_z.gain(level)
         z_hat, likelihood = self.base.entropy_bottleneck(z, training=not hard)
         bits_z = -torch.log2(likelihood).sum((1, 2, 3))

@@ -33,7 +33,7 @@ def write(
     rows
         One row per measured cell.
     order
-        Codecs at hand; the first is the reference.
+        Codecs with results; the first is the reference.
     drift
         ``gains.products`` of the gained networks; may be empty.
     folder

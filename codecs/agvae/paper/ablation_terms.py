@@ -1,4 +1,4 @@
-"""Which variants are at hand, how each was trained, and whether the terms were equal."""
+"""Which variants are available, how each was trained, and whether the terms were equal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Variant:
     variant
         ``gain-asym`` and so on.
     networks
-        Its sets of weights; empty where they are not at hand.
+        Its sets of weights; empty where there are none.
     reason
         Why not; empty where they are.
     """
@@ -66,7 +66,7 @@ def training_of(network: Manifest) -> dict[str, Any]:
 
 
 def crops_per_level(network: Manifest) -> float | None:
-    """Return how many crops a network saw at each of its levels; None where nobody wrote it down.
+    """Return how many crops a network saw at each of its levels; None if not recorded.
 
     The other way of counting beside steps: a gained network spreads its crops over all levels.
     """
@@ -75,7 +75,7 @@ def crops_per_level(network: Manifest) -> float | None:
 
 
 def inequalities(found: Sequence[Variant]) -> list[str]:
-    """Return in words what differs between the trainings of the variants at hand."""
+    """Return in words what differs between the trainings of the available variants."""
     networks = [network for variant in found for network in variant.networks]
     records = {network.name: training_of(network) for network in networks}
     words = []

@@ -78,7 +78,7 @@ class Probe:
     Raises
     ------
     Skipped
-        If it is not an AG-VAE, or its weights are not at hand.
+        If it is not an AG-VAE, or its weights are not available.
     """
 
     def __init__(self, name: str) -> None:

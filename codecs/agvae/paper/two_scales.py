@@ -1,7 +1,7 @@
 """What the second scale is worth, without training (beside Cui et al. 2021, Fig. 12).
 
 The paper compares two networks, one trained with the asymmetric and one with the symmetric
-Gaussian. With one asymmetric network at hand, its own predictions can be made symmetric in two
+Gaussian. The predictions of the asymmetric one alone can be made symmetric in two
 ways, at the same latents, and the estimated bits compared:
 
 * both scales set to their geometric mean, the mode kept: a Gaussian in the wrong place;

@@ -85,7 +85,7 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
 
 
 def _chosen(context: Context, options: Options) -> tuple[str, str]:
-    """Return the first pair with results, or say what the first of all lacks."""
+    """Return the first pair with results, or say what the first pair of all does not have."""
     for pair in options.pairs:
         try:
             context.rows_of_codecs(context.figure_set.dataset, *pair)

@@ -4,8 +4,8 @@ Three tests, each against every dataset in ``datasets/``:
 
 1. equal pixels, by sha256, against every hash that a manifest publishes: needs no test image;
 2. near-duplicates (rescaled, recompressed, mirrored, turned), by perceptual hash, against
-   ``fingerprints.json`` beside this file and the test images at hand;
-3. fragments (a crop of a test image, or the reverse), by matched features, against those at hand.
+   ``fingerprints.json`` beside this file and the test images available;
+3. fragments (a crop of a test image, or the reverse), by matched features, against those available.
 
 The first two cost a second and guard every run; the third is part of ``bench train --check``.
 ``write_fingerprints(at_hand())`` stores the hashes of all test images on this machine.

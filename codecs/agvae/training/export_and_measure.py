@@ -126,7 +126,7 @@ def _export(run: Run) -> None:
 
 
 def _licence_taints(photos: Photos) -> list[str]:
-    """Return why weights trained on these may not be released: nobody knows their licence."""
+    """Return why weights trained on these may not be released: their licence is unknown."""
     unknown = sum(photo.licence == UNKNOWN_LICENCE for photo in photos.members)
     return [f"development weights, {unknown} photographs of unknown licence"] if unknown else []
 

@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the host decides beside the options: how long to sit, where, and whom to tell.
+    """What one call decides beside the options: where, how long, and who hears of the progress.
 
     Attributes
     ----------

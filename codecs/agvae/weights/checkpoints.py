@@ -91,7 +91,7 @@ def folders() -> list[Path]:
 
 
 def manifests() -> list[Manifest]:
-    """Return every set of weights at hand, those found first in front.
+    """Return every available set of weights, those found first in front.
 
     Raises
     ------
@@ -167,13 +167,13 @@ def by_model_id(model_id: str) -> Manifest:
     Raises
     ------
     DecodeError
-        If they are not at hand.
+        If they are not available.
     """
     known = {manifest.model_id: manifest for manifest in reversed(manifests())}
     if model_id not in known:
         here = ", ".join(f"{key} ({known[key].name})" for key in sorted(known)) or "none"
         raise DecodeError(
-            f"the file needs AG-VAE weights {model_id}, which are not at hand; found {here}",
+            f"the file needs AG-VAE weights {model_id}, which are not available; found {here}",
             "Put them into $BENCH_WEIGHTS/agvae, or encode the image again.",
         )
     return known[model_id]

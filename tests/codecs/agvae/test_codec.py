@@ -158,7 +158,7 @@ def test_foreign_files_are_refused(small, formula):
 
     assert codec.recognises(forged())
     assert not codec.recognises(b"\xff\xd8\xff")
-    with pytest.raises(DecodeError, match="weights 00000000, which are not at hand"):
+    with pytest.raises(DecodeError, match="weights 00000000, which are not available"):
         codec.decode(forged(model_id=bytes(4)))
     with pytest.raises(DecodeError, match="level 8 is above"):
         codec.decode(forged(level_steps=2048))
@@ -178,7 +178,7 @@ def test_levels_without_gain(small, formula):
     codec = small("nogain-asym")
 
     assert [1, 4, 7] == [setting["level"] for setting in codec.ladder()]
-    with pytest.raises(SettingError, match=r"no weights for level 2.*Levels at hand: 1, 4, 7"):
+    with pytest.raises(SettingError, match=r"no weights for level 2.*Available levels: 1, 4, 7"):
         codec.encode(formula(8, 8), Setting(level=2))
 
 
