@@ -98,10 +98,12 @@ def _sortable(value: float) -> float | None:
 def rates(context: Context) -> Markup:
     """Return the means of every point of every curve."""
     metrics = quality_columns(context.means)
-    apart = {m: context.over(m) != context.over() for m in metrics}  # these have rates of their own
+    fewer = {column(m).source: m for m in reversed(metrics) if context.over(m) != context.over()}
+    apart = {metric: metric in fewer.values() for metric in metrics}  # with a rate of their own
     rows, heads = [], []
     for metric in metrics:
-        heads += [f"bpp of its {context.over(metric)}"] * apart[metric] + [_head(metric)]
+        own_rate = f"bpp ({context.over(metric).removesuffix(' images')})"
+        heads += [own_rate] * apart[metric] + [_head(metric)]
     for line in records(context.means):
         codec, cells = str(line["codec"]), []
         for metric in metrics:

@@ -71,6 +71,11 @@ class Verdict:
         return self.delta is not None and self.delta.ci_high is not None and self.delta.ci_high < 0
 
     @property
+    def tied(self) -> bool:
+        """Whether the saving is nothing as it is shown."""
+        return self.delta is not None and abs(self.delta.bd_rate_percent or 0.0) < 0.05
+
+    @property
     def images_won(self) -> tuple[int, int]:
         """On how many images ``winner`` needs fewer bits than ``second``, of how many."""
         rates = list(self.delta.image_rates.values()) if self.delta else []
@@ -237,6 +242,8 @@ def _spread(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
     verdict = next((v for v in found if v.delta and len(v.delta.image_rates) > 1), None)
     if verdict is None or verdict.delta is None:
         return []
+    if all(abs(rate) < 0.05 for rate in verdict.delta.image_rates.values()):
+        return []
     rates = sorted(verdict.delta.image_rates.items(), key=lambda item: item[1])
     (best, low), (worst, high) = rates[0], rates[-1]
     text = (
@@ -272,19 +279,22 @@ def change(percent: float) -> str:
 
 def headline(found: Sequence[Verdict], names: Mapping[str, str]) -> str:
     """Return the answer in one sentence."""
-    by_winner: dict[tuple[str, bool], list[str]] = {}
+    by_winner: dict[str, list[str]] = {}
     for verdict in found:
         if verdict.winner and verdict.second:
-            by_winner.setdefault((verdict.winner, _unsettled(verdict)), []).append(
-                words(verdict.metric)
-            )
+            by_winner.setdefault(_outcome(verdict, names), []).append(words(verdict.metric))
     if not by_winner:
         return "No winner can be named: no two curves can be compared."
-    parts = []
-    for (codec, unsettled), metrics in by_winner.items():
-        verb = "is ahead, but not clearly," if unsettled else "needs the fewest bits"
-        parts.append(f"{names[codec]} {verb} at equal {listed(metrics)}")
+    parts = [f"{outcome} at equal {listed(metrics)}" for outcome, metrics in by_winner.items()]
     return f"{'; '.join(parts)}."
+
+
+def _outcome(verdict: Verdict, names: Mapping[str, str]) -> str:
+    winner = names[verdict.winner]
+    if verdict.tied:
+        return f"{winner} and {names[verdict.second]} need equally many bits"
+    verb = "is ahead, but not clearly," if _unsettled(verdict) else "needs the fewest bits"
+    return f"{winner} {verb}"
 
 
 def _unsettled(verdict: Verdict) -> bool:
@@ -298,6 +308,8 @@ def sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
     delta = verdict.delta
     if not verdict.winner or delta is None or delta.bd_rate_percent is None:
         return "No two curves can be compared: see the notes of the BD-rate table."
+    if verdict.tied:
+        return f"{_outcome(verdict, names)}."
     text = (
         f"{names[verdict.winner]} needs {change(delta.bd_rate_percent)} than the next best, "
         f"{names[verdict.second]}"
@@ -317,7 +329,7 @@ def sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
 
 def lead_sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
     """Return in words which codec is best at which rate."""
-    if not verdict.leads:
+    if not verdict.leads or verdict.tied:
         return ""
     if len(verdict.leads) == 1:
         lead = verdict.leads[0]

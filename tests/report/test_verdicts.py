@@ -126,6 +126,16 @@ def test_unsettled_is_not_called_a_win():
     assert "not settled" in verdicts.sentence(verdict, NAMES)
 
 
+def test_equal_curves_have_no_winner():
+    """Two codecs of one curve: neither is said to need fewer bits."""
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
+    found = verdicts.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+
+    assert "A and B need equally many bits at equal PSNR." == verdicts.headline(found, NAMES)
+    assert "A and B need equally many bits." == verdicts.sentence(found[0], NAMES)
+    assert [] == verdicts.reasons(rows, NO_CEILINGS, Ledger(), NAMES, found)
+
+
 def test_nothing_comparable():
     """Curves without common quality yield no winner, and the page says so."""
     far = [value - 30 for value in WORSE]
