@@ -23,7 +23,7 @@ from bench.figures import published
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet
 from bench.metrics.columns import column
-from bench.output.coverage import count_text
+from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, reported_style, short_labels, style_of
 from bench.output.sheet import RATE, Sheet
@@ -78,23 +78,27 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     """Return the figure and the table of BD-rates; see the module."""
     dataset = _dataset(context, options)
     display, rows = context.rows_of(dataset)
+    rows = rows[rows["codec"].isin([*options.measured, options.anchor])]
+    covered = coverage(rows)[display] if len(rows) else None
     lines, missing = measured_lines(rows, options, context.figure_set)
     anchor = next((line for codec, line in lines.items() if codec == options.anchor), None)
-    if anchor is None:
+    if anchor is None or covered is None:
         context.rows_of_codecs(dataset, options.anchor)  # says what is missing
         raise Skipped(f"{options.anchor} has no {options.metric} in the results of {dataset}")
     drawn = list(lines.values())
     notes = [f"{', '.join(missing)}: no results here."] if missing else []
-    if display == dataset:
+    notes += covered.reasons([options.metric])
+    if display == dataset and covered.whole(options.metric):
         dashed = reported_lines(options, dataset)
         drawn += dashed
         notes += _sources(options, {line.name for line in dashed})
     elif options.reported:
         notes.append(
             "Reported curves are left out: they are means over all images of "
-            f"{dataset}, and here are {display.partition(' ')[2] or 'some'}."
+            f"{dataset}, and ours are over {covered.images(options.metric)}"
+            f"{display.removeprefix(dataset)}."
         )
-    count = count_text(rows["image"].nunique(), "image")
+    count = covered.images(options.metric)
     stamp = context.stamp_of_rows(display)
     data = join([*_curve_rows(drawn, options), *gain_rows(drawn, anchor, options)])
     figure = draw(data, drawn, anchor, options, f"{display}, {count}", stamp.small_print())

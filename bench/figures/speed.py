@@ -20,6 +20,7 @@ from bench.analysis import summary
 from bench.errors import UsageError
 from bench.figures.results import Context
 from bench.figures.spec import Entry
+from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record
@@ -43,7 +44,7 @@ class Options:
     metric: str = "psnr_db"
 
 
-def make(context: Context, entry: Entry, options: Options) -> Product:
+def make(context: Context, _entry: Entry, options: Options) -> Product:
     """Return the figure, or say which command measures speed."""
     folder = context.results.folder
     measured, record = read(folder / FILE)
@@ -65,8 +66,12 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     stamp = of_record(record or context.results.record, datasets=dataset)
     figure = draw(data, anchor, stamp.small_print())
     alone = "BESIDE OTHER WORK" if known["busy"].any() else "alone on the machine"
-    note = f"BD-rate against {anchor} on {display}; speed from {FILE}, {alone}."
-    return Product(data, stamp, figure, notes=(note, entry.title))
+    covered = coverage(rows)[display]
+    note = (
+        f"BD-rate against {anchor} on {display}, {covered.images(options.metric)}; speed from "
+        f"{FILE}, {alone}."
+    )
+    return Product(data, stamp, figure, notes=(note, *covered.reasons([options.metric])))
 
 
 def read(path: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:

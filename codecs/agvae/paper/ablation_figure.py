@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from bench.analysis import summary
 from bench.codecs.agvae.paper.ablation_curves import curves_of, mean_curve
 from bench.files import file_stems, make_folder, write_atomically
+from bench.output.coverage import coverage
 from bench.output.csv_files import to_csv
 from bench.output.figure import COMPUTED, MEASURED, join, series
 from bench.output.plot_styles import styles
@@ -43,11 +44,12 @@ def write(
     """
     written = []
     kept = summary.comparable(rows).dropna(subset="psnr_db")
+    coverages = coverage(rows)
     stems = file_stems(sorted(str(name) for name in kept["dataset"].unique()))
     with mpl.rc_context(RC):
         for dataset, group in kept.groupby("dataset", sort=True):
             data = join([*_gaps(group, order), *_drifts(drift)])
-            title = f"{dataset}, mean of {group['image'].nunique()} images"
+            title = f"{dataset}, mean of {coverages[str(dataset)].images('psnr_db')}"
             figure = draw(data, order, title, small_print)
             stem = make_folder(folder) / f"ablation_{stems[str(dataset)]}"
             written += write_figure(figure, stem, FORMATS, title=title, origin=small_print)

@@ -15,7 +15,7 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
-from bench.output.coverage import count_text
+from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, style_of
 from bench.output.sheet import GREY, RATE, Sheet
@@ -53,7 +53,8 @@ def make_discrete(context: Context, _entry: Entry, options: DiscreteOptions) -> 
     display, rows = context.rows_of_codecs(name, context.figure_set.codec)
     data = discrete_rows(rows)
     stamp = context.stamp_of_rows(display)
-    count = count_text(rows["image"].nunique(), "image")
+    covered = coverage(rows)[display]
+    count = covered.images("psnr_db")
     figure = draw_discrete(data, f"{display}, {count}", stamp.small_print())
     mean = select(data, "rd", "mean")
     note = (
@@ -61,20 +62,25 @@ def make_discrete(context: Context, _entry: Entry, options: DiscreteOptions) -> 
         f"{mean['x'].min():.3f} to {mean['x'].max():.3f} bpp, "
         f"{mean['y'].min():.2f} to {mean['y'].max():.2f} dB (means of per-image values)."
     )
-    return Product(data, stamp, figure, notes=(note,))
+    return Product(data, stamp, figure, notes=(note, *covered.reasons(["psnr_db"])))
 
 
 def discrete_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return mean and per-image curves over integer levels, from stored rows of one codec."""
-    good = summary.comparable(rows).dropna(subset="psnr_db")
-    levels = [float(str(summary.parse_setting(text)["level"])) for text in good["setting"]]
-    good = good.assign(level=levels)
-    good = good[good["level"] == good["level"].round()].sort_values("level")
+    good = _at_integer_levels(summary.comparable(rows).dropna(subset="psnr_db"))
     if good.empty:
         raise Skipped("no integer levels among the stored rows", "Run `bench all` without -q.")
-    means = good.groupby("level", sort=True)[["bpp", "psnr_db"]].mean().reset_index()
+    means = _at_integer_levels(summary.on_curve(summary.summarise(rows), "psnr_db"))
+    means = means.assign(bpp=means["bpp_psnr_db"])
     parts = [_rd("rd", str(image), part) for image, part in good.groupby("image", sort=True)]
     return join([*parts, _rd("rd", "mean", means)])
+
+
+def _at_integer_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of integer levels, by level, with the level as a column."""
+    levels = [float(str(summary.parse_setting(text)["level"])) for text in frame["setting"]]
+    frame = frame.assign(level=levels)
+    return frame[frame["level"] == frame["level"].round()].sort_values("level")
 
 
 def _rd(panel: str, name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from bench.figures import published, rate_distortion
 from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.metrics.columns import column
-from bench.output.coverage import count_text
+from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record
@@ -75,13 +75,14 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     lines, _ = rate_distortion.measured_lines(rows, asked, context.figure_set)
     if len(lines) < 2:
         raise Skipped(f"{first} or {second} has no {options.metric} on {dataset}")
-    count = count_text(rows["image"].nunique(), "image")
+    covered = coverage(rows)[display]
+    count = covered.images(options.metric)
     data = pair_rows(lines[first], lines[second], options)
     stamp = context.stamp_of_rows(display)
     figure = draw(data, (first, second), options, f"{display}, {count}", stamp.small_print())
     table = _table(entry, rows, first, second, f"{display}, {count}")
     labels = f"{options.names[0]}: {lines[first].name}; {options.names[1]}: {lines[second].name}."
-    return Product(data, stamp, figure, table, (labels,))
+    return Product(data, stamp, figure, table, (labels, *covered.reasons([options.metric])))
 
 
 def _chosen(context: Context, options: Options) -> tuple[str, str]:
