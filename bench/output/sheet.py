@@ -336,7 +336,7 @@ def log_axis(
     ends = (10 ** (middle - half - before * whole), 10 ** (middle + half + after * whole))
     axes.set(**{f"{which}scale": "log", f"{which}lim": ends})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    digits = (1, 2, 5) if whole < 2.4 else (1,)
+    digits = (1, 2, 3, 5, 7) if whole < 0.9 else (1, 2, 5) if whole < 2.4 else (1,)
     axis.set_major_locator(FixedLocator([d * 10.0**e for e in range(-4, 6) for d in digits]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
