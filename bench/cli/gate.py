@@ -268,20 +268,11 @@ class _Session:
         return tolerance.load(self.options.path, {row.codec for row in locked.rows.values()})
 
     def _measure(self, want: Want, **more: Any) -> Measured:  # noqa: ANN401 - options of measure
-        from bench.cli.screen import bar as progress_bar
-        from bench.cli.screen import console
+        from bench.cli.screen import Screen
         from bench.gate import measure
 
-        screen = console()
-        progress = progress_bar(screen)
-        progress.disable = not screen.is_terminal  # a log wants no bar
-        with progress as bar:
-            task = bar.add_task("measuring", total=None)
-
-            def advance(done: int, cells: int) -> None:
-                bar.update(task, completed=done, total=cells)
-
-            return measure.measure(want, progress=advance, **self.common, **more)
+        with Screen() as screen:
+            return measure.measure(want, progress=screen, **self.common, **more)
 
     def update(self, *, speed: bool, accept_failures: bool) -> None:
         """Lock today's rows after showing how they differ from those that were locked."""

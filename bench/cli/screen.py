@@ -32,7 +32,7 @@ def console() -> Console:
 
 
 def bar(screen: Console) -> Progress:
-    """Return a progress bar of cells."""
+    """Return a progress bar of cells, which a log does not get."""
     return Progress(
         TextColumn("{task.description:>12}"),
         BarColumn(),
@@ -42,6 +42,7 @@ def bar(screen: Console) -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=screen,
+        disable=not screen.is_terminal,
     )
 
 

@@ -14,8 +14,8 @@ import io
 import json
 import math
 import re
-import sqlite3
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +24,10 @@ from typing import Any
 from bench.errors import BenchError, OutputError, UsageError
 from bench.files import write_atomically
 from bench.gate import scores
-from bench.gate.rows import AFTER_SCORES, BEFORE_SCORES, Locked, Row, by_key
+from bench.gate.rows import AFTER_SCORES, BEFORE_SCORES, CellKey, Locked, Row, by_key
+from bench.measurement.results import DATABASE, Results, load_results
 from bench.measurement.sqlite import connect_to_read
-from bench.measurement.untrusted import MAX_VALUE, check_record, check_setting, parse_json
+from bench.measurement.untrusted import MAX_VALUE, check_setting
 from bench.registry import Spec
 
 FORMAT_VERSION = 1
@@ -54,12 +55,24 @@ def read(path: Path) -> Locked:
         If nothing is there, or it is something else.
     """
     if path.is_dir():
-        return read_database(path / "bench.sqlite")
+        return of_results(load_results(path))[0]
     if not path.is_file():
         raise UsageError(
             f"no baseline at {path}", f"Lock one: bench check --update --baseline {path}"
         )
-    return read_csv(path) if path.suffix == ".csv" else read_database(path)
+    return read_csv(path) if path.suffix == ".csv" else _read_database(path)
+
+
+def _read_database(path: Path) -> Locked:
+    """Return the rows of a database, whatever it is called."""
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as folder:
+        link = Path(folder) / DATABASE
+        link.symlink_to(path.resolve())
+        try:
+            return replace(of_results(load_results(link.parent))[0], source=str(path))
+        except BenchError as error:
+            what = error.what.replace(str(link), str(path)).replace(folder, str(path))
+            raise UsageError(what, "Give a .csv, .sqlite or a run's folder.") from error
 
 
 def read_csv(path: Path) -> Locked:
@@ -335,77 +348,80 @@ def _score(row: Row, column: str) -> str:
     return _UNDEFINED + row.undefined[column] if column in row.undefined else ""
 
 
-_QUERY = """
-SELECT c.dataset, c.image, e.codec, c.curve, c.setting, e.version, e.width, e.height, e.pixels,
-  e.bytes, COALESCE(e.bitstream, ''), COALESCE(c.error, e.error, ''), e.key
-FROM cells c LEFT JOIN encodings e ON e.key = c.key
-WHERE e.key IS NOT NULL AND c.run = ? ORDER BY c.dataset, c.image, c.curve, e.bytes
+_IDENTITIES = """
+SELECT c.dataset, c.image, c.curve, c.setting, e.key, e.version, e.pixels
+FROM cells c JOIN encodings e ON e.key = c.key
+WHERE c.run = (SELECT MAX(id) FROM runs WHERE finished IS NOT NULL)
 """
-_LAST_FINISHED = """
-SELECT record, id FROM runs WHERE finished IS NOT NULL ORDER BY id DESC LIMIT 1
-"""
-_SCORES = "SELECT key, metric, value, note FROM scores ORDER BY version"
-_METRICS = "SELECT metric, MAX(version) FROM scores GROUP BY metric"
+_NOTES = "SELECT key, metric, version, note FROM scores WHERE value IS NULL AND note <> ''"
 
 
-def _stored_rows(db: sqlite3.Connection, run: int) -> list[tuple[Row, str]]:
-    """Return the rows with their keys, scores rounded as ``write`` rounds them."""
-    metrics = dict.fromkeys(name for name, _ in db.execute(_METRICS))
-    order = [m for m in scores.DEFAULT_METRICS if m in metrics]
-    columns = [scores.of_metric(m).column for m in dict.fromkeys([*order, *metrics])]
-    values: dict[str, dict[str, float | None]] = {}
-    notes: dict[str, dict[str, str]] = {}
-    for key, metric, value, note in db.execute(_SCORES):
-        column = scores.of_metric(metric).column
-        finite = value is None or not math.isfinite(value)
-        values.setdefault(key, {})[column] = value if finite else round(value, _DIGITS)
-        if value is None and note:
-            notes.setdefault(key, {})[column] = note
-    rows = []
-    for *head, bitstream, error, key in db.execute(_QUERY, (run,)):
-        known = dict(zip(BEFORE_SCORES, head, strict=True))
-        known["dataset"] = _PART.sub("", known["dataset"])
-        found = {column: values.get(key, {}).get(column) for column in columns}
-        row = Row(**known, scores=found, undefined=notes.get(key, {}), error=error)
-        rows.append((replace(row, bitstream_sha256=bitstream), key))
-    return rows
-
-
-def read_database(path: Path) -> Locked:
-    """Return the rows of a database that ``bench all`` wrote, and the record of its last run.
+def of_results(results: Results) -> tuple[Locked, dict[CellKey, str]]:
+    """Return the rows of a finished run, and the store's key of each.
 
     Raises
     ------
-    UsageError
-        If there is none, or it has another schema.
+    BenchError
+        If the run is not finished, or a row of it cannot be true.
     """
-    return read_stored(path)[0]
+    folder = results.folder
+    if results.database is None:
+        raise UsageError(f"{folder} has no database", "Give a .csv, .sqlite or a run's folder.")
+    if results.unfinished:
+        raise UsageError(f"{folder} holds no finished run: {results.unfinished}")
+    with closing(connect_to_read(results.database)) as db:
+        identities = {tuple(line[:4]): line[4:] for line in db.execute(_IDENTITIES)}
+        notes = {tuple(line[:3]): line[3] for line in db.execute(_NOTES)}
+    metrics = results.record["scores"]
+    pairs: list[tuple[Row, str]] = []
+    for cell in results.rows.to_dict("records"):
+        found = identities.get(tuple(cell[k] for k in ("dataset", "image", "codec", "setting")))
+        if found is not None:  # a picture that cannot be read has no cell to compare
+            reasons = {
+                about["column"]: notes.get((found[0], name, about["version"]), "")
+                for name, about in metrics.items()
+            }
+            pairs.append((_measured_row(cell, found[1], found[2], reasons), found[0]))
+    rows = by_key(row for row, _ in pairs)
+    check_rows((row for row, _ in pairs), str(folder))
+    record = {
+        **results.record,
+        "metrics": {name: {"version": about["version"]} for name, about in metrics.items()},
+        "codecs": {row.codec: {"version": row.version} for row in rows.values()},
+    }
+    return Locked(rows, record, source=str(folder)), {row.key: key for row, key in pairs}
 
 
-def read_stored(path: Path) -> tuple[Locked, dict[tuple[str, str, str, str], str]]:
-    """Return what ``read_database`` does, and the store's key of each row.
+def _measured_row(
+    cell: Mapping[Hashable, Any], version: str, pixels: str, reasons: Mapping[str, str]
+) -> Row:
+    """Return a cell of results as a row, scores rounded as ``write`` rounds them.
 
-    Raises
-    ------
-    UsageError
-        If there is no such database, or it has another schema.
+    Parameters
+    ----------
+    cell
+        A row of ``Results.rows``.
+    version
+        Of the codec's library.
+    pixels
+        Sha256 of the source's RGB bytes.
+    reasons
+        Column of each metric -> why it is not defined; empty where it is, or nothing is stored.
     """
-    if not path.is_file():
-        raise UsageError(f"{path.parent} holds no results", "Run `bench all` first.")
-    try:
-        with closing(connect_to_read(path)) as db:
-            last = db.execute(_LAST_FINISHED).fetchone()
-            if last is None:
-                raise UsageError(f"{path} holds no finished run", "Run `bench all` again.")
-            pairs = _stored_rows(db, last[1])
-            metrics = dict(db.execute(_METRICS).fetchall())
-    except sqlite3.Error as error:
-        raise UsageError(
-            f"{path} is not a database of bench: {error}", "Give a .csv, .sqlite or a run's folder."
-        ) from error
-    check_rows((row for row, _ in pairs), str(path))
-    record = check_record(parse_json(last[0], path), path)
-    record["metrics"] = {name: {"version": version} for name, version in metrics.items()}
-    record.setdefault("codecs", {row.codec: {"version": row.version} for row, _ in pairs})
-    locked = Locked(by_key(row for row, _ in pairs), record, source=str(path))
-    return locked, {row.key: key for row, key in pairs}
+    values = {c: None if math.isnan(cell[c]) else round(cell[c], _DIGITS) for c in reasons}
+    return Row(
+        dataset=_PART.sub("", cell["dataset"]),
+        image=cell["image"],
+        codec=Spec.parse(cell["codec"]).name,
+        curve=cell["codec"],
+        setting=cell["setting"],
+        version=version,
+        width=int(cell["width"]),
+        height=int(cell["height"]),
+        pixels_sha256=pixels,
+        size_bytes=None if math.isnan(cell["bytes"]) else int(cell["bytes"]),
+        scores=values,
+        undefined={c: why for c, why in reasons.items() if why and values[c] is None},
+        bitstream_sha256="" if cell["error"] else str(cell["bitstream_sha256"]),
+        error=cell["error"],
+    )

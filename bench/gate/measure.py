@@ -7,26 +7,26 @@ hash of the program: what another one left there is not taken for today's.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bench import metrics as metrics_of
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.dataset import open as datasets
+from bench.dataset.identity import Item
+from bench.dataset.open import open_all
 from bench.errors import BenchError, CodecError, UsageError, suggest
 from bench.gate import environment, scores
-from bench.gate.baseline import read_stored
+from bench.gate.baseline import of_results
 from bench.gate.rows import CellKey, Locked, Row, by_key
 from bench.image import pixels_sha256
 from bench.measurement import executor as harness
 from bench.measurement import plan
+from bench.measurement.run import Progress, run
 from bench.measurement.store import Store
-
-Progress = Callable[[int, int], object]
-"""Called with cells done and cells in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Measured:
 
     locked: Locked
     lacking: Mapping[tuple[str, str], str]
-    items: Mapping[tuple[str, str], datasets.Item]
+    items: Mapping[tuple[str, str], Item]
 
 
 def of_rows(rows: Iterable[Row]) -> Want:
@@ -153,7 +153,7 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
     decoded: bool = False,
     like: Locked | None = None,
     make_executor: harness.MakeExecutor = harness.local_pool,
-    progress: Progress = lambda _done, _all: None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Measure ``want`` and return its rows.
 
@@ -174,7 +174,7 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
     make_executor
         Number of workers -> executor.
     progress
-        Called after each stored cell.
+        Receives what happens meanwhile.
 
     Raises
     ------
@@ -183,19 +183,27 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
     MetricError
         If a metric of the baseline cannot be computed here.
     """
-    opened = [
-        datasets.open_dataset(name, data_dir, download=download, images=images)
-        for name, images in want.datasets.items()
-    ]
+    opened = open_all(list(want.datasets), data_dir, download=download, images=want.datasets)
     codecs, lacking = _codecs(want)
+    settings = {name: _legal(codec, want, lacking) for name, codec in codecs.items()}
     metrics = [metrics_of.create(name) for name in want.metrics]
-    with _folder(out, codecs.values(), metrics) as folder, Store(folder) as store:
-        requests = _requests(opened, codecs, want, lacking)
-        _run(requests, store, jobs, make_executor, progress)
-        stored, keys = read_stored(store.path)
-        chosen = _of_request(stored.rows, want, opened)
-        wanted = [row for row in chosen if not row.error and (decoded or _differs(row, like))]
-        pixels = _decoded(wanted, keys, store, jobs, make_executor)
+    rows: list[Row] = []
+    if any(settings.values()):
+        with _folder(out, codecs.values(), metrics) as folder:
+            results = run(
+                opened,
+                {name: found for name, found in settings.items() if found},
+                want.metrics,
+                out=folder,
+                jobs=jobs,
+                retry_failed=True,
+                progress=progress,
+                make_executor=make_executor,
+            )
+            stored, keys = of_results(results)
+            chosen = sorted(stored.rows.values(), key=partial(_position, settings))
+            wanted = [row for row in chosen if not row.error and (decoded or _differs(row, like))]
+            pixels = _decoded(wanted, keys, folder, jobs, make_executor)
         rows = [row.with_decoded(pixels.get(row.key, "")) for row in chosen]
     record = environment.record(codecs.values(), metrics)
     locked = Locked(by_key(rows), record, _ladders(codecs, rows, like), source="now")
@@ -215,104 +223,29 @@ def _codecs(want: Want) -> tuple[dict[str, Codec], dict[tuple[str, str], str]]:
     return found, lacking
 
 
-def _requests(
-    opened: Sequence[datasets.Dataset],
-    codecs: Mapping[str, Codec],
-    want: Want,
-    lacking: dict[tuple[str, str], str],
-) -> list[plan.Request]:
-    """Return the requests that together ask for every legal setting and for nothing else.
-
-    A request speaks in curves: options that are held, and values of the rate parameter.
-    """
-    requests = []
-    for name, codec in codecs.items():
-        rate = registry.rate_name(codec)
-        curves: dict[Setting, list[float]] = {}
-        for setting in want.settings[name]:
-            try:
-                registry.complete(codec, setting)
-            except BenchError as error:
-                lacking[name, setting.json] = str(error)
-                continue
-            held = setting.without(rate) if rate else setting
-            curves.setdefault(held, []).append(float(setting[rate]) if rate in setting else 0.0)
-        for held, values in curves.items():
-            requests.append(
-                plan.Request(
-                    datasets=opened,
-                    codecs=[str(registry.Spec(name, held))],
-                    metrics=want.metrics,
-                    quality=values if rate else None,
-                )
-            )
-    return requests
+def _legal(codec: Codec, want: Want, lacking: dict[tuple[str, str], str]) -> list[Setting]:
+    """Return the settings that the codec still takes; ``lacking`` gets the reasons of the rest."""
+    found = []
+    for setting in want.settings[codec.name]:
+        try:
+            registry.complete(codec, setting)
+        except BenchError as error:
+            lacking[codec.name, setting.json] = str(error)
+        else:
+            found.append(setting)
+    return found
 
 
-def _run(
-    requests: Sequence[plan.Request],
-    store: Store,
-    jobs: int,
-    make_executor: harness.MakeExecutor,
-    progress: Progress,
-) -> None:
-    """Measure what the store lacks of all requests, in one run of the harness."""
-    plans = []
-    for request in requests:
-        one = plan.choose(request)
-        plan.complete(one, request.datasets, store, retry_failed=True)
-        plans.append(one)
-    store.start_run(
-        {
-            "scores": {
-                m.name: {"column": m.column, "version": m.version}
-                for one in plans
-                for m in one.metrics
-            }
-        },
-        [cell for one in plans for cell in one.cells],
-    )
-    tasks = [task for one in plans for task in one.tasks]
-    tasks.sort(key=lambda task: task.row.pixels)  # workers keep the last images
-    cells = sum(len(one.cells) for one in plans)
-    done = cells - len(tasks)
-
-    def advance(_: object) -> None:
-        nonlocal done
-        done += 1
-        progress(done, cells)
-
-    if tasks:
-        harness.measure(tasks, store, jobs=jobs, progress=advance, make_executor=make_executor)
-    store.finish_run()
-
-
-def _of_request(
-    rows: Mapping[CellKey, Row], want: Want, opened: Sequence[datasets.Dataset]
-) -> list[Row]:
-    """Return the stored rows that were asked for, in the order they were asked for."""
-    settings = {
-        (codec, setting.json): position
-        for codec, found in want.settings.items()
-        for position, setting in enumerate(found)
-    }
-    images = {(d.name, item.name) for d in opened for item in d.items}
-    codecs = list(want.settings)
-    chosen = [
-        row
-        for row in rows.values()
-        if (row.codec, row.setting) in settings and (row.dataset, row.image) in images
-    ]
-    return sorted(
-        chosen,
-        key=lambda r: (r.dataset, codecs.index(r.codec), r.image, settings[r.codec, r.setting]),
-    )
+def _position(settings: Mapping[str, Sequence[Setting]], row: Row) -> tuple[str, int, str, int]:
+    """Return where a row stands: in the order in which codecs and settings were asked for."""
+    position = [setting.json for setting in settings[row.codec]].index(row.setting)
+    return row.dataset, list(settings).index(row.codec), row.image, position
 
 
 def _decoded(
     rows: Sequence[Row],
     keys: Mapping[CellKey, str],
-    store: Store,
+    folder: Path,
     jobs: int,
     make_executor: harness.MakeExecutor,
 ) -> dict[CellKey, str]:
@@ -322,7 +255,11 @@ def _decoded(
     """
     if not rows:
         return {}
-    with harness.one_thread_each(), make_executor(min(jobs, len(rows))) as executor:
+    with (
+        Store(folder, writing=False) as store,
+        harness.one_thread_each(),
+        make_executor(min(jobs, len(rows))) as executor,
+    ):
         futures = {
             row.key: executor.submit(_decoded_sha256, row.codec, store.bitstream(keys[row.key]))
             for row in rows

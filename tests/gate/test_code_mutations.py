@@ -13,7 +13,7 @@ import pytest
 from bench import metrics
 from bench.codec import Setting
 from bench.codecs.jpeg import Jpeg
-from bench.errors import Unavailable
+from bench.errors import BenchError, Unavailable
 from bench.gate.rows import Locked
 from bench.measurement import worker
 from bench.metrics import Undefined
@@ -209,11 +209,9 @@ class Faulty:
 SCORES = {
     "PSNR is NaN": ("psnr", lambda *_: math.nan, UNKNOWN),
     "PSNR is infinite": ("psnr", lambda *_: math.inf, METRIC),
-    "PSNR is negative infinity": ("psnr", lambda *_: -math.inf, UNKNOWN),
     "PSNR is undefined": ("psnr", raising(Undefined("a reason")), UNKNOWN),
     "PSNR is constant": ("psnr", lambda *_: 30.0, METRIC),
     "MS-SSIM is NaN": ("ms_ssim", lambda *_: math.nan, UNKNOWN),
-    "MS-SSIM is over 1": ("ms_ssim", lambda *_: 1.01, UNKNOWN),
     "MS-SSIM is undefined": ("ms_ssim", raising(Undefined("a reason")), UNKNOWN),
     "MS-SSIM is 1": ("ms_ssim", lambda *_: 1.0, METRIC),
 }
@@ -233,3 +231,16 @@ def test_a_mutated_metric_has_its_verdict(name: str, small, locked_small, monkey
 
     assert {outcome[0]} == {result.verdict.name.lower() for result in report.curves}
     assert outcome[1] == report.exit_code
+
+
+@pytest.mark.parametrize(("metric", "value"), [("psnr", -math.inf), ("ms_ssim", 1.01)])
+def test_score_that_cannot_be_true_ends_the_run(metric, value, small, locked_small, monkeypatch):
+    """Results with an impossible score are refused by their own reader: one line, exit code 2."""
+    create = metrics.create
+    monkeypatch.setattr(
+        worker,
+        "_metric",
+        lambda wanted: Faulty(create(wanted), lambda *_: value if wanted == metric else 0.5),
+    )
+    with pytest.raises(BenchError, match="lies outside"):
+        small.check(locked_small)

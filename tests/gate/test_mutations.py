@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,7 +21,8 @@ from bench.gate.curves import CurveResult
 from bench.gate.images import Verdict
 from bench.gate.report import lines, markdown
 from bench.gate.rows import Locked
-from bench.metrics import ms_ssim, psnr
+from bench.metrics import ms_ssim
+from bench.metrics.psnr import Psnr
 
 
 def curve_of(report: Report, name: str) -> CurveResult:
@@ -38,15 +39,14 @@ def only_failing(report: Report, name: str) -> CurveResult:
     return curve_of(report, name)
 
 
-def mutate(
-    monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str, old: str, new: str
-) -> None:
-    """Replace a function of ``module`` by its own source with ``old`` written as ``new``."""
-    source = textwrap.dedent(inspect.getsource(getattr(module, function)))
+def mutate(monkeypatch: pytest.MonkeyPatch, owner: type, function: str, old: str, new: str) -> None:
+    """Replace a method of a class by its own source with ``old`` written as ``new``."""
+    source = textwrap.dedent(inspect.getsource(getattr(owner, function)))
     assert source.count(old) == 1, f"{function} has no longer one {old!r}"
+    module = sys.modules[owner.__module__]
     space = dict(vars(module))
     exec(compile(source.replace(old, new), str(module.__file__), "exec"), space)
-    monkeypatch.setattr(module, function, space[function])
+    monkeypatch.setattr(owner, function, space[function])
 
 
 def test_unchanged_tree_gives_no_alarm_twenty_times(gate, locked):
@@ -181,7 +181,7 @@ def test_data_range_of_ms_ssim_wrong(gate, locked, monkeypatch):
 
 def test_data_range_of_psnr_wrong(gate, locked, monkeypatch):
     """A peak of 256 in place of 255 is 0.034 dB: the metric is named, not the codecs."""
-    mutate(monkeypatch, psnr, "_score", "255**2", "256**2")
+    mutate(monkeypatch, Psnr, "score", "255**2", "256**2")
     report = gate.check(locked)
 
     assert 1 == report.exit_code
@@ -191,7 +191,7 @@ def test_data_range_of_psnr_wrong(gate, locked, monkeypatch):
 
 def test_metric_and_codec_broken_together(gate, locked, monkeypatch):
     """A wrong metric does not hide a worse codec: its files are larger, and that is told."""
-    mutate(monkeypatch, psnr, "_score", "255**2", "256**2")
+    mutate(monkeypatch, Psnr, "score", "255**2", "256**2")
     encode = Webp.encode
     monkeypatch.setattr(Webp, "encode", lambda self, i, s: encode(self, i, s.replace(method=0)))
     report = gate.check(locked)
