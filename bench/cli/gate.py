@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import DataDir, Download
+from bench.cli.run import DataDir, Download, Timeout
 
 if TYPE_CHECKING:
     from bench.gate.check import Report
@@ -78,6 +78,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
+    timeout: Timeout = 1800.0,
     download: Download = True,
     debug: Annotated[
         bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")
@@ -89,6 +90,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
         data_dir=data_dir,
         out=out,
         jobs=jobs,
+        timeout_s=timeout,
         download=download,
     )
     files = _Files(markdown, junit, json_path)
@@ -222,6 +224,7 @@ class _Session:
         data_dir: Path | None,
         out: Path | None,
         jobs: int,
+        timeout_s: float,
         download: bool,
     ) -> None:
         from bench.measurement import provenance
@@ -231,6 +234,7 @@ class _Session:
             "data_dir": data_dir,
             "out": out,
             "jobs": jobs or provenance.cpu_count(),
+            "timeout_s": timeout_s,
             "download": download,
         }
 

@@ -7,7 +7,8 @@ hash of the program: what another one left there is not taken for today's.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from bench.gate.rows import CellKey, Locked, Row, by_key
 from bench.image import pixels_sha256
 from bench.measurement import executor as harness
 from bench.measurement import plan
+from bench.measurement.pool import DEFAULT_TIMEOUT_S
 from bench.measurement.run import Progress, run
 from bench.measurement.store import Store
 
@@ -150,6 +152,7 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
     download: bool = True,
     out: Path | None = None,
     jobs: int = 1,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
     decoded: bool = False,
     like: Locked | None = None,
     make_executor: harness.MakeExecutor = harness.local_pool,
@@ -167,6 +170,8 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
         Folder to continue in; measured from nothing where None.
     jobs
         Processes.
+    timeout_s
+        How long one cell may take.
     decoded
         Whether to hash the decoded pixels of every row, as a baseline wants them.
     like
@@ -196,6 +201,7 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
                 want.metrics,
                 out=folder,
                 jobs=jobs,
+                timeout_s=timeout_s,
                 retry_failed=True,
                 progress=progress,
                 make_executor=make_executor,
@@ -203,7 +209,7 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
             stored, keys = of_results(results)
             chosen = sorted(stored.rows.values(), key=partial(_position, settings))
             wanted = [row for row in chosen if not row.error and (decoded or _differs(row, like))]
-            pixels = _decoded(wanted, keys, folder, jobs, make_executor)
+            pixels = _decoded(wanted, keys, folder, partial(make_executor, jobs, timeout_s))
         rows = [row.with_decoded(pixels.get(row.key, "")) for row in chosen]
     record = environment.record(codecs.values(), metrics)
     locked = Locked(by_key(rows), record, _ladders(codecs, rows, like), source="now")
@@ -246,8 +252,7 @@ def _decoded(
     rows: Sequence[Row],
     keys: Mapping[CellKey, str],
     folder: Path,
-    jobs: int,
-    make_executor: harness.MakeExecutor,
+    make_executor: Callable[[], Executor],
 ) -> dict[CellKey, str]:
     """Return the hash of the decoded pixels of each row, by workers like those that scored them.
 
@@ -258,7 +263,7 @@ def _decoded(
     with (
         Store(folder, writing=False) as store,
         harness.one_thread_each(),
-        make_executor(min(jobs, len(rows))) as executor,
+        make_executor() as executor,
     ):
         futures = {
             row.key: executor.submit(_decoded_sha256, row.codec, store.bitstream(keys[row.key]))

@@ -29,7 +29,7 @@ def run_folder(gate, tmp_path_factory) -> Path:
         points=6,
         out=out,
         jobs=1,
-        make_executor=lambda _: gate.inline,
+        make_executor=lambda *_: gate.inline,
     )
     with sqlite3.connect(out / "bench.sqlite") as db:
         db.execute("UPDATE runs SET record = json_set(record, '$.versions.pillow', '0.1')")

@@ -36,7 +36,7 @@ def test_slower_codec_is_found(gate, photo: Image, monkeypatch):
 
     setting = gate.ladder("jpeg")[4].json
     jobs = {"jpeg": (setting, speed.crop(photo))}
-    locked = speed.measure(jobs, lambda _: gate.inline)
+    locked = speed.measure(jobs, lambda *_: gate.inline)
     started = time.perf_counter()
     speed.calibrate()
     pause_s = 3 * (time.perf_counter() - started)
@@ -47,7 +47,7 @@ def test_slower_codec_is_found(gate, photo: Image, monkeypatch):
         return encode(self, image, chosen)
 
     monkeypatch.setattr(Jpeg, "encode", slow)
-    after = speed.measure(jobs, lambda _: gate.inline)
+    after = speed.measure(jobs, lambda *_: gate.inline)
     found = {r.direction: r for r in speed.compare(locked, after, TOLERANCES, same_cpu=True)}
 
     assert found["encode"].slower
