@@ -62,7 +62,7 @@ _ENTRIES: Mapping[str, Mapping[str, Any] | int] = {
     "unavailable": 2,
     "ceilings": {
         **dict.fromkeys(("dataset", "codec", "label"), str),
-        "(ceiling_psnr_db)": (int, float),
+        "(ceiling_psnr_db)": (int, float, str),  # "inf"
         "images": int,
     },
 }

@@ -441,7 +441,7 @@ def test_rows_and_record_are_enough(small: Path, tmp_path: Path):
     """Tables made from rows.csv and run.json are, byte for byte, those made from the database."""
     out, kept = tmp_path / "out", tmp_path / "kept"
     shutil.copy(small / "a.png", small / "z.png")
-    write(go(f"folder:{small}", out=out, codecs=["jpeg", "jxl", "webp"]), plots=False)
+    write(go(f"folder:{small}", out=out, codecs=["jpeg", "null", "webp"]), plots=False)
     kept.mkdir()
     for name in ("rows.csv", "run.json"):
         shutil.copy(out / name, kept / name)
