@@ -41,7 +41,7 @@ def one_line(text: object, limit: int = _LONGEST) -> str:
         if is_ctrl_c(error):
             raise
         return f"({type(text).__name__} without a readable message)"
-    found = _UNPRINTABLE.sub(lambda c: f"\\x{ord(c[0]):02x}", " ".join(found.split()))
+    found = _UNPRINTABLE.sub(lambda c: repr(c[0])[1:-1], " ".join(found.split()))
     return found if len(found) <= limit else f"{found[:limit]} ... ({length} characters)"
 
 
@@ -146,7 +146,7 @@ def failure(error: BaseException, owner: type | None = None) -> str:
     kind = "refused" if isinstance(error, BenchError) else "crashed"
     if isinstance(error, MemoryError):
         kind = "out of memory"
-    text, place = one_line(error), _place(error, owner)
+    text, place = one_line(error, 1000), _place(error, owner)
     words = f"{kind}: {one_line(type(error).__name__, 80)}" + (f": {text}" if text else "")
     return words + (f" ({place})" if place else "")
 

@@ -116,6 +116,11 @@ def check(image: Image) -> Image:
     return np.ascontiguousarray(image)
 
 
+def frozen(image: Image) -> Image:
+    """Return a copy that nobody can write to by way of numpy, whatever flag is set on it."""
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+
+
 def pixels_sha256(image: Image) -> str:
     """Return the sha256 of the row-major RGB bytes (the shape is not part of it)."""
     return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()

@@ -340,6 +340,20 @@ def _ladder(what: str, value: Any) -> list[Setting]:  # noqa: ANN401 - a strange
     return found
 
 
+def _parts(what: str, value: object) -> dict[str, int]:
+    if not isinstance(value, dict) or not all(
+        isinstance(size, int | np.integer) for size in value.values()
+    ):
+        raise CodecFailed(f"crashed: {what} returned no sizes of parts by name")
+    return {one_line(name, 200): int(size) for name, size in value.items()}
+
+
+def _facts(what: str, value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise CodecFailed(f"crashed: {what} returned {type(value).__name__}, wanted facts by name")
+    return {one_line(name, 200): one_line(fact) for name, fact in value.items()}
+
+
 def _finite(value: Scalar) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
@@ -353,6 +367,8 @@ _RESULTS: dict[str, Callable[[str, Any], object]] = {
     "decode": _picture,
     "ceiling": _picture,
     "ladder": _ladder,
+    "ledger": _parts,
+    "facts": _facts,
     "recognises": lambda _, value: bool(value),
 }
 

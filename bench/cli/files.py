@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,9 @@ import typer
 from bench.cli.run import DataDir
 
 if TYPE_CHECKING:
-    from bench.codec import Codec
+    from bench.codec import Setting
     from bench.image import Image
+    from bench.registry import Spec
 
 Device = Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")]
 
@@ -31,8 +33,9 @@ def encode(
     device: Device = "cpu",
 ) -> None:
     """Compress one image."""
-    from bench import files, image, metrics, rate_search, registry
+    from bench import files, image, metrics, registry
     from bench.errors import UsageError
+    from bench.measurement.executor import apart
     from bench.measurement.plan import check_device
 
     if quality is not None and bpp is not None:
@@ -40,27 +43,46 @@ def encode(
     _check_target(source, target)
     spec = registry.Spec.parse(codec or _by_suffix(target))
     check_device(device)
-    chosen = registry.create(spec.name, device)
     pixels = image.load(source)
-    usual = registry.settings(chosen, spec)
-    if bpp is not None:
-        result = rate_search.encode_to_bpp(chosen, pixels, usual[0], bpp)
-        data, setting, reached = result.data, result.setting, result.reached
-    else:
-        points = [quality] if quality is not None else None
-        setting = (
-            registry.settings(chosen, spec, quality=points)[0] if points else usual[len(usual) // 2]
-        )
-        data, reached = chosen.encode(pixels, setting), True
+    data, label, setting, reached = apart(spec.name, _encode, spec, device, pixels, quality, bpp)
+    psnr = metrics.create("psnr")(pixels, apart(spec.name, _decode, spec.name, device, data))
     files.write_atomically(target, data)
     found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
-    psnr = metrics.create("psnr")(pixels, chosen.decode(data))
     typer.echo(
-        f"{target}: {len(data)} bytes, {found:.4f} bpp, {psnr:.2f} dB, "
-        f"{chosen.label(setting)} {setting.json}"
+        f"{target}: {len(data)} bytes, {found:.4f} bpp, {psnr:.2f} dB, {label} {setting.json}"
     )
     if not reached:
         typer.echo(f"bench: {bpp} bpp is out of reach; this is the nearest setting", err=True)
+
+
+def _encode(
+    spec: Spec, device: str, pixels: Image, quality: float | None, bpp: float | None
+) -> tuple[bytes, str, Setting, bool]:
+    """Return the file, the codec's label, the setting, and whether the wanted rate was reached."""
+    import numpy as np
+
+    from bench import image, rate_search, registry
+    from bench.errors import CodecFailed
+
+    codec, given = registry.create(spec.name, device), image.frozen(pixels)
+    if bpp is not None:
+        usual = registry.settings(codec, spec)
+        found = rate_search.encode_to_bpp(codec, given, usual[0], bpp)
+        data, setting, reached = found.data, found.setting, found.reached
+    else:
+        points = None if quality is None else [quality]
+        settings = registry.settings(codec, spec, quality=points)
+        setting = settings[len(settings) // 2]
+        data, reached = codec.encode(given, setting), True
+    if not np.array_equal(given, pixels):
+        raise CodecFailed(f"crashed: {spec.name} wrote into the picture that it was given")
+    return data, codec.label(setting), setting, reached
+
+
+def _decode(name: str, device: str, data: bytes) -> Image:
+    from bench import registry
+
+    return registry.create(name, device).decode(data)
 
 
 def _by_suffix(target: Path) -> str:
@@ -142,24 +164,28 @@ def _check_target(source: Path, target: Path) -> None:
     raise OutputError(f"cannot write {target}: {found}; nothing was written", "Name another file.")
 
 
-def _recognise(data: bytes, word: str | None, device: str, source: Path) -> Codec:
-    """Return the codec named ``word``, or the one that recognises the bytes."""
+def _recognise(data: bytes, word: str | None, device: str, source: Path) -> str:
+    """Return the name of the codec ``word``, or of the one that recognises the bytes."""
     from bench import registry
     from bench.errors import CodecError, UsageError
+    from bench.measurement.executor import apart
 
     if word:
-        return registry.create(registry.Spec.parse(word).name, device)
+        return registry.Spec.parse(word).name
     for name, found in registry.discover().items():
-        try:
-            codec = registry.create(name, device) if found.cls else None
-            if codec is not None and codec.recognises(data):
-                return codec
-        except CodecError:
-            continue
+        with contextlib.suppress(CodecError):
+            if found.cls and apart(name, _recognises, name, device, data):
+                return name
     raise UsageError(
         f"{source} is not a file of any codec that is available here",
         "Name the codec with --codec, or see `bench list` for those that are unavailable.",
     )
+
+
+def _recognises(name: str, device: str, data: bytes) -> bool:
+    from bench import registry
+
+    return registry.create(name, device).recognises(data)
 
 
 def decode(
@@ -172,17 +198,24 @@ def decode(
 ) -> None:
     """Decompress one file, from its bytes alone."""
     from bench import image
+    from bench.measurement.executor import apart
     from bench.measurement.plan import check_device
 
     _check_target(source, target)
     image.check_suffix(target)
     data = _read(source)
     check_device(device)
-    chosen = _recognise(data, codec, device, source)
-    _check_depth(chosen.sample_bits(data), chosen.name, codec or "", source)
-    pixels: Image = chosen.decode(data)
+    name = _recognise(data, codec, device, source)
+    _check_depth(apart(name, _bits, name, device, data), name, codec or "", source)
+    pixels = apart(name, _decode, name, device, data)
     image.save(pixels, target)
-    typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {chosen.name}")
+    typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {name}")
+
+
+def _bits(name: str, device: str, data: bytes) -> int:
+    from bench import registry
+
+    return registry.create(name, device).sample_bits(data)
 
 
 def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
@@ -211,13 +244,22 @@ def info(
 ) -> None:
     """Show where the bytes of a compressed file went."""
     data = _read(source)
-    chosen = _recognise(data, codec, "cpu", source)
-    parts = chosen.ledger(data)
-    typer.echo(f"{source}: {chosen.name}, {len(data)} bytes")
-    for name, value in chosen.facts(data).items():
-        typer.echo(f"  {name:<16} {value}")
-    for name, size in parts.items():
-        typer.echo(f"  {name:<16} {size:>10} bytes  {size / max(1, len(data)):7.2%}")
+    from bench.measurement.executor import apart
+
+    name = _recognise(data, codec, "cpu", source)
+    parts, facts = apart(name, _describe, name, data)
+    typer.echo(f"{source}: {name}, {len(data)} bytes")
+    for word, value in facts.items():
+        typer.echo(f"  {word:<16} {value}")
+    for word, size in parts.items():
+        typer.echo(f"  {word:<16} {size:>10} bytes  {size / max(1, len(data)):7.2%}")
+
+
+def _describe(name: str, data: bytes) -> tuple[dict[str, int], dict[str, str]]:
+    from bench import registry
+
+    codec = registry.create(name)
+    return codec.ledger(data), codec.facts(data)
 
 
 def fetch(

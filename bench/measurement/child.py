@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -266,6 +267,8 @@ def _call(payload: bytes) -> tuple[str, object]:
         function, args, options = pickle.loads(payload)  # noqa: S301 - from our parent
         return "done", function(*args, **options)
     except BaseException as error:  # noqa: BLE001 - a codec may raise anything
+        if os.environ.get("BENCH_DEBUG"):
+            traceback.print_exception(error)
         if isinstance(error, BenchError) and type(error).__module__ == errors.__name__:
             return "failed", error
         return "failed", CodecFailed(failure(error))

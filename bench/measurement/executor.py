@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from bench import registry
 from bench.errors import OutputError, UsageError, failure
 from bench.measurement import worker
 from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool
@@ -31,6 +32,7 @@ THREAD_VARIABLES = (
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
 _GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
 
+R = TypeVar("R")
 Progress = Callable[[Encoding], None]
 
 
@@ -116,6 +118,22 @@ class _DaskExecutor(Executor):
         """Forget pending calls and close the connection."""
         self._executor.shutdown(wait=wait and not cancel_futures)
         self._client.close()
+
+
+def apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN401
+    """Return ``function(*args)``; in a process of its own if the codec ``name`` is a stranger's.
+
+    Raises
+    ------
+    CodecFailed
+        If that process dies, or takes too long or too much memory.
+    """
+    found = registry.discover().get(name)
+    if found is None or not found.package:
+        return function(*args)
+    with LocalPool(1) as pool:
+        result: R = pool.submit(function, *args).result()
+        return result
 
 
 _of_thread = threading.local()

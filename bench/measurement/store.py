@@ -275,7 +275,7 @@ class Store:
         with self._transaction() as db:
             if encoding.data is not None:
                 db.execute(
-                    "INSERT OR IGNORE INTO bitstreams VALUES (?, ?)", (digest, encoding.data)
+                    "INSERT OR REPLACE INTO bitstreams VALUES (?, ?)", (digest, encoding.data)
                 )
             db.execute(
                 "INSERT OR REPLACE INTO encodings VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -358,7 +358,11 @@ class Store:
             "WHERE e.key = ?",
             (key,),
         ).fetchone()
-        if row is None or hashlib.sha256(row[1]).hexdigest() != row[0]:
+        if (
+            row is None
+            or not isinstance(row[1], bytes)
+            or hashlib.sha256(row[1]).hexdigest() != row[0]
+        ):
             raise OutputError(
                 f"{self.path} lost the bitstream of {key[:12]}", "Remove the file and run again."
             )

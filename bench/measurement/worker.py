@@ -32,7 +32,7 @@ from bench.errors import (
     is_ctrl_c,
     one_line,
 )
-from bench.image import Image, pixels_sha256
+from bench.image import Image, frozen, pixels_sha256
 from bench.measurement import child
 from bench.measurement.store import Encoding
 
@@ -167,9 +167,8 @@ def _loaded(item: Item, pixels: str) -> _Loaded:
                 f"{pixels[:12]}, found {found[:12]}; it was not measured",
                 "Run again: it will be planned as it is now.",
             )
-        frozen = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
         _images.clear()  # tasks come image by image
-        _images[pixels] = _Loaded(frozen, image, {})
+        _images[pixels] = _Loaded(frozen(image), image, {})
     return _images[pixels]
 
 
