@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bench.measurement.run import run
     from bench.metrics import Metric
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "BDError",
@@ -72,6 +72,10 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Return a public name, whose module is imported now."""
+    if name == "__version__":
+        from bench.measurement.provenance import bench_version
+
+        return bench_version()
     if name not in __all__:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
     value = getattr(import_module(_MODULES.get(name, "bench.errors")), name)

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from bench import __version__
 from bench.cli import figures, files, gate, plugins, report, run, show, throughput
 
 _BOUND = "BENCH_MAX_MEGAPIXELS"
@@ -33,7 +32,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"bench {__version__}")
+        from bench.measurement.provenance import bench_version
+
+        typer.echo(f"bench {bench_version()}")
         raise typer.Exit
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-import bench
 from bench.dataset.manifest import SUFFIXES
 from bench.errors import DatasetError, OutputError
 
@@ -82,7 +81,7 @@ def reach(url: str) -> None:
 
 
 def _headers() -> dict[str, str]:
-    return {"User-Agent": f"agvae-bench/{bench.__version__}"}
+    return {"User-Agent": "agvae-bench"}
 
 
 def reason(error: BaseException) -> str:

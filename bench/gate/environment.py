@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-import bench
 from bench import metrics as metrics_of
 from bench.codec import Codec
 from bench.image import Image
@@ -75,7 +74,7 @@ def _codec_record(codec: Codec) -> dict[str, Any]:
 @cache
 def code_sha256() -> str:
     """Return the hash of every file of the suite: all of ``bench``, ``codecs`` and ``datasets``."""
-    root = Path(bench.__file__).parent
+    root = Path(__file__).parents[1]
     # A walk does not follow the links that the latter two may be.
     return _folders_sha256((root, root / "codecs", root / "datasets"))
 

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import bench
 from bench.measurement.ownership import seal
 
 PACKAGES = (
@@ -35,9 +34,17 @@ PACKAGES = (
 )
 
 
+def bench_version() -> str:
+    """Return the version of this package; ``unknown`` where it runs without being installed."""
+    try:
+        return version("agvae-bench")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def package_versions() -> dict[str, str]:
     """Return the installed versions of what takes part in a measurement."""
-    found = {"bench": bench.__version__, "python": platform.python_version()}
+    found = {"bench": bench_version(), "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

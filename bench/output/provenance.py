@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import bench
+from bench.measurement.provenance import bench_version
 from bench.output.table_formats import plain_text
 
 KEYS = ("date", "machine", "commit", "versions", "datasets", "weights")
@@ -70,7 +70,7 @@ class Stamp:
             else f"{name}: {value}"
             for name, value in {**self.datasets, **self.weights}.items()
         ]
-        version = self.versions.get("bench", bench.__version__)
+        version = self.versions.get("bench", bench_version())
         parts = [
             f"{self.date or _UNKNOWN}, {self.machine or _UNKNOWN}",
             f"commit {self.commit or _UNKNOWN}, bench\u00a0{version}",

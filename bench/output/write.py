@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bench
 from bench.analysis.published_curves import Reference
 from bench.files import write_atomically
+from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
 
 
@@ -38,7 +38,7 @@ def write(
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
     more = {"remarks": results.remarks, "ceilings": lossless.to_dict("records")}
     record = {**results.record, **more}
-    options = f"{anchor} {plots} {tables} {references} {bench.__version__}"
+    options = f"{anchor} {plots} {tables} {references} {bench_version()}"
     about = [record.get(key) for key in ("datasets", "unavailable", "scores")]
     text = rows.to_csv(index=False) + json.dumps([about, more])
     digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-import bench
 from bench import metrics as metrics_of
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference, not_drawn
 from bench.files import write_atomically
 from bench.image import Image
-from bench.measurement.provenance import git_commit
+from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
 from bench.report import bit_allocation, dataset_view, page_data, summary_section, tables
@@ -242,7 +241,7 @@ def _assemble(
         pictures_lead=summary_section.pictures_lead(exact=options.exact_rates),
         failures=summary_section.failures(contexts, results.unavailable, gallery.left_out),
         provenance=summary_section.provenance(results, contexts, glossary),
-        footer=f"bench {bench.__version__} {git_commit()}".strip(),
+        footer=f"bench {bench_version()} {git_commit()}".strip(),
         data=script_json(numbers),
         script=Markup("".join(f"{_read(name)}\n" for name in _SCRIPTS)),  # noqa: S704
         pictures=[base64.b64encode(shot.data).decode() for shot in gallery.shots],
