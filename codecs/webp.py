@@ -10,7 +10,7 @@ from bench import colour
 from bench.codec import Codec, Parameter, Setting
 from bench.codecs._pillow import DAMAGED, decode_pillow, encode_pillow
 from bench.errors import DecodeError, Unavailable
-from bench.image import Image
+from bench.image import Image, webp_problem
 
 _RIFF_BYTES = 12
 _CHUNK_BYTES = 8
@@ -60,7 +60,9 @@ class WebP(Codec):
         """Return the decoded pixels; chroma is up-sampled bilinearly (libwebp's fancy way)."""
         if len(data) < _RIFF_BYTES or len(data) != 8 + int.from_bytes(data[4:8], "little"):
             raise DecodeError(f"not a WebP file of {len(data)} bytes by its own header", DAMAGED)
-        return decode_pillow(data, "WEBP", _canvas(data))
+        if problem := webp_problem(data):
+            raise DecodeError(f"WebP file: {problem}", DAMAGED)
+        return decode_pillow(data, "WEBP")
 
     def ceiling(self, image: Image, setting: Setting) -> Image:  # noqa: ARG002
         """Return the image after libwebp's conversion to 4:2:0 and back."""
@@ -88,24 +90,3 @@ class WebP(Codec):
             "side_information": modes,
             "payload": payload,
         }
-
-
-def _canvas(data: bytes) -> tuple[int, int]:
-    """Return width and height by the first chunk; libwebp allocates them on opening.
-
-    Raises
-    ------
-    DecodeError
-        If the first chunk is of no known kind.
-    """
-    kind, body = data[12:16], data[20:30]
-    little = [int.from_bytes(body[i : i + 3], "little") for i in (4, 7)]
-    if kind == b"VP8X":
-        return little[0] + 1, little[1] + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
-        bits = int.from_bytes(body[6:10], "little")
-        return bits & 0x3FFF, bits >> 16 & 0x3FFF
-    raise DecodeError(f"WebP file begins with a chunk {kind!r}", DAMAGED)

@@ -191,6 +191,20 @@ def test_jpeg_that_cannot_be_filled(load, options: dict[str, object]) -> None:
         load(jpeg_of(13_000, 13_000, **options), "x.jpg")
 
 
+def test_webp_that_cannot_be_filled(load) -> None:
+    """A frame of more blocks than the modes can code is refused; flat pictures are not."""
+    data = bytearray(saved(NOISE, "WEBP"))
+    struct.pack_into("<HH", data, 26, 13_000, 13_000)
+    with pytest.raises(ImageError, match="cannot hold 13000x13000 pixels"):
+        load(bytes(data), "x.webp")
+    struct.pack_into("<HH", data, 26, 16_000, 16_000)
+    with pytest.raises(ImageError, match="too large"):
+        load(bytes(data), "x.webp")
+    flat = np.zeros((2000, 2000, 3), np.uint8)
+    for options in ({"quality": 0, "method": 0}, {"quality": 0, "method": 6}, {"lossless": True}):
+        assert flat.shape == load(saved(flat, "WEBP", **options), "x.webp").shape
+
+
 def test_gif_that_cannot_be_filled(load) -> None:
     """A screen of more pixels than the codes can fill is refused; a flat picture is not."""
     data = bytearray(saved(NOISE[..., 0], "GIF"))

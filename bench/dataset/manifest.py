@@ -267,7 +267,7 @@ def download_folder(manifest: Manifest, data_dir: Path | None = None) -> Path:
 
 
 def locate(manifest: Manifest, data_dir: Path | None = None) -> dict[str, Path]:
-    """Return the files that are at hand, by name; nothing is opened.
+    """Return the available files, by name; nothing is opened.
 
     The files may be spread over several places: each is taken from the first place that has it.
     A place may also be the dataset's own folder (``--data-dir photos/kodak``).

@@ -21,7 +21,7 @@ from bench.image import Image
 
 
 class _Zoo(Codec):
-    """One architecture; its weights at hand make its ladder.
+    """One architecture; the weights that are available make its ladder.
 
     The image is padded at the right and below by repeating its last pixels, to a multiple of the
     network's stride (64; 16 without hyperprior), and cropped after decoding.
@@ -57,14 +57,14 @@ class _Zoo(Codec):
         self._weights = at_hand(self.stems)
         if not self._weights:
             raise Unavailable(
-                f"no weights at hand: looked for {self.stems[0]}-*.pth.tar in "
+                f"no weights available: looked for {self.stems[0]}-*.pth.tar in "
                 f"{', '.join(str(place) for place in places())}",
                 f"Download them: bench fetch {self.name}",
             )
         self._nets: dict[tuple[str, int, str], Any] = {}
 
     def ladder(self) -> Sequence[Setting]:
-        """Return the qualities whose weights are at hand; all 8 span about 0.1 to 2 bpp."""
+        """Return the qualities whose weights are available; all 8 span about 0.1 to 2 bpp."""
         metric = min((metric for metric, _ in self._weights), key=METRICS.index)
         qualities = sorted(quality for found, quality in self._weights if found == metric)
         return [Setting(quality=quality, metric=metric) for quality in qualities]
@@ -114,7 +114,7 @@ class _Zoo(Codec):
         ).pack()
 
     def decode(self, data: bytes) -> Image:
-        """Return the image, if the file is whole and the weights that wrote it are at hand."""
+        """Return the image, if the file is whole and the weights that wrote it are available."""
         import torch
 
         file = self._read(data)
@@ -185,7 +185,7 @@ class _Zoo(Codec):
         if key not in self._nets:
             if (metric, quality) not in self._weights:
                 raise Unavailable(
-                    f"{self.name} has no weights of quality {quality} for {metric} at hand",
+                    f"{self.name} has no weights of quality {quality} for {metric} available",
                     f"Download them: bench fetch {self.name}",
                 )
             self._nets[key] = load(self.arch, self._weights[metric, quality]).to(self.device)
@@ -273,7 +273,7 @@ class ChengAttention(_Zoo):
 def fetch(
     name: str, metric: str = "mse", progress: Callable[[int, int], object] | None = None
 ) -> list[Path]:
-    """Return the files of all published weights of a codec, downloading what is not at hand.
+    """Return the files of all published weights of a codec, downloading what is not available.
 
     Parameters
     ----------

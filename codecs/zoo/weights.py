@@ -25,7 +25,7 @@ METRICS = ("mse", "ms-ssim")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A file of weights at hand.
+    """A file of weights on this machine.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ def download_dir() -> Path:
 
 
 def at_hand(stems: Sequence[str]) -> dict[tuple[str, int], Weights]:
-    """Return the files at hand by metric and quality.
+    """Return the available files by metric and quality.
 
     Of two files for the same pair the published one wins, then the one in the earlier place.
 
@@ -145,7 +145,7 @@ def fetch_weights(
     metric: str = "mse",
     progress: Callable[[int, int], object] | None = None,
 ) -> Path:
-    """Return the file of published weights, downloaded and verified if it is not at hand.
+    """Return the file of published weights, downloaded and verified if it is not available.
 
     Parameters
     ----------

@@ -2,103 +2,59 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
 import stat
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import ImageError, OutputError, UsageError
+from bench.errors import ImageError, OutputError
 from bench.files import write_atomically
+from bench.image import limits
+from bench.image.limits import (
+    MAX_MEGAPIXELS,
+    MAX_PIXELS,
+    jpeg_problem,
+    max_pixels,
+    pillow_limit,
+    size_problem,
+    webp_problem,
+)
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
+__all__ = [
+    "FORMATS",
+    "MAX_MEGAPIXELS",
+    "MAX_PIXELS",
+    "Image",
+    "check",
+    "check_suffix",
+    "jpeg_problem",
+    "load",
+    "max_pixels",
+    "pillow_limit",
+    "pixels_sha256",
+    "save",
+    "size_problem",
+    "webp_problem",
+]
+
 Image = NDArray[np.uint8]
-
-MAX_PIXELS = 178_956_970
-"""The default of ``max_pixels``: Pillow's own limit, 537 MB as RGB."""
-
-MAX_MEGAPIXELS = "BENCH_MAX_MEGAPIXELS"
-"""The environment variable behind ``bench --max-megapixels``, which worker processes inherit."""
 
 FORMATS = ("PNG", "PPM", "BMP", "TIFF", "JPEG", "WEBP", "GIF")
 """What ``load`` reads, by Pillow's names. PPM covers PGM and PBM."""
 
-DEEP = "more than 8 bits a sample"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa")
 _LOSSLESS = {".png": "PNG", ".ppm": "PPM", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
-
-
-def max_pixels() -> int:
-    """Return how many pixels a file may claim: ``$BENCH_MAX_MEGAPIXELS`` millions, or the default.
-
-    One bound for loading and for every codec, applied before anything is allocated.
-
-    Raises
-    ------
-    UsageError
-        If the variable is not a number of at least 0.000001.
-    """
-    text = os.environ.get(MAX_MEGAPIXELS, "")
-    if not text:
-        return MAX_PIXELS
-    try:
-        pixels = int(float(text) * 1e6 + 0.5)
-    except (ValueError, OverflowError):
-        pixels = 0
-    if pixels < 1:
-        raise UsageError(
-            f"--max-megapixels (or {MAX_MEGAPIXELS}) is {text!r}, wanted a number above 0",
-            f"The default is {MAX_PIXELS / 1e6:g}.",
-        )
-    return pixels
-
-
-def size_problem(width: int, height: int, block: int = 1) -> str:
-    """Return why no picture of this size is allocated, or ``""``.
-
-    Parameters
-    ----------
-    width, height
-        What a file claims, in pixels.
-    block
-        To what multiple a codec pads both sides; the padded picture is what takes memory.
-    """
-    padded = -(-width // block) * -(-height // block) * block**2
-    most = max_pixels()
-    if width > 0 and height > 0 and padded <= most:
-        return ""
-    note = "" if width * height > most or not padded else f", {padded} with its blocks padded"
-    return f"{width}x{height} pixels{note}, wanted 1 to {most} (see bench --max-megapixels)"
-
-
-@contextlib.contextmanager
-def pillow_limit() -> Iterator[None]:
-    """Make Pillow's own limit the suite's, and its warnings silent, for the time of a ``with``."""
-    from PIL import Image as PILImage
-
-    before = PILImage.MAX_IMAGE_PIXELS
-    # Pillow warns above its limit, and raises above twice its limit.
-    PILImage.MAX_IMAGE_PIXELS = (max_pixels() + 1) // 2
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        PILImage.MAX_IMAGE_PIXELS = before
 
 
 def check(image: Image) -> Image:
@@ -204,86 +160,13 @@ def _check_file(path: Path) -> None:
 
 def _check_content(file: IO[bytes], path: Path) -> None:
     """Refuse what Pillow would believe: a PNG's wrong checksums, sizes that a file cannot fill."""
-    head = file.read(8)
-    file.seek(0)
-    for magic, problem_of in _CONTENT_CHECKS:
-        if head.startswith(magic):
-            problem = problem_of(file.read())
-            file.seek(0)
-            if problem == DEEP:
-                raise _too_deep(path)
-            if problem:
-                raise ImageError(f"{path} is damaged or truncated ({problem})", "Fetch it again.")
-
-
-def _png_problem(data: bytes) -> str:
-    """Return what Pillow does not see: a wrong CRC, or less data than the size needs.
-
-    A byte of zlib's data stands for at most 1032 bytes of samples.
-    """
-    position, packed = len(_PNG), 0
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 8 + length
-        name = kind.decode("latin-1")
-        if end + 4 > len(data):
-            return f"the PNG chunk {name!r} breaks off"
-        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            return f"wrong checksum of the PNG chunk {name!r}"
-        packed += length if kind == b"IDAT" else 0
-        position = end + 4
-        if kind == b"IEND":
-            break
-    width, height, depth, colour = struct.unpack_from(">IIBB", data.ljust(26, b"\0"), 16)
-    row_bits = width * depth * {2: 3, 4: 2, 6: 4}.get(colour, 1)
-    if height * (row_bits // 8) > 1032 * packed and width * height <= max_pixels():
-        return f"{packed} bytes of data cannot hold {width}x{height} pixels"
-    return ""
-
-
-def _gif_problem(data: bytes) -> str:
-    """Return whether the screen is more than LZW fills: a code of 3 bits gives at most 4096."""
-    width, height = struct.unpack_from("<HH", data.ljust(10, b"\0"), 6)
-    if 3 * width * height > 8 * 4096 * len(data):
-        return f"{len(data)} bytes of data cannot hold {width}x{height} pixels"
-    return ""
-
-
-def jpeg_problem(data: bytes) -> str:
-    """Return why a JPEG is not decoded, ``DEEP`` or a reason, by its frame header; or ``""``.
-
-    Each block of 8 by 8 samples takes at least one bit under Huffman coding; arithmetic coding,
-    which has no such bound and which hardly any writer uses, is refused.
-    """
-    position = 2
-    while position + 10 <= len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker in _JPEG_FRAMES:
-            return _jpeg_frame_problem(marker, data[position + 4 :])
-        else:
-            position += 2 + (0 if 0xD0 <= marker <= 0xD8 or marker == 1 else max(2, length))
-    return ""
-
-
-def _jpeg_frame_problem(marker: int, frame: bytes) -> str:
-    depth, height, width, count = struct.unpack_from(">BHHB", frame)
-    if depth != 8:
-        return DEEP
-    if marker > 0xC8:
-        return "arithmetic coding is not supported"
-    factors = [divmod(frame[7 + 3 * k], 16) for k in range(count) if 7 + 3 * k < len(frame)]
-    if not factors or not all(h and v for h, v in factors):
-        return ""  # libjpeg says what is wrong
-    most_h, most_v = (max(side) for side in zip(*factors, strict=True))
-    blocks = sum(-(-width * h // (8 * most_h)) * -(-height * v // (8 * most_v)) for h, v in factors)
-    if blocks > 8 * len(frame):
-        return f"{len(frame)} bytes of data cannot hold {width}x{height} pixels"
-    return ""
-
-
-_CONTENT_CHECKS = ((_PNG, _png_problem), (b"\xff\xd8", jpeg_problem), (b"GIF8", _gif_problem))
+    problem = limits.content_problem(file)
+    if problem == limits.DEEP:
+        raise _too_deep(path)
+    if problem.startswith(limits.CLAIMS):
+        raise _too_large(path, "more")
+    if problem:
+        raise ImageError(f"{path} is damaged or truncated ({problem})", "Fetch it again.")
 
 
 def _too_deep(path: Path) -> ImageError:
@@ -294,8 +177,8 @@ def _too_deep(path: Path) -> ImageError:
 
 
 def _cannot_read(path: Path, error: Exception) -> ImageError:
-    told = getattr(error, "strerror", None) or error
-    return ImageError(f"cannot read {path}: {told}", "Check the path and its permissions.")
+    reason = getattr(error, "strerror", None) or error
+    return ImageError(f"cannot read {path}: {reason}", "Check the path and its permissions.")
 
 
 def _too_large(path: Path, found: str) -> ImageError:
