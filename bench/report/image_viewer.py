@@ -7,8 +7,10 @@ page takes a few images, of each the rung nearest to a few rates, and says what 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -20,7 +22,7 @@ from PIL import Image as PILImage
 
 from bench.analysis.summary import natural, succeeded
 from bench.errors import BenchError, DecodeError
-from bench.image import Image
+from bench.image import MAX_MEGAPIXELS, Image, max_pixels
 from bench.measurement.provenance import cpu_count
 from bench.metrics import create as metric
 from bench.report.rate_matching import Exact, matched
@@ -143,6 +145,20 @@ def to_webp(pixels: Image) -> bytes:
     return buffer.getvalue()
 
 
+@contextlib.contextmanager
+def _claim_bounded(pixels: int) -> Iterator[None]:
+    """Refuse files that claim far more pixels than their picture has: they are a stranger's."""
+    before = os.environ.get(MAX_MEGAPIXELS)
+    most = min(max_pixels(), 4 * pixels + 1_000_000)  # decoders count what they pad
+    os.environ[MAX_MEGAPIXELS] = repr(most / 1e6)
+    try:
+        yield
+    finally:
+        del os.environ[MAX_MEGAPIXELS]
+        if before is not None:
+            os.environ[MAX_MEGAPIXELS] = before
+
+
 def decode_checked(streams: Bitstreams, row: Mapping[str, Any], original: Image) -> Image:
     """Return what a row's file decodes to, if it is still the picture that was measured.
 
@@ -151,7 +167,8 @@ def decode_checked(streams: Bitstreams, row: Mapping[str, Any], original: Image)
     BenchError
         If the file cannot be had or decoded, or its PSNR is not the one of the row.
     """
-    decoded = streams.codec(row).decode(streams.get(row))
+    with _claim_bounded(original.shape[0] * original.shape[1]):
+        decoded = streams.codec(row).decode(streams.get(row))
     if decoded.shape != original.shape:
         raise DecodeError(f"decoded to {decoded.shape}, wanted {original.shape}")
     measured = float(row.get("psnr_db", math.nan))

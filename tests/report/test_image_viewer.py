@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,17 @@ def test_another_picture_is_refused(streams: data.Bitstreams):
     assert decode_checked(streams, row, original).shape == original.shape
     with pytest.raises(DecodeError, match="another picture than was measured"):
         decode_checked(streams, row | {"psnr_db": row["psnr_db"] + 0.1}, original)
+
+
+def test_a_file_that_claims_more_is_not_decoded(photo):
+    """A stranger's file of 12 megapixels for a small picture is refused by its header."""
+    codec = registry.create("jpeg")
+    large = codec.encode(np.zeros((3000, 4000, 3), np.uint8), codec.ladder()[0])
+    streams = SimpleNamespace(codec=lambda _: codec, get=lambda _: large)
+
+    with pytest.raises(DecodeError, match="claims"):
+        decode_checked(streams, {"psnr_db": 30.0}, photo)
+    assert (3000, 4000, 3) == codec.decode(large).shape
 
 
 def test_committed_results_need_no_database(results_dir: Path, tmp_path: Path):
