@@ -23,7 +23,7 @@ By the same reasoning each metric has its own images among the common ones:
 
 So PSNR that is infinite on a flat image, or MS-SSIM that is undefined under 161 pixels a side, cost
 that image for all codecs, and only in the means of that metric; ``left_out`` names it. Were no
-image left, the points with the fewest usable values are left out until one is.
+image left, the points with the fewest usable values are left out until one is, and named as well.
 """
 
 from __future__ import annotations
@@ -153,12 +153,13 @@ def comparable(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_out(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the common images that the means of a metric leave out.
+    """Return the common images that the means of a metric leave out, and why.
 
     Returns
     -------
     DataFrame
-        ``dataset, metric, image, reason``: ``metric`` is the column of the metric's own values.
+        ``dataset, metric, image, reason``: ``metric`` is the column of the metric's own values;
+        of a point that is left out, ``image`` holds its codec and setting.
     """
     kept = _on_common_images(rows)
     records = [
@@ -168,6 +169,23 @@ def left_out(rows: pd.DataFrame) -> pd.DataFrame:
         for image, reason in _Cut(group, known()[metric]).reasons()
     ]
     return pd.DataFrame(records, columns=_LEFT_OUT)
+
+
+def _largest_group(grid: NDArray[np.bool_], points: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of ``points`` take part: all, or were no image left, those with most values.
+
+    Parameters
+    ----------
+    grid
+        Shape (points, images): where there is a usable value.
+    points
+        Which of them have any. All are returned where no smaller group has an image in common.
+    """
+    chosen = points
+    while chosen.any() and not grid[chosen].all(axis=0).any():
+        counts = np.where(chosen, grid.sum(axis=1), grid.shape[1] + 1)
+        chosen = chosen & (counts > counts.min())
+    return chosen if chosen.any() else points
 
 
 class _Cut:
@@ -190,14 +208,11 @@ class _Cut:
         undefined = np.ones(shape, dtype=bool)
         undefined[self._point, image] = np.isnan(self._values)
         lossless = (same | undefined).all(axis=1) & same.any(axis=1)
-        self._takes_part = grid.any(axis=1) & ~lossless
-        while self._takes_part.any() and not grid[self._takes_part].all(axis=0).any():
-            counts = np.where(self._takes_part, grid.sum(axis=1), shape[1] + 1)
-            self._takes_part &= counts > counts.min()
-        counts = grid[self._takes_part].all(axis=0)
+        defined = grid.any(axis=1) & ~lossless
+        self._takes_part = _largest_group(grid, defined)
+        self._dropped, self._usable, self._image = defined & ~self._takes_part, usable, image
+        self._grid, counts = grid, grid[self._takes_part].all(axis=0)
         self._lost = ~counts
-        self._usable = usable
-        self._image = image
         self.stays = counts[image] & (self._takes_part | lossless)[self._point]
 
     def reasons(self) -> Iterator[tuple[str, str]]:
@@ -210,6 +225,11 @@ class _Cut:
             elif self._lost[place]:
                 here &= self._takes_part[self._point]
                 yield names[place], self._reason(here & ~self._usable, int(here.sum()))
+        for point in np.flatnonzero(self._dropped):
+            line = self._rows[self._point == point].iloc[0]
+            holes = f"{(~self._grid[point]).sum()} of {len(names)} images"
+            reason = f"infinite or undefined on {holes}, and with it no image would be left"
+            yield f"{line['codec']} {line['setting']}", f"{self.column.words} is {reason}"
 
     def _too_small(self, here: NDArray[np.bool_]) -> str:
         """Return that an image is too small for the metric; empty where it is not, or not known."""

@@ -295,7 +295,7 @@ def bd_table(
         by_codec = {str(codec): points for codec, points in group.groupby("codec", sort=True)}
         base = pick_anchor(by_codec, anchor)
         by_codec.setdefault(base, group.iloc[:0])
-        for metric in curve_columns(group):
+        for metric in curve_columns(rows[rows["dataset"] == dataset]):
             curves = {codec: image_curves(points, metric) for codec, points in by_codec.items()}
             for codec, method in itertools.product(sorted({*by_codec} - {base}), METHODS):
                 key = (str(dataset), base, codec, metric, method)

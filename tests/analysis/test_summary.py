@@ -300,12 +300,36 @@ def test_when_no_image_is_left_the_worst_points_go():
         exact(IMAGES[0], "jpeg", 80),
         exact(IMAGES[1], "jpeg", 40),
     )
+    rows["lpips_alex"] = 0.1
 
     means = summary.summarise(rows)
 
     assert 3 == len(summary.curve(means, "jpeg", "psnr_db"))
     assert {0, 2} == set(means["images_psnr_db"])
-    assert summary.left_out(rows).empty
+    lost = summary.left_out(rows)
+    assert ["psnr_db"] * 2 + ["ms_ssim"] * 2 == list(lost["metric"])
+    assert {True} == {name.startswith("jpeg {") for name in lost["image"]}
+    assert "on 1 of 2 images, and with it no image would be left" in lost["reason"].iloc[0]
+
+
+def test_where_no_image_and_no_point_stands_out_all_is_named():
+    """Every codec infinite on another image: there is no mean, and each image says why."""
+    rows = replaced(
+        grid(("jpeg", "webp"), images=IMAGES[:2]),
+        *(exact(IMAGES[0], "jpeg", q) for q in (5, 10, 20, 40, 80)),
+        *(exact(IMAGES[1], "webp", q) for q in (5, 10, 20, 40, 80)),
+    )
+
+    means, lost = summary.summarise(rows), summary.left_out(rows)
+
+    assert means["psnr_db"].isna().all()
+    assert {0} == set(means["images_psnr_db"])
+    psnr = lost[lost["metric"] == "psnr_db"]
+    assert IMAGES[:2] == list(psnr["image"])
+    assert "infinite (an exact copy) at 5 of 10 points (jpeg)" in psnr["reason"].iloc[0]
+    deltas = summary.bd_table(rows, quality=True).set_index(["metric", "method"])
+    assert deltas.loc[("psnr_db", "pchip"), "cause"] == Cause.NO_IMAGE
+    assert deltas.loc[("lpips_alex", "pchip"), "bd_rate_percent"] < 0
 
 
 @given(st.integers(0, 2**32 - 1))
