@@ -70,7 +70,8 @@ class Score:
 
     def fault(self, value: float) -> str:
         """Return why ``value`` cannot be a score of this metric; empty where it can."""
-        if math.isnan(value) or value == -math.inf:
+        worst = -math.inf if self.higher_is_better else math.inf
+        if math.isnan(value) or value == worst:
             return "not a number"
         low, high = self.limits
         if not low <= value <= high:

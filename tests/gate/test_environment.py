@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import bench
 from bench import metrics, registry
 from bench.codecs.webp import WebP
 from bench.errors import UsageError
@@ -199,3 +201,37 @@ def test_bad_tolerances_are_refused(text: str, words: str, tmp_path):
     (tmp_path / "tolerances.toml").write_text(text)
     with pytest.raises(UsageError, match=words):
         tolerance.load(tmp_path / "base.csv")
+
+
+def test_program_hash_covers_all_code_and_the_machine(tmp_path, monkeypatch):
+    """What another program or machine left in --out is not taken: any file and flag counts."""
+    codecs, scored = [registry.create("jpeg")], [metrics.create("psnr")]
+    first = environment.program_sha256(codecs, scored)
+    again = environment.program_sha256(codecs, scored)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    other_flags = environment.program_sha256(codecs, scored)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    monkeypatch.setattr(environment.provenance, "cpu_name", lambda: "another CPU")
+    other_machine = environment.program_sha256(codecs, scored)
+
+    assert first == again
+    assert 3 == len({first, other_flags, other_machine})
+
+    root = Path(bench.__file__).parent
+    walked: list[Path] = []
+    monkeypatch.setattr(environment, "_folders_sha256", lambda found: walked.extend(found) or "")
+    environment.code_sha256.__wrapped__()
+    assert [root, root / "codecs", root / "datasets"] == walked
+
+
+@pytest.mark.parametrize("name", ["a.py", "b/c/d.toml", "b/weights.bin", "page.html"])
+def test_every_file_counts(name: str, tmp_path):
+    """A byte of any file below a folder changes its hash."""
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = []
+    for content in ("one", "two"):
+        path.write_text(content)
+        found.append(environment._folders_sha256([tmp_path]))
+
+    assert found[0] != found[1]

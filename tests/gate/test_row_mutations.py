@@ -16,9 +16,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
+from bench import metrics
 from bench.cli import command_line
 from bench.gate import baseline
 from bench.gate.rows import Locked, Row, by_key
+from bench.metrics import columns
 
 IMAGES = ("one.png", "two.png")
 CODECS = ("jpeg", "webp")
@@ -732,3 +734,42 @@ def test_options_of_locking_are_refused_elsewhere(tmp_path: Path):
         exit_code, output, _ = gate(tmp_path, "--against", now, *words)
         assert 2 == exit_code
         assert "belongs to --update" in output
+
+
+class Blur(metrics.Metric):
+    """A metric that somebody dropped in: lower is better."""
+
+    name = column = "blur"
+    title = "Blur"
+    higher_is_better = False
+    digits = 3
+    limits = (0.0, math.inf)
+
+    def score(self, state, decoded):
+        """Return the difference of the means."""
+        return float(abs(state.mean() - decoded.mean()))
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome"),
+    [
+        (0.5, ("identical", 0)),
+        (0.5005, ("equal", 0)),
+        (0.52, ("worse", 1)),
+        (0.48, ("better", 0)),
+        (None, ("not_comparable", 2)),
+        (-0.1, ("not_comparable", 2)),
+    ],
+)
+def test_new_metric_is_judged_by_its_own_direction(now, outcome, tmp_path: Path, monkeypatch):
+    """A metric of one file takes part: its digits are its tolerance, its direction is its own."""
+    found = {**metrics.discover(), "blur": metrics.Found("blur", "here", Blur)}
+    monkeypatch.setattr(columns, "discover", lambda: found)
+    before = [scored(r, blur=0.5) for r in rows()]
+    same_file = now in {0.5, None, -0.1}
+    after = at(lambda r: scored(r if same_file else recoded(r), blur=now))(before)
+    write(tmp_path / "base.csv", before)
+    exit_code, output, data = gate(tmp_path, "--against", write(tmp_path / "now.csv", after))
+
+    assert outcome == (data["curves"][0]["verdict"], exit_code)
+    assert outcome[0] in {"identical", "not_comparable"} or "Blur 0.500 -> " in output
