@@ -16,8 +16,9 @@ from bench.analysis.bjontegaard import Delta
 from bench.metrics.columns import curve_columns
 from bench.output.coverage import Coverage, coverage
 from bench.output.plot_styles import Style, styles
-from bench.report import verdicts as findings
 from bench.report.bit_allocation import Ledger
+from bench.report.verdicts import Verdict, words
+from bench.report.verdicts import verdicts as verdicts_of
 
 _OPEN, _CLOSE = "\x02", "\x03"
 _DARK = "#16181B"
@@ -131,7 +132,7 @@ class Context:
     means: pd.DataFrame
     bd: pd.DataFrame
     ceilings: pd.DataFrame
-    verdicts: Sequence[findings.Verdict]
+    verdicts: Sequence[Verdict]
     deltas: Mapping[tuple[str, str], Delta]
     ledger: Ledger
     looks: Mapping[str, Look]
@@ -170,7 +171,7 @@ class Context:
     def counts(self, metrics: Sequence[str]) -> str:
         """Return over how many images means are, and by name the metrics that have fewer."""
         fewer = dict.fromkeys(
-            f"{findings.words(metric)} over {self.over(metric)}"
+            f"{words(metric)} over {self.over(metric)}"
             for metric in metrics
             if self.over(metric) != self.over()
         )
@@ -225,7 +226,7 @@ def make(
         summary.summarise(rows),
         bd,
         every_ceiling[every_ceiling["dataset"] == name],
-        findings.verdicts(rows, bd),
+        verdicts_of(rows, bd),
         _deltas(rows, bd),
         ledger,
         looks,

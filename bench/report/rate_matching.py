@@ -118,7 +118,7 @@ class Exact:
         }
 
     def _scores(self, name: str, original: Image, decoded: Image) -> dict[str, float]:
-        """Return column -> value; a metric that is not at hand or not defined is left out."""
+        """Return column -> value; a metric that is not available or not defined is left out."""
         if name != self._image:
             self._image, self._states = name, {}
         found = {}

@@ -31,7 +31,7 @@ def measured_ceilings(
 ) -> pd.DataFrame:
     """Return no-codec ceilings over some images of each dataset, for results that store none.
 
-    A codec or an image that is not at hand is left out.
+    A codec or an image that is not available is left out.
     """
     psnr, records = metrics_of.create("psnr"), []
     succeeded = results.rows[results.rows["bpp"].notna()]
@@ -158,6 +158,6 @@ class Bitstreams:
         codec = self.codec(row)
         setting = Setting.from_json(str(row["setting"]))
         if (label := codec.label(setting)) != row["label"]:
-            raise OutputError(f"measured with {row['label']}, at hand is {label}")
+            raise OutputError(f"measured with {row['label']}, available is {label}")
         self.encoded += 1
         return bytes(codec.encode(self.original(str(row["dataset"]), str(row["image"])), setting))

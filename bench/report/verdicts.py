@@ -213,13 +213,13 @@ def _chroma(means: pd.DataFrame, ceilings: pd.DataFrame, names: Mapping[str, str
     half = [str(c) for c, label in labels.items() if "4:2:0" in str(label)]
     if not half or len(half) == len(labels):
         return []
-    told = [f"{values[c]:.1f} dB for {names[c]}" for c in half if c in values]
+    parts = [f"{values[c]:.1f} dB for {names[c]}" for c in half if c in values]
     text = (
         f"{listed([names[c] for c in half])} store{'s' if len(half) == 1 else ''} colour at half "
         "resolution (4:2:0), the others do not."
     )
-    if told:
-        text += f" Even with nothing lost in coding, PSNR could not exceed {listed(told)}."
+    if parts:
+        text += f" Even with nothing lost in coding, PSNR could not exceed {listed(parts)}."
     return [text]
 
 
@@ -233,8 +233,8 @@ def _overhead(ledger: Ledger, names: Mapping[str, str]) -> list[str]:
     if len(shares) < 2 or max(shares.values()) < 0.02:
         return []
     ranked = sorted(shares, key=lambda codec: -shares[codec])
-    told = [f"{100 * shares[c]:.{0 if shares[c] > 0.1 else 1}f} % in {names[c]}" for c in ranked]
-    return [f"In the smallest files headers and side information take {listed(told)}."]
+    parts = [f"{100 * shares[c]:.{0 if shares[c] > 0.1 else 1}f} % in {names[c]}" for c in ranked]
+    return [f"In the smallest files headers and side information take {listed(parts)}."]
 
 
 def _spread(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
@@ -260,9 +260,9 @@ def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[st
     if len(set(winners.values())) < 2:
         return []
     by_codec = {c: [words(m) for m, w in winners.items() if w == c] for c in winners.values()}
-    told = [f"{names[codec]} by {listed(metrics)}" for codec, metrics in by_codec.items()]
+    parts = [f"{names[codec]} by {listed(metrics)}" for codec, metrics in by_codec.items()]
     what = "PSNR counts squared errors, MS-SSIM structure, LPIPS what a neural network sees."
-    return [f"The metrics do not agree on the best: {listed(told)}. {what}"]
+    return [f"The metrics do not agree on the best: {listed(parts)}. {what}"]
 
 
 def words(metric: str) -> str:
@@ -334,11 +334,11 @@ def lead_sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
     if len(verdict.leads) == 1:
         lead = verdict.leads[0]
         return f"{names[lead.codec]} is best at every rate from {_span(lead)}."
-    told = []
+    parts = []
     for lead in verdict.leads:
         why = f" ({names[lead.absent]} has no points there)" if lead.absent else ""
-        told.append(f"{names[lead.codec]} from {_span(lead)}{why}")
-    return f"Best by rate: {'; '.join(told)}."
+        parts.append(f"{names[lead.codec]} from {_span(lead)}{why}")
+    return f"Best by rate: {'; '.join(parts)}."
 
 
 def _span(lead: Lead) -> str:
