@@ -20,14 +20,14 @@ from bench.throughput.rows import Config, Cost, Row, Size, of_phase, of_start
 from bench.throughput.runner import DIRECTIONS, Pass
 from bench.throughput.sampling import Policy
 from bench.throughput.worker import Job
-from bench.throughput.worker_pool import Lanes, Station, Used
+from bench.throughput.worker_pool import Lanes, Used, WorkerPool
 
 _APART = Policy(repeats=5)
 """Passes with a stopwatch, where those that count have none."""
 
 _FILE_PASSES = 5
 
-MakeStation = Callable[[Job, Lanes], Station]
+MakePool = Callable[[Job, Lanes], WorkerPool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def lanes_of(codec: Codec, threads: Sequence[int]) -> list[Lanes]:
 def measure(
     request: Request,
     tell: Callable[[str], object],
-    make_station: MakeStation = Station,
+    make_pool: MakePool = WorkerPool,
 ) -> Result:
     """Return all rows of a request, one configuration after the other.
 
@@ -116,14 +116,14 @@ def measure(
         What to measure.
     tell
         Called with a few words before each configuration; nothing is printed while it runs.
-    make_station
+    make_pool
         A test's may be another.
     """
     result = Result()
     for dataset in request.datasets:
         for curve in request.curves:
             for setting in curve.settings:
-                point = _Point(request, dataset, curve.codec, setting, make_station, result)
+                point = _Point(request, dataset, curve.codec, setting, make_pool, result)
                 point.measure(tell)
     return result
 
@@ -137,10 +137,10 @@ class _Point:
         dataset: Dataset,
         codec: Codec,
         setting: Setting,
-        make_station: MakeStation,
+        make_pool: MakePool,
         result: Result,
     ) -> None:
-        self._request, self._result, self._make_station = request, result, make_station
+        self._request, self._result, self._make_pool = request, result, make_pool
         self._codec = codec
         rate = registry.rate_name(codec)
         self._point = f"{rate} {setting[rate]}" if rate else ""
@@ -171,13 +171,13 @@ class _Point:
         for index, lanes in enumerate(lanes_of(self._codec, self._request.options.threads)):
             config = replace(self._config, processes=lanes.processes, threads=lanes.threads)
             tell(self._describe(config))
-            with self._failing(config), self._make_station(self._job, lanes) as station:
+            with self._failing(config), self._make_pool(self._job, lanes) as pool:
                 busy = bool(self._request.busy)
-                self._result.rows += of_start(config, station.start(), busy=busy)
+                self._result.rows += of_start(config, pool.start(), busy=busy)
                 if index == 0:
-                    self._measure_once(station, config)
+                    self._measure_once(pool, config)
                 for batch in self._batches():
-                    self._measure_batch(station, replace(config, batch=batch))
+                    self._measure_batch(pool, replace(config, batch=batch))
 
     def _describe(self, config: Config) -> str:
         return describe(config, self._point)
@@ -193,31 +193,31 @@ class _Point:
         except BenchError as error:
             self._result.failed.append((self._describe(config), str(error)))
 
-    def _measure_once(self, station: Station, config: Config) -> None:
+    def _measure_once(self, pool: WorkerPool, config: Config) -> None:
         """Measure what no number of cores changes: the quality, and the files around the codec."""
-        bpp, psnr_db = station.quality()
-        images, megapixels = station.size(1)
+        bpp, psnr_db = pool.quality()
+        images, megapixels = pool.size(1)
         size = Size(images // config.processes, megapixels / config.processes)
         names = (config.dataset, config.codec, config.label, config.setting, self._point)
         self._result.quality.append(Quality(*names, size.images, bpp, psnr_db))
         for direction in DIRECTIONS:
-            passes = [station.files(direction) for _ in range(_FILE_PASSES)]
+            passes = [pool.files(direction) for _ in range(_FILE_PASSES)]
             self._add_phases(config, direction, size, passes, busy=bool(self._request.busy))
 
-    def _measure_batch(self, station: Station, config: Config) -> None:
+    def _measure_batch(self, pool: WorkerPool, config: Config) -> None:
         with self._failing(config):
-            size = Size(*station.size(config.batch))
+            size = Size(*pool.size(config.batch))
             for direction in DIRECTIONS:
-                self._measure_direction(station, config, direction, size)
+                self._measure_direction(pool, config, direction, size)
 
     def _measure_direction(
-        self, station: Station, config: Config, direction: str, size: Size
+        self, pool: WorkerPool, config: Config, direction: str, size: Size
     ) -> None:
         """Warm up, repeat, and add the rows of the whole call and of its phases."""
         on_gpu = config.device == "cuda"
 
         def run(loops: int, phases: bool = not on_gpu) -> Pass:
-            return station.run(direction, config.batch, loops=loops, phases=phases)
+            return pool.run(direction, config.batch, loops=loops, phases=phases)
 
         warm = sampling.warm_up(run, self._request.options.policy)
         if not warm.stable:
@@ -226,9 +226,9 @@ class _Point:
                 "warm-up passes."
             )
         before = idle_check.read()
-        station.mark()
+        pool.mark()
         passes = sampling.sample(run, warm.loops, self._request.options.policy)
-        used = station.used()
+        used = pool.used()
         found = idle_check.was_busy(before, idle_check.read(), used.cpu_s)
         busy = bool(self._request.busy) or found
         time = sampling.spread([one.time_s for one in passes])

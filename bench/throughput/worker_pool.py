@@ -1,4 +1,4 @@
-"""The parent's side: worker processes as one measuring station."""
+"""The parent's side: worker processes as one measuring pool."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Used:
     energy_j: float | None
 
 
-class Station:
+class WorkerPool:
     """One worker, or several that work at the same time.
 
     Use it as a context manager; leaving it ends the processes.

@@ -16,7 +16,7 @@ from bench.image import Image
 from bench.measurement import provenance
 from bench.throughput import idle_check
 from bench.throughput.worker import Job
-from bench.throughput.worker_pool import Lanes, Station
+from bench.throughput.worker_pool import Lanes, WorkerPool
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -126,20 +126,20 @@ def test_bad_options(main, crops: Path, words: list[str], wanted: str):
 
 
 def test_workers_keep_to_their_cores(crops: Path, tmp_path: Path):
-    """Two workers answer as one station: sums, the whole time, and a codec's error as ours."""
+    """Two workers answer as one pool: sums, the whole time, and a codec's error as ours."""
     if provenance.cpu_count() < 2:
         pytest.skip("needs two cores")
     job = Job("null", "{}", "cpu", "", (str(crops / "crop0.png"),), (), str(tmp_path))
-    with Station(job, Lanes(2, 1)) as station:
-        start = station.start()
-        station.mark()
-        passed = station.run("encode", 1, loops=3)
-        used = station.used()
+    with WorkerPool(job, Lanes(2, 1)) as pool:
+        start = pool.start()
+        pool.mark()
+        passed = pool.run("encode", 1, loops=3)
+        used = pool.used()
 
         assert ["python", "import", "first encode", "first decode"] == list(start)
-        assert (2, 2 * 170 * 180 / 1e6) == station.size(1)
+        assert (2, 2 * 170 * 180 / 1e6) == pool.size(1)
         assert 3 == passed.loops
         assert used.cpu_s < 5
         assert used.energy_j is None
         with pytest.raises(CodecError, match="unexpected ZeroDivisionError"):
-            station.run("encode", 0)
+            pool.run("encode", 0)

@@ -1,4 +1,4 @@
-"""From passes to rows, tables and plots, with a station whose clock is the test's."""
+"""From passes to rows, tables and plots, with a pool whose clock is the test's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bench.throughput.worker_pool import Lanes, Used
 RECORD = {"date": "2026-02-03", "commit": "abc", "versions": {}, "cpu": "a clock"}
 
 
-class Station:
+class WorkerPool:
     """A batch of b takes b + 1 s to encode and half of that to decode; nobody works."""
 
     energy_j: float | None = None
@@ -62,18 +62,18 @@ class Station:
         time_s = (batch + 1) * (1.0 if direction == "encode" else 0.5)
         return Pass(time_s, {"analysis": time_s / 4} if phases else {}, loops)
 
-    def files(self, direction):  # noqa: ARG002 - part of a station
+    def files(self, direction):  # noqa: ARG002 - part of a pool
         return Pass(3.0, {"load": 1.0, "write": 2.0})
 
 
 @pytest.fixture
 def do(tmp_path: Path, monkeypatch):
-    """Return a function that measures codecs with the false station."""
+    """Return a function that measures codecs with the false pool."""
     monkeypatch.setattr(idle_check, "was_busy", lambda *_: False)
     opened = dataset.open_dataset("sample", download=False)
 
     def run(*names: str, device: str = "cpu", busy: str = "", said=lambda _: None, **more: object):
-        station = type("Made", (Station,), {"made": [], **more})
+        pool = type("Made", (WorkerPool,), {"made": [], **more})
         curves = []
         for name in names:
             codec = registry.create(name, device)
@@ -81,7 +81,7 @@ def do(tmp_path: Path, monkeypatch):
             curves.append(plan.Curve(codec, (setting,)))
         options = Options(device, batches=(1, 4), threads=(1, 2), repeats=3)
         request = measure.Request([opened], curves, options, tmp_path, busy)
-        return measure.measure(request, said, station), station
+        return measure.measure(request, said, pool), pool
 
     return run
 
@@ -94,13 +94,13 @@ def find(result, **wanted):
 
 def test_rows_of_a_learned_codec(do):
     """Every batch and number of threads, in one process; phases beside the whole call."""
-    result, station = do("agvae")
+    result, pool = do("agvae")
     whole = [r for r in result.rows if r.direction == r.phase == "encode"]
     row = find(result, phase="encode", batch=4, threads=2)
 
     assert [(1, 1), (1, 4), (2, 1), (2, 4)] == [(r.threads, r.batch) for r in whole]
     assert {1} == {r.processes for r in whole}
-    assert [Lanes(1, 1), Lanes(1, 2)] == [lanes for _, lanes in station.made]
+    assert [Lanes(1, 1), Lanes(1, 2)] == [lanes for _, lanes in pool.made]
     assert (5.0, 0.0, 16, 8.0) == (row.median_s, row.iqr_s, row.images, row.megapixels)
     assert (5000 / 16, 8 / 5) == (row.ms_per_image, row.mp_per_s)
     assert (
@@ -113,17 +113,17 @@ def test_rows_of_a_learned_codec(do):
 
 def test_rows_of_a_classical_codec(do):
     """Processes, each with one thread; batches of one; the aggregate."""
-    result, station = do("jpeg")
+    result, pool = do("jpeg")
     row = find(result, phase="decode", processes=2)
 
-    assert [Lanes(1, 1), Lanes(2, 1)] == [lanes for _, lanes in station.made]
+    assert [Lanes(1, 1), Lanes(2, 1)] == [lanes for _, lanes in pool.made]
     assert (1, 1, 8, 4.0) == (row.threads, row.batch, row.images, row.megapixels)
     assert (4.0, 2_000_000) == (row.mp_per_s, row.peak_host_bytes)
     assert "" == row.precision
 
 
 def test_start_and_files_stand_apart(do):
-    """Once a station, once a codec; in no whole call."""
+    """Once a pool, once a codec; in no whole call."""
     result, _ = do("jpeg")
 
     assert (
@@ -136,13 +136,13 @@ def test_start_and_files_stand_apart(do):
 def test_gpu_energy_and_phases_apart(do, monkeypatch):
     """Joules go by what was coded; the passes with a stopwatch are others than those that count."""
     asked = []
-    run = Station.run
+    run = WorkerPool.run
 
     def spy(self, *words, **more):
         asked.append(more["phases"])
         return run(self, *words, **more)
 
-    monkeypatch.setattr(Station, "run", spy)
+    monkeypatch.setattr(WorkerPool, "run", spy)
     result, _ = do("agvae", device="cuda", energy_j=30.0)
     row = find(result, phase="encode", batch=1)
 
