@@ -234,6 +234,8 @@ CEILING: dict[str, Callable[..., Any]] = {
 BROKEN: dict[str, dict[str, Any]] = {
     "b-init": {"__init__": throw(RuntimeError("no start"))},
     "b-init-exit": {"__init__": throw(SystemExit(0))},
+    "b-os-exit": {"__init__": lambda _: os._exit(0)},
+    "b-segv": {"version": lambda _: ctypes.string_at(0)},
     "b-version": {"version": throw(SystemExit(0))},
     "b-version-type": {"version": lambda _: 5},
     "b-empty": {"ladder": lambda _: []},
@@ -280,10 +282,12 @@ def install(folder: Path) -> Path:
     """Write this module with its entry points into ``folder``; return ``folder``."""
     shutil.copy(__file__, folder / "hostile_codecs.py")
     (folder / "hostile_exits.py").write_text("raise SystemExit(0)\n")
+    (folder / "hostile_ends.py").write_text("import os\nos._exit(0)\n")
     info = folder / "hostile_codecs-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile-codecs\nVersion: 1.0\n")
     points = [f"h-{word} = hostile_codecs:{word.replace('-', '_')}" for word in WORDS]
     points += ["h-sound = hostile_codecs:Sound", "h-exits = hostile_exits:Codec"]
+    points += ["h-ends = hostile_ends:Codec"]
     (info / "entry_points.txt").write_text("\n".join(["[bench.codecs]", *points, ""]))
     return folder

@@ -168,13 +168,13 @@ def pack(function: Callable[..., Any], args: Any, options: Any) -> bytes:  # noq
 def _innermost(dump: str) -> str:
     """Return `` (file.py:12)`` of the innermost frame in the codec's file, from a dump.
 
-    The codec's own method is the frame just inside ``bench.registry._call``.
+    The codec's own method is the frame just inside ``bench.registry.guard.call``.
     """
     found = re.findall(r'File "(.*)", line (\d+) in (.*)', dump)
     calls = [
         index
         for index, (path, _, function) in enumerate(found)
-        if function == "_call" and path.endswith("registry.py")
+        if function == "call" and path.endswith("registry/guard.py")
     ]
     if not calls or not calls[0]:
         return ""

@@ -218,6 +218,9 @@ def test_broken_codecs_are_listed_with_their_reason(site: dict[str, str]):
         for name, words in {
             "h-b-init": "RuntimeError: no start",
             "h-b-init-exit": "SystemExit: 0",
+            "h-b-os-exit": "the process that loaded it died (exit code 0)",
+            "h-b-segv": "the process that loaded it died (exit code -11)",
+            "h-ends": "the process that loaded it died (exit code 0)",
             "h-b-version": "SystemExit: 0",
             "h-b-version-type": "returned int, wanted text",
             "h-b-empty": "is empty",

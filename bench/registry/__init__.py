@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -15,26 +14,42 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from bench.codec import Codec, Parameter, Scalar, Setting
+from bench.codec import Codec, Parameter, Setting
 from bench.errors import (
     BenchError,
-    CodecFailed,
-    DecodeError,
-    EncodeError,
-    SettingError,
     Unavailable,
     UsageError,
-    failure,
     is_ctrl_c,
     one_line,
     suggest,
 )
+from bench.registry import guard, probe
+from bench.registry.settings import (
+    Spec,
+    complete,
+    parameters,
+    rate_name,
+    settings,
+    spec_name,
+)
+
+__all__ = [
+    "Found",
+    "Spec",
+    "complete",
+    "create",
+    "discover",
+    "load_plugin",
+    "outdated_metadata",
+    "parameters",
+    "rate_name",
+    "settings",
+    "spec_name",
+]
 
 ENTRY_POINTS = "bench.codecs"
 INSTALL_AGAIN = "Install the package again: python -m pip install -e ."
-_FOLDER = Path(__file__).parent / "codecs"
+_FOLDER = Path(__file__).parent.parent / "codecs"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -128,6 +143,20 @@ def _from_entry_point(point: EntryPoint) -> Found:
     return replace(_found(point.name, source, cls), package=package)
 
 
+def _from_dead_point(point: EntryPoint, reason: str) -> Found:
+    package = one_line(point.dist.name if point.dist else "a package", 80)
+    return Found(_safe(point.name), f"{package} ({one_line(point.value, 200)})", None, reason)
+
+
+def try_out(value: str) -> None:
+    """Load and make the codec of an entry point; called where that may end the process."""
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.value == value:
+            item = _from_entry_point(point)
+            if item.cls is not None:
+                _make(item, "cpu")
+
+
 def _safe(name: object) -> str:
     """Return ``name`` where a codec may be called that, else its letters that are allowed."""
     word = re.sub(r"[^A-Za-z0-9._+-]+", "_", one_line(name, 64)).lstrip("._+-")
@@ -219,7 +248,13 @@ def discover() -> dict[str, Found]:
     points = sorted(
         entry_points(group=ENTRY_POINTS), key=lambda p: (p.dist.name if p.dist else "", p.value)
     )
-    candidates += [_from_entry_point(point) for point in points]
+    deadly = probe.deadly([point.value for point in points])
+    for point in points:
+        if point.value in deadly:
+            found_here = _from_dead_point(point, deadly[point.value])
+        else:
+            found_here = _from_entry_point(point)
+        candidates.append(found_here)
     for item in candidates:
         if item.name not in found:
             found[item.name] = item
@@ -238,7 +273,7 @@ def discover() -> dict[str, Found]:
 def create(name: str, device: str = "cpu") -> Codec:
     """Return a codec by name, ready to use.
 
-    Whatever its methods raise reaches the caller as a ``CodecError``; see ``_call``.
+    Whatever its methods raise reaches the caller as a ``CodecError``; see ``guard.call``.
 
     Raises
     ------
@@ -251,13 +286,17 @@ def create(name: str, device: str = "cpu") -> Codec:
     found = discover()
     if name not in found:
         raise UsageError(f"unknown codec {name!r}", suggest(name, sorted(found)))
-    item = found[name]
+    return _make(found[name], device)
+
+
+def _make(item: Found, device: str) -> Codec:
+    name = item.name
     if item.cls is None:
         raise Unavailable(f"codec {name} is unavailable: {item.reason}")
     try:
         codec = item.cls()
-        for method in _METHODS:
-            vars(codec)[method] = partial(_call, codec, method)
+        for method in guard.METHODS:
+            vars(codec)[method] = partial(guard.call, codec, method)
         # A classical codec runs on the CPU whatever the learned ones use.
         codec.device = device if device in codec.devices else codec.devices[0]
         codec.version()
@@ -270,211 +309,3 @@ def create(name: str, device: str = "cpu") -> Codec:
             raise
         raise Unavailable(f"codec {name} is unavailable: {_why(error)}") from error
     return codec
-
-
-_METHODS = tuple(
-    name for name in vars(Codec) if inspect.isfunction(vars(Codec)[name]) and name[0] != "_"
-)
-
-
-def _call(codec: Codec, method: str, /, *args: object, **options: object) -> object:
-    """Call a method of a codec, of which anything can come, and check what it returns.
-
-    Raises
-    ------
-    CodecError
-        What the codec raised on purpose as it is; everything else, ``SystemExit`` too, as
-        ``CodecFailed`` with the place in the codec's own file.
-    """
-    found = inspect.getattr_static(type(codec), method)
-    bound = found.__get__(codec, type(codec)) if hasattr(found, "__get__") else found
-    try:
-        value = bound(*args, **options)
-    except BaseException as error:
-        if is_ctrl_c(error) or isinstance(error, BenchError):
-            raise
-        raise CodecFailed(failure(error, type(codec))) from error
-    if is_ctrl_c(None):
-        raise KeyboardInterrupt  # the codec swallowed it
-    check = _RESULTS.get(method)
-    return check(f"{codec.name}.{method}()", value) if check else value
-
-
-def _text(what: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise CodecFailed(f"crashed: {what} returned {type(value).__name__}, wanted text")
-    return one_line(value)
-
-
-def _version(what: str, value: object) -> str:
-    return _text(what, value) or "no version"
-
-
-def _bytes(what: str, value: object) -> bytes:
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise EncodeError(f"{what} returned {type(value).__name__}, wanted bytes")
-    return value if type(value) is bytes else bytes(memoryview(value))
-
-
-def _picture(what: str, value: object) -> object:
-    if not isinstance(value, np.ndarray):
-        raise DecodeError(f"{what} returned {type(value).__name__}, wanted an array of uint8")
-    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or not value.size:
-        shape = "x".join(map(str, value.shape))
-        raise DecodeError(f"{what} returned {value.dtype} of {shape}, wanted uint8 of HxWx3")
-    return np.ascontiguousarray(value)
-
-
-def _ladder(what: str, value: Any) -> list[Setting]:  # noqa: ANN401 - a stranger's
-    found = list(value)
-    if not found:
-        raise CodecFailed(f"crashed: {what} is empty, wanted at least one setting")
-    for setting in found:
-        values = list(setting.values()) if isinstance(setting, Setting) else [None]
-        for entry in values:
-            if not isinstance(entry, str | int | float) or not _finite(entry):
-                raise CodecFailed(
-                    f"crashed: {what} holds {one_line(repr(setting), 200)}, "
-                    "wanted bench.codec.Setting of text and finite numbers"
-                )
-    return found
-
-
-def _parts(what: str, value: object) -> dict[str, int]:
-    if not isinstance(value, dict) or not all(
-        isinstance(size, int | np.integer) for size in value.values()
-    ):
-        raise CodecFailed(f"crashed: {what} returned no sizes of parts by name")
-    return {one_line(name, 200): int(size) for name, size in value.items()}
-
-
-def _facts(what: str, value: object) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise CodecFailed(f"crashed: {what} returned {type(value).__name__}, wanted facts by name")
-    return {one_line(name, 200): one_line(fact) for name, fact in value.items()}
-
-
-def _finite(value: Scalar) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-_RESULTS: dict[str, Callable[[str, Any], object]] = {
-    "version": _version,
-    "describe": _text,
-    "note": _text,
-    "label": _text,
-    "encode": _bytes,
-    "decode": _picture,
-    "ceiling": _picture,
-    "ladder": _ladder,
-    "ledger": _parts,
-    "facts": _facts,
-    "recognises": lambda _, value: bool(value),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What ``--codec`` says: a codec and the options that are held along its curve.
-
-    ``avif`` is the codec as it comes; ``avif:subsampling=4:2:0,speed=4`` holds two options.
-    """
-
-    name: str
-    options: Setting
-
-    @classmethod
-    def parse(cls, text: str) -> Spec:
-        """Read ``NAME`` or ``NAME:OPTION=VALUE,OPTION=VALUE``.
-
-        Raises
-        ------
-        UsageError
-            If an option lacks its ``=``.
-        """
-        name, _, rest = text.partition(":")
-        options: dict[str, Scalar] = {}
-        for part in filter(None, rest.split(",")):
-            key, equals, value = part.partition("=")
-            if not equals:
-                raise UsageError(
-                    f"codec option {part!r} lacks a value", f"Write {name}:{part}=VALUE."
-                )
-            options[key.strip()] = value.strip()
-        return cls(name.strip(), Setting(**options))
-
-    def __str__(self) -> str:
-        if not self.options:
-            return self.name
-        return f"{self.name}:" + ",".join(f"{k}={v}" for k, v in self.options.items())
-
-
-def parameters(codec: Codec) -> dict[str, Parameter]:
-    """Return the codec's parameters by name, read off its ladder where it declares none."""
-    declared = codec.parameters or tuple(
-        Parameter(name, value) for name, value in next(iter(codec.ladder()), Setting()).items()
-    )
-    return {parameter.name: parameter for parameter in declared}
-
-
-def rate_name(codec: Codec) -> str:
-    """Return the name of the parameter that moves along the curve, or an empty text."""
-    if codec.rate:
-        return codec.rate
-    ladder = codec.ladder()
-    moving = [name for name in (ladder[0] if ladder else ()) if len({s[name] for s in ladder}) > 1]
-    return moving[0] if len(moving) == 1 else ""
-
-
-def complete(codec: Codec, setting: Setting) -> Setting:
-    """Return ``setting`` checked and with every default filled in.
-
-    Raises
-    ------
-    SettingError
-        If it names an unknown parameter or an illegal value.
-    """
-    known = parameters(codec)
-    for name in setting:
-        if name not in known:
-            raise SettingError(
-                f"codec {codec.name} has no setting {name!r}", suggest(name, sorted(known))
-            )
-    values = {name: parameter.default for name, parameter in known.items()}
-    checked = {}
-    for name, value in {**values, **setting}.items():
-        try:
-            checked[name] = known[name].check(value)
-        except SettingError as error:
-            raise SettingError(f"codec {codec.name}: {error.what}", error.next_step) from error
-    return Setting(**checked)
-
-
-def settings(codec: Codec, spec: Spec, *, quality: list[float] | None = None) -> list[Setting]:
-    """Return the operating points of ``spec``: its ladder, or the rate values of ``quality``.
-
-    Raises
-    ------
-    SettingError
-        If an option or a rate value is unknown or illegal, or ``quality`` is given for a codec
-        that has no rate parameter.
-    """
-    base: list[Setting] = list(codec.ladder())
-    if quality is not None:
-        rate = rate_name(codec)
-        if not rate:
-            raise SettingError(f"codec {codec.name} has no rate parameter; leave --quality out")
-        base = [base[0].replace(**{rate: value}) for value in quality]
-    chosen = [complete(codec, setting.replace(**spec.options)) for setting in base]
-    return list(dict.fromkeys(chosen))
-
-
-def spec_name(codec: Codec, setting: Setting) -> str:
-    """Return what to pass to ``--codec`` for the curve that ``setting`` lies on.
-
-    This is the value of the column ``codec``: the bare name for the codec as it comes.
-    """
-    rate = rate_name(codec)
-    usual = complete(codec, codec.ladder()[0])
-    held = {k: v for k, v in setting.items() if k != rate and usual.get(k) != v}
-    return str(Spec(codec.name, Setting(**held)))
