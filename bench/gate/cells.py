@@ -240,7 +240,9 @@ def _same_file(
         return Cell(old, new, Change.METRIC, why="same bytes, other score")
     judged = [column for column in judges if _score_differs(column, old, new)]
     known = old.decoded_sha256 and new.decoded_sha256
-    if not judged and not (known and not _same_pixels(old, new)):
+    # A decoder in floating point rounds a few samples otherwise on another CPU.
+    exact = known and "cpu" not in tolerance.told
+    if not judged and not (exact and not _same_pixels(old, new)):
         return Cell(old, new, Change.IDENTICAL)
     cell = Cell(old, new, Change.EQUAL)
     losses = [c for c in judged if cell.gain(c) < -tolerance.quality(c)]

@@ -99,6 +99,15 @@ def test_same_pixels_leave_no_margin():
     assert Change.WORSE == compare(old, new, LEARNED).change
 
 
+def test_other_rounding_of_a_network_is_identical():
+    """The same file and scores with other pixels: rounding of a network, news of any other codec."""
+    old = row(3)
+    new = replace(old, decoded_sha256="other")
+
+    assert Change.EQUAL == compare(old, new, EXACT).change
+    assert Change.IDENTICAL == compare(old, new, replace(LEARNED, told=("torch", "cpu"))).change
+
+
 def test_score_that_changed_is_left_out():
     """Without PSNR, whose metric changed, a file that is smaller is judged by MS-SSIM alone."""
     old = row(3)
