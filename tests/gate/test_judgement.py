@@ -100,7 +100,7 @@ def test_same_pixels_leave_no_margin():
 
 
 def test_other_rounding_of_a_network_is_identical():
-    """The same file and scores with other pixels: rounding of a network, news of any other codec."""
+    """The same file and scores with other pixels: a network rounds so, another codec may not."""
     old = row(3)
     new = replace(old, decoded_sha256="other")
 
