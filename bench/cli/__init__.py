@@ -140,3 +140,9 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)  # the reader (head, less) has seen enough
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not look like a verdict
+        if debug:
+            traceback.print_exc()
+        kind, text = type(error).__name__, one_line(error)
+        typer.echo(f"bench: unexpected {kind}: {text}; --debug shows where", err=True)
+        sys.exit(2)

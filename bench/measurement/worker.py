@@ -260,7 +260,9 @@ def _score(name: str, loaded: _Loaded, decoded: Image) -> tuple[str, float | Non
         value = metric.score(loaded.states[name], decoded)
     except metrics_of.Undefined as error:
         return metric.version, None, str(error)
-    except Exception as error:
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         kind, _, text = failure(error, type(metric)).partition(": ")
         raise CodecFailed(f"{kind}: metric {name}: {text}") from error
     if not isinstance(value, SupportsFloat) or math.isnan(float(value)):

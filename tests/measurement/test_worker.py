@@ -1,0 +1,95 @@
+"""What one cell may do in a worker: scores that are no numbers, pictures that changed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import image
+from bench.codec import Setting
+from bench.dataset.manifest import File
+from bench.dataset.open import Item
+from bench.measurement import executor, worker
+from bench.measurement.store import Encoding, Store
+from bench.metrics import create
+
+
+@pytest.fixture
+def task(tmp_path: Path, photo: image.Image) -> worker.Task:
+    """One cell of JPEG on a small photograph."""
+    pixels = photo[:48, :64]
+    image.save(pixels, tmp_path / "one.png")
+    row = Encoding("key", image.pixels_sha256(pixels), 64, 48, "jpeg", "1", "jpeg (1)", "{}")
+    setting = Setting(quality=50, subsampling="4:2:0", optimize=False, progressive=False)
+    item = Item("one.png", tmp_path / "one.png", File("one.png"))
+    return worker.Task(item, "jpeg", "cpu", setting, ("psnr",), False, row)
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    """No picture stays in this process."""
+    worker._images.clear()
+    yield
+    worker._images.clear()
+    worker._metric.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (math.nan, "refused: MetricError: metric psnr returned nan, wanted a number"),
+        (None, "refused: MetricError: metric psnr returned None, wanted a number"),
+        ("30", "refused: MetricError: metric psnr returned '30', wanted a number"),
+        (ZeroDivisionError("no"), "crashed: metric psnr: ZeroDivisionError: no"),
+        (SystemExit(0), "crashed: metric psnr: SystemExit: 0"),
+    ],
+)
+def test_a_score_that_is_no_number_is_an_error(task, monkeypatch, value, text: str):
+    """NaN, nothing, text or an exception of a metric fail the cell; no score is stored."""
+
+    def score(_self, _state, _decoded):
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+    monkeypatch.setattr(type(create("psnr")), "score", score)
+    row = worker.run(task)
+
+    assert row.error.startswith(text)
+    assert {} == row.scores
+    assert row.data is None
+
+
+def test_another_picture_than_planned_is_an_error(task, tmp_path: Path):
+    """A file with other pixels than those of the plan is not measured."""
+    image.save(np.zeros((48, 64, 3), np.uint8), tmp_path / "one.png")
+    row = worker.run(task)
+
+    assert row.error.startswith("refused: DatasetError: ")
+    assert "changed during the run" in row.error
+
+
+def test_pictures_of_codecs_cannot_be_written(task):
+    """The array that a codec gets has no writable owner."""
+    given = worker._loaded(task.item, task.row.pixels).image
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        given.flags.writeable = True
+
+
+def test_a_damaged_stored_file_is_made_again(task, tmp_path: Path):
+    """Where stored bytes lost their hash the image is encoded again, and they are replaced."""
+    with Store(tmp_path / "out") as store:
+        store.put(worker.run(task))
+        good = store.bitstream("key")
+        store._db.execute("UPDATE bitstreams SET data = x'00'")
+        again = executor._with_bytes(
+            worker.Task(task.item, "jpeg", "cpu", task.setting, ("psnr",), False, task.row, True),
+            store,
+        )
+        store.put(worker.run(again))
+
+        assert not again.stored
+        assert good == store.bitstream("key")
