@@ -15,7 +15,7 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +24,10 @@ from typing import Any
 from bench.errors import BenchError, OutputError, UsageError
 from bench.files import write_atomically
 from bench.gate import scores
+from bench.gate.row_checks import RESTORE, check_rows
 from bench.gate.rows import AFTER_SCORES, BEFORE_SCORES, CellKey, Locked, Row, by_key
 from bench.measurement.results import DATABASE, Results, load_results
 from bench.measurement.sqlite import connect_to_read
-from bench.measurement.untrusted import MAX_VALUE, check_setting
 from bench.registry import Spec
 
 FORMAT_VERSION = 1
@@ -35,10 +35,8 @@ FORMAT_VERSION = 1
 _INTEGERS = ("width", "height", "size_bytes")
 _DIGITS = 9
 _UNDEFINED = "undefined: "
-_HASH = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r" \(\d+ of \d+\)$")
 _ERRORS = "surrogatepass"  # names of files that are no UTF-8 survive
-_RESTORE = "Restore it, or remove it and lock the baseline again."
 
 
 def read(path: Path) -> Locked:
@@ -91,7 +89,7 @@ def read_csv(path: Path) -> Locked:
             columns = _score_columns(path, next(reader, []))
             rows = [_row(line, columns, f"{path}, line {reader.line_num}") for line in reader]
     except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"cannot read the baseline {path}: {error}", _RESTORE) from error
+        raise UsageError(f"cannot read the baseline {path}: {error}", RESTORE) from error
     check_rows(rows, str(path))
     record = _read_record(record_path)
     wanted, found = record.get("rows"), _summary(rows, columns)
@@ -126,9 +124,9 @@ def _score_columns(path: Path, header: Sequence[str]) -> list[str]:
         )
     columns = [name for name in header if name not in fixed]
     if len(set(header)) < len(header) or list(header) != [*BEFORE_SCORES, *columns, *AFTER_SCORES]:
-        raise UsageError(f"{path} has doubled columns, or columns in another order", _RESTORE)
+        raise UsageError(f"{path} has doubled columns, or columns in another order", RESTORE)
     if not columns:
-        raise UsageError(f"{path} has no column of scores", _RESTORE)
+        raise UsageError(f"{path} has no column of scores", RESTORE)
     for column in columns:
         try:
             scores.of(column)
@@ -146,7 +144,7 @@ def _read_record(path: Path) -> dict[str, Any]:
             "Restore it, or lock the baseline again.",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read {path}: {error}", _RESTORE) from error
+        raise UsageError(f"cannot read {path}: {error}", RESTORE) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT_VERSION:
         raise UsageError(
             f"{path} is no record of a baseline of format {FORMAT_VERSION}",
@@ -154,10 +152,10 @@ def _read_record(path: Path) -> dict[str, Any]:
         )
     for name in ("environment", "ladders", "speed", "rows"):
         if not isinstance(record.get(name), dict):
-            raise UsageError(f"{path} lacks the part {name!r}", _RESTORE)
+            raise UsageError(f"{path} lacks the part {name!r}", RESTORE)
     for curve, ladder in record["ladders"].items():
         if not (isinstance(ladder, list) and all(isinstance(s, str) for s in ladder)):
-            raise UsageError(f"{path}: the ladder of {curve} is no list of settings", _RESTORE)
+            raise UsageError(f"{path}: the ladder of {curve} is no list of settings", RESTORE)
     return record
 
 
@@ -171,7 +169,7 @@ def _row(line: Sequence[str], columns: Sequence[str], where: str) -> Row:
     """
     names = (*BEFORE_SCORES, *columns, *AFTER_SCORES)
     if len(line) != len(names):
-        raise UsageError(f"{where} has {len(line)} fields, wanted {len(names)}", _RESTORE)
+        raise UsageError(f"{where} has {len(line)} fields, wanted {len(names)}", RESTORE)
     values: dict[str, Any] = dict(zip(names, line, strict=True))
     texts = {column: values.pop(column) for column in columns}
     try:
@@ -185,61 +183,11 @@ def _row(line: Sequence[str], columns: Sequence[str], where: str) -> Row:
             },
         )
     except ValueError as error:
-        raise UsageError(f"{where}: {error}", _RESTORE) from error
+        raise UsageError(f"{where}: {error}", RESTORE) from error
 
 
 def _is_score(text: str) -> bool:
     return bool(text) and not text.startswith(_UNDEFINED)
-
-
-def check_rows(rows: Iterable[Row], source: str) -> None:
-    """Refuse rows that cannot be true, or that contradict each other.
-
-    Raises
-    ------
-    UsageError
-        With the first such row.
-    """
-    seen: set[tuple[str, ...]] = set()
-    pictures: dict[tuple[str, str], tuple[object, ...]] = {}
-    for row in rows:
-        where = f"{source}: {row.dataset}, {row.image}, {row.codec} {row.setting}"
-        picture = row.width, row.height, row.pixels_sha256
-        fault = _fault(row)
-        if row.key in seen:
-            fault = "stands there twice"
-        elif pictures.setdefault((row.dataset, row.image), picture) != picture:
-            fault = "is of another picture than an earlier row of the same name"
-        if fault:
-            raise UsageError(f"{where}: {fault}", _RESTORE)
-        seen.add(row.key)
-
-
-def _fault(row: Row) -> str:
-    """Return why a row cannot be true; empty where it can."""
-    try:
-        check_setting(row.setting, Path(row.curve))
-        of_codec = row.codec and Spec.parse(row.curve).name == row.codec
-    except (BenchError, ValueError, TypeError, AttributeError, RecursionError):
-        return "the setting is no JSON object, or the curve is none"
-    size, has_hash = row.size_bytes, _HASH.fullmatch(row.bitstream_sha256)
-    faults = {
-        "a name is missing": not (row.dataset and row.image),
-        "the curve is another codec's": not of_codec,
-        f"an image of {row.width}x{row.height} pixels": not (
-            1 <= min(row.width or 0, row.height or 0) <= max(row.width, row.height) <= MAX_VALUE
-        ),
-        "the hash of the source's pixels is missing": not _HASH.fullmatch(row.pixels_sha256),
-        "a failed cell has a file": row.error and (size is not None or row.bitstream_sha256),
-        f"a file of {size} bytes": not row.error and not 1 <= (size or 0) <= 1e3 * MAX_VALUE,
-        "a score is out of range": any(
-            math.isfinite(value) and abs(value) > 1e3 * MAX_VALUE
-            for value in row.scores.values()
-            if value is not None
-        ),
-        "the hash of the file is missing": not row.error and not has_hash,
-    }
-    return next((fault for fault, found in faults.items() if found), "")
 
 
 def _summary(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
