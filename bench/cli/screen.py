@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.files import locked
 from bench.measurement import run
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Screen(run.Progress):
         self._bar.stop()
         self._status.update("tables and plots")
         self._status.start()
-        self._write(results)
+        with locked(results.folder):
+            self._write(results)
         self._status.stop()
 
 

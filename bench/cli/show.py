@@ -167,20 +167,22 @@ def _again(
 ) -> None:
     from bench.analysis.published_curves import load_reference
     from bench.cli.screen import show_remarks
+    from bench.files import locked
     from bench.measurement.results import load_results
     from bench.output.write import write
 
     published = [load_reference(path) for path in references or []]
-    results = load_results(out)
-    show_remarks(results, out)
-    written = write(
-        results,
-        anchor=anchor,
-        plots=plots,
-        tables=tables,
-        references=published,
-        force=True,
-    )
+    with locked(out):
+        results = load_results(out)
+        show_remarks(results, out)
+        written = write(
+            results,
+            anchor=anchor,
+            plots=plots,
+            tables=tables,
+            references=published,
+            force=True,
+        )
     if published:
         from bench.output.plots import undrawn
 
