@@ -49,12 +49,16 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, plain: Bottleneck) -> None:
         super().__init__()
+        self.plain = plain
         self.enter, self.middle, self.leave = (
             layer for layer in plain.body if isinstance(layer, nn.Conv2d)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
+        if x.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
+            out: Tensor = self.plain(x)  # oneDNN refuses bfloat16 below AVX-512
+            return out
         inner = _with_relu(_with_relu(x, self.enter), self.middle)
         return _plus(inner, self.leave, x)
 
