@@ -26,7 +26,7 @@ from bench.metrics.columns import column
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, reported_style, short_labels, style_of
-from bench.output.sheet import RATE, Sheet
+from bench.output.sheet import RATE, Sheet, label_text
 from bench.output.table_formats import Cell, Table, number
 
 Points = NDArray[np.float64]
@@ -146,7 +146,7 @@ def measured_lines(
     lines = {}
     for codec, label in zip(found, labels, strict=True):
         points = summary.curve(usable, codec, options.metric)
-        shown = figure_set.label(label.removesuffix(" RGB"))  # the network sees RGB: understood
+        shown = figure_set.label(label.replace(" RGB", "", 1))  # the network sees RGB: understood
         lines[codec] = Line(shown, style_of(codec), MEASURED, points)
     return lines, [codec for codec in options.measured if codec not in found]
 
@@ -216,7 +216,7 @@ def draw(
     )
     for line in lines:
         few = line.status == MEASURED  # in (a) reported curves lie on each other: labelled in (b)
-        sheet.line(data, "rd", line.name, line.style, label=line.name if few else "")
+        sheet.line(data, "rd", line.name, line.style, label=label_text(line.name) if few else "")
     outside = []
     for line in lines:
         gain = select(data, "gain", line.name)["y"]
@@ -224,7 +224,7 @@ def draw(
             outside.append(f"{line.name} {number(gain.max(), 1)} to {number(gain.min(), 1)} dB")
         elif len(gain):
             plain = replace(line.style, marker="")
-            sheet.line(data, "gain", line.name, plain, label=line.name)
+            sheet.line(data, "gain", line.name, plain, label=label_text(line.name))
     if outside:
         sheet.note("gain", "below: " + "; ".join(outside))
     if any(line.status == REPORTED for line in lines):

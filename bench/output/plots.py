@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +22,10 @@ from bench.output.figure import MEASURED, REPORTED, join, series
 from bench.output.label_placement import Points
 from bench.output.plot_styles import Style, reported_style, short_labels, styles
 from bench.output.provenance import Stamp, of_record, pixels_of
-from bench.output.sheet import RATE, RC, Sheet, shortened, write_figure
-from bench.output.table_formats import plain_text
+from bench.output.sheet import RATE, RC, Sheet, label_text, write_figure
 
 SCALES = ("linear", "log")
 _HEIGHT_IN = 2.75
-_LABEL_LETTERS, _LINE_LETTERS = 80, 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +38,13 @@ class Curve:
     reported: bool = False
 
 
-def _label(text: str) -> str:
-    """Return a curve's label in lines of a few words."""
-    return textwrap.fill(shortened(plain_text(text), _LABEL_LETTERS), _LINE_LETTERS)
-
-
 def measured_curves(means: pd.DataFrame, metric: str) -> list[Curve]:
     """Return the curves of one dataset's summary that have ``metric``."""
     style = styles(str(codec) for codec in means["codec"])
     kept = summary.on_curve(means, metric)
     labels, _ = short_labels(list(kept.groupby("codec", sort=True)["label"].first()))
     return [
-        Curve(_label(label), style[str(codec)], summary.curve(points, str(codec), metric))
+        Curve(label_text(label), style[str(codec)], summary.curve(points, str(codec), metric))
         for label, (codec, points) in zip(labels, kept.groupby("codec", sort=True), strict=True)
     ]
 
@@ -65,7 +57,7 @@ def _reported_curves(
     high = max(float(curve.points[-1, 0]) for curve in measured)
     whole = [
         Curve(
-            f"{_label(reference.name)}\n{REPORTED}",
+            f"{label_text(reference.name)}\n{REPORTED}",
             reported_style(i),
             np.asarray(sorted(reference.points[metric]), dtype=np.float64).reshape(-1, 2),
             reported=True,

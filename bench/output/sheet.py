@@ -57,7 +57,8 @@ RC: dict[Any, Any] = {
 GREY, FAINT = "#555555", "#DDDDDD"
 _POINT_PX = DPI / 72
 _LINE_IN, _LETTER_IN = 7.4 / 72, 3.45 / 72  # height of a line of small print, width of a letter
-_HEADING_LETTERS, _LINE_LETTERS, _LINES = 150, 45, 4
+_LABEL_LETTERS, _LABEL_LINE_LETTERS = 80, 21
+_HEADING_LETTERS, _NOTE_LETTERS, _LINE_LETTERS, _LINES = 150, 66, 45, 4
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
 
 
@@ -218,7 +219,7 @@ class Sheet:
         axes.text(
             x,
             y,
-            _lines(text),
+            _lines(text, _NOTE_LETTERS),
             transform=axes.transAxes,
             ha="left" if x < 0.5 else "right",
             va=va,
@@ -298,10 +299,15 @@ def shortened(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: letters - half - 1]}\u2026{text[-half:]}"
 
 
-def _lines(text: str) -> str:
+def label_text(name: str) -> str:
+    """Return a curve's name in lines of a few words, for its label."""
+    return textwrap.fill(shortened(plain_text(name), _LABEL_LETTERS), _LABEL_LINE_LETTERS)
+
+
+def _lines(text: str, letters: int = _LINE_LETTERS) -> str:
     """Return a text of our own making, which may have several lines, fit for drawing."""
-    lines = _clean(text).split("\n")[:_LINES]
-    return "\n".join(shortened(line, _LINE_LETTERS) for line in lines)
+    lines = [part for line in _clean(text).split("\n") for part in textwrap.wrap(line, letters)]
+    return "\n".join(lines[:_LINES])
 
 
 def _clean(text: str) -> str:

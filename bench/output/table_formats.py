@@ -92,7 +92,7 @@ def escape_markdown(text: str) -> str:
     """
     line = plain_text(text)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"[\\|*`$~\[\]]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
+    return re.sub(r"[\\|*`$~]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:

@@ -52,7 +52,7 @@ def test_markdown_has_no_markup_of_a_user(name: str):
 
     assert text.isprintable()
     assert not re.search(r"[<>]", text)
-    assert not re.search(r"(?<!\\)(?:\\\\)*[|$*`\[\]]", re.sub(r"\\[|$*`\[\]]", "", text))
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|$*`]|\]\(", re.sub(r"\\[|$*`\]]", "", text))
     assert re.search(r"&(?!amp;|lt;|gt;)", text) is None
 
 
