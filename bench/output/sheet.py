@@ -301,7 +301,8 @@ def shortened(text: str, letters: int) -> str:
 
 def label_text(name: str) -> str:
     """Return a curve's name in lines of a few words, for its label."""
-    return textwrap.fill(shortened(plain_text(name), _LABEL_LETTERS), _LABEL_LINE_LETTERS)
+    short = shortened(plain_text(name), _LABEL_LETTERS)
+    return textwrap.fill(short, _LABEL_LINE_LETTERS, break_on_hyphens=False)
 
 
 def _lines(text: str, letters: int = _LINE_LETTERS) -> str:
