@@ -25,8 +25,9 @@ from bench.figures.spec import Entry, FigureSet
 from bench.metrics.columns import column
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
+from bench.output.figure_text import label_text
 from bench.output.plot_styles import Style, reported_style, short_labels, style_of
-from bench.output.sheet import RATE, Sheet, label_text
+from bench.output.sheet import RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
 
 Points = NDArray[np.float64]

@@ -50,7 +50,7 @@ class Context:
         Raises
         ------
         Skipped
-            If it is not at hand.
+            If it is not available.
         """
         key = (dataset or self.figure_set.dataset, name)
         if key not in self._images:

@@ -20,11 +20,12 @@ from bench.analysis import summary
 from bench.errors import UsageError
 from bench.figures.results import Context
 from bench.figures.spec import Entry
+from bench.output.axes import log_axis
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record
-from bench.output.sheet import Sheet, log_axis
+from bench.output.sheet import Sheet
 
 FILE = "throughput.json"
 _WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy")

@@ -19,10 +19,11 @@ from bench.files import file_stems, make_folder
 from bench.metrics.columns import column, curve_columns
 from bench.output.coverage import Coverage, coverage
 from bench.output.figure import MEASURED, REPORTED, join, series
+from bench.output.figure_text import label_text
 from bench.output.label_placement import Points
 from bench.output.plot_styles import Style, reported_style, short_labels, styles
 from bench.output.provenance import Stamp, of_record, pixels_of
-from bench.output.sheet import RATE, RC, Sheet, label_text, write_figure
+from bench.output.sheet import RATE, RC, Sheet, write_figure
 
 SCALES = ("linear", "log")
 _HEIGHT_IN = 2.75

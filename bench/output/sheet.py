@@ -7,11 +7,8 @@ a dollar sign in a name is a dollar sign.
 
 from __future__ import annotations
 
-import contextlib
-import math
 import textwrap
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -23,12 +20,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from bench.files import write_atomically
 from bench.output import label_placement
+from bench.output.axes import fit_rates
 from bench.output.figure import REPORTED, select
+from bench.output.figure_text import clean, in_lines, no_glyph_warnings, shortened
 from bench.output.plot_styles import DASHES, Style
 from bench.output.table_formats import plain_text
 
@@ -57,8 +55,7 @@ RC: dict[Any, Any] = {
 GREY, FAINT = "#555555", "#DDDDDD"
 _POINT_PX = DPI / 72
 _LINE_IN, _LETTER_IN = 7.4 / 72, 3.45 / 72  # height of a line of small print, width of a letter
-_LABEL_LETTERS, _LABEL_LINE_LETTERS = 80, 21
-_HEADING_LETTERS, _NOTE_LETTERS, _LINE_LETTERS, _LINES = 150, 66, 45, 4
+_HEADING_LETTERS, _NOTE_LETTERS = 150, 66
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
 
 
@@ -134,8 +131,8 @@ class Sheet:
         heading = shortened(plain_text(heading), _HEADING_LETTERS)
         heading = textwrap.fill(heading, int(14 * self._widths_in[key]))
         axes.set_title(heading, loc="left", fontsize=7, fontweight="bold", pad=4)
-        axes.set_xlabel(_lines(x), labelpad=2)
-        axes.set_ylabel(_lines(y), labelpad=2)
+        axes.set_xlabel(in_lines(x), labelpad=2)
+        axes.set_ylabel(in_lines(y), labelpad=2)
         axes.grid(visible=True, color=FAINT, linewidth=0.4)
         axes.set_axisbelow(True)
         axes.tick_params(length=2, width=0.5, color=GREY, pad=2)
@@ -193,7 +190,7 @@ class Sheet:
             markeredgewidth=0.7,
             markerfacecolor=style.colour if style.filled else "white",
             zorder=2 if reported else 3,
-            gid=f"{panel}|{_clean(name)}",
+            gid=f"{panel}|{clean(name)}",
         )
         if label or len(points):
             self._labels.append(_Label(self.axes[panel], label, points, style, reported))
@@ -219,7 +216,7 @@ class Sheet:
         axes.text(
             x,
             y,
-            _lines(text, _NOTE_LETTERS),
+            in_lines(text, _NOTE_LETTERS),
             transform=axes.transAxes,
             ha="left" if x < 0.5 else "right",
             va=va,
@@ -240,7 +237,7 @@ class Sheet:
 
     def finish(self) -> Figure:
         """Fix the layout, put every label beside its curve, return the figure."""
-        with _no_glyph_warnings():
+        with no_glyph_warnings():
             FigureCanvasAgg(self.figure)
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")  # labels stand where they were measured
@@ -264,7 +261,7 @@ class Sheet:
         frame = axes.get_window_extent()
         if axes in self._scales:
             shares = [max(0.0, (width + 1.5 * gap) / frame.width) for width, _ in sizes]
-            _fit_rates(axes, self._scales[axes], [label.points for label in labels], shares)
+            fit_rates(axes, self._scales[axes], [label.points for label in labels], shares)
         if not any(texts):
             return
         inside = [_visible(axes, label) for label in labels]
@@ -289,82 +286,6 @@ class Sheet:
         return bool(axes.get_window_extent().x1 >= max(edges) - 1)
 
 
-def shortened(text: str, letters: int) -> str:
-    """Return ``text``, its middle left out where it is longer than ``letters``.
-
-    >>> shortened("a_very_long_name", 9)
-    'a_ve…name'
-    """
-    half = (letters - 1) // 2
-    return text if len(text) <= letters else f"{text[: letters - half - 1]}\u2026{text[-half:]}"
-
-
-def label_text(name: str) -> str:
-    """Return a curve's name in lines of a few words, for its label."""
-    short = shortened(plain_text(name), _LABEL_LETTERS)
-    return textwrap.fill(short, _LABEL_LINE_LETTERS, break_on_hyphens=False)
-
-
-def _lines(text: str, letters: int = _LINE_LETTERS) -> str:
-    """Return a text of our own making, which may have several lines, fit for drawing."""
-    lines = [part for line in _clean(text).split("\n") for part in textwrap.wrap(line, letters)]
-    return "\n".join(lines[:_LINES])
-
-
-def _clean(text: str) -> str:
-    return "\n".join(plain_text(line) for line in text.split("\n"))
-
-
-@contextlib.contextmanager
-def _no_glyph_warnings() -> Iterator[None]:
-    """Let letters that no font has be drawn as boxes in PNG and PDF; SVG keeps them as text."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
-        yield
-
-
-def log_axis(
-    axes: Axes, which: Literal["x", "y"], low: float, high: float, *, before: float, after: float
-) -> None:
-    """Make an axis logarithmic with plain numbers.
-
-    Parameters
-    ----------
-    axes, which
-        ``x`` or ``y`` of a panel.
-    low, high
-        Range of the values; at least a factor of two is shown.
-    before, after
-        Shares of the axis that stay free below and above them.
-    """
-    middle = (math.log10(low) + math.log10(high)) / 2
-    half = max(math.log10(high / low), math.log10(2)) / 2
-    whole = 2 * half / (1 - before - after)
-    ends = (10 ** (middle - half - before * whole), 10 ** (middle + half + after * whole))
-    axes.set(**{f"{which}scale": "log", f"{which}lim": ends})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    digits = (1, 2, 3, 5, 7) if whole < 0.9 else (1, 2, 5) if whole < 2.4 else (1,)
-    axis.set_major_locator(FixedLocator([d * 10.0**e for e in range(-4, 6) for d in digits]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _fit_rates(
-    axes: Axes, scale: str, curves: Sequence[label_placement.Points], shares: Sequence[float]
-) -> None:
-    """Set the limits of a rate axis so that every curve has its label's share at its end."""
-    low = min(float(points[:, 0].min()) for points in curves)
-    ends = [float(points[-1, 0]) for points in curves]
-    free = [1 - min(share, 0.35) for share in shares]
-    if scale == "linear":
-        axes.set_xlim(0, max(end / part for end, part in zip(ends, free, strict=True)))
-        return
-    start = math.log10(low) - 0.03
-    reach = [(math.log10(end) - start) / part for end, part in zip(ends, free, strict=True)]
-    after = 1 - (math.log10(max(ends)) - start) / max(reach)
-    log_axis(axes, "x", low, max(ends), before=0.04, after=min(after, 0.35))
-
-
 def _visible(axes: Axes, label: _Label) -> label_placement.Points:
     """Return the points of a curve that lie within the panel's limits, or its last one."""
     (x0, x1), (y0, y1) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
@@ -378,7 +299,7 @@ def _write(label: _Label) -> Any:  # noqa: ANN401 - a text
     if not label.text:
         return None
     return label.axes.annotate(
-        _lines(label.text),
+        in_lines(label.text),
         xy=tuple(label.points[-1]),
         xytext=(0, 0),
         textcoords="offset points",
@@ -442,7 +363,7 @@ def encode(figure: Figure, suffix: str, *, title: str, origin: str) -> bytes:
         "png": {"Title": title, "Description": origin, "Software": None},
     }[suffix]
     buffer = BytesIO()
-    with _no_glyph_warnings():
+    with no_glyph_warnings():
         figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
     if suffix == "svg":  # Verdana has DejaVu's widths, for machines without it
         return buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")

@@ -16,10 +16,11 @@ from bench.analysis import summary
 from bench.errors import UsageError
 from bench.files import file_stems, make_folder
 from bench.measurement.results import load_results
+from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
 from bench.output.plot_styles import style_of
 from bench.output.provenance import of_record, pixels_of
-from bench.output.sheet import RC, Sheet, log_axis, write_figure
+from bench.output.sheet import RC, Sheet, write_figure
 from bench.throughput.measure import Result, lanes_text
 from bench.throughput.rows import Row
 from bench.throughput.runner import DECODE, DIRECTIONS

@@ -180,9 +180,9 @@ def test_the_document_includes_every_figure_with_its_caption(built, index):
 def test_results_without_the_database_do_as_well(tiny, tmp_path):
     """rows.csv and run.json are enough for figures of stored rows."""
     from bench.measurement.results import load_results
-    from bench.output import write as outputs
+    from bench.output.write import write
 
-    outputs.write(load_results(tiny.results), plots=False, force=True)
+    write(load_results(tiny.results), plots=False, force=True)
     folder = tmp_path / "kept"
     folder.mkdir()
     for name in ("rows.csv", "run.json"):

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image as PILImage
 
+from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
+from bench.output.figure_text import shortened
 from bench.output.plot_styles import styles
-from bench.output.sheet import FORMATS, RATE, RC, Sheet, encode, log_axis, shortened
+from bench.output.sheet import FORMATS, RATE, RC, Sheet, encode
 
 HOSTILE = [
     "p$_^$q",

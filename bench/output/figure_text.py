@@ -1,0 +1,48 @@
+"""Text on figures: never markup, on few lines, whatever name it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+import warnings
+from collections.abc import Iterator
+
+from bench.output.table_formats import plain_text
+
+_LABEL_LETTERS, _LABEL_LINE_LETTERS = 80, 21
+_LINE_LETTERS, _LINES = 45, 4
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return ``text``, its middle left out where it is longer than ``letters``.
+
+    >>> shortened("a_very_long_name", 9)
+    'a_ve…name'
+    """
+    half = (letters - 1) // 2
+    return text if len(text) <= letters else f"{text[: letters - half - 1]}\u2026{text[-half:]}"
+
+
+def label_text(name: str) -> str:
+    """Return a curve's name in lines of a few words, for its label."""
+    short = shortened(plain_text(name), _LABEL_LETTERS)
+    return textwrap.fill(short, _LABEL_LINE_LETTERS, break_on_hyphens=False)
+
+
+def in_lines(text: str, letters: int = _LINE_LETTERS) -> str:
+    """Return a text of our own making, which may have several lines, fit for drawing."""
+    found = [part for line in clean(text).split("\n") for part in textwrap.wrap(line, letters)]
+    return "\n".join(found[:_LINES])
+
+
+def clean(text: str) -> str:
+    """Return ``text`` with each of its lines fit for drawing."""
+    return "\n".join(plain_text(line) for line in text.split("\n"))
+
+
+@contextlib.contextmanager
+def no_glyph_warnings() -> Iterator[None]:
+    """Let letters that no font has be drawn as boxes in PNG and PDF; SVG keeps them as text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        yield
