@@ -11,6 +11,7 @@ import pytest
 from bench.errors import UsageError
 from bench.figures import spec
 from bench.files import file_stems
+from bench.output import codec_compare, plots, tables
 from bench.output.csv_files import to_csv
 from bench.output.table_formats import Cell, Table, escape_latex, escape_markdown, plain_text
 
@@ -118,3 +119,35 @@ def test_an_id_of_a_figure_is_a_file_name(word: str, tmp_path: Path):
 
     with pytest.raises(UsageError, match="cannot be a file name"):
         spec.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["p$_^$q", r"\input{x} 5 % #1", "two\nlines\x07", "x" * 300])
+def test_a_dataset_of_any_name_has_tables_and_plots(name: str, tmp_path: Path):
+    """A folder's name is in every file as it was typed, or as an escape, and breaks none."""
+    rows = pd.DataFrame(
+        {
+            "dataset": f"folder:{name}",
+            "image": f"{name}.png",
+            "codec": codec,
+            "label": f"{codec} (x 1)",
+            "setting": f'{{"quality":{step}}}',
+            "bytes": 1000.0,
+            "bpp": 0.2 * 1.5**step,
+            "psnr_db": 30.0 + step,
+            "error": "" if step else f"crashed: {name}",
+        }
+        for codec in ("jpeg", "webp")
+        for step in range(3)
+    )
+
+    tables.write_all(rows, tmp_path, provenance={})
+    written = plots.write_all(rows, tmp_path, provenance={})
+    codec_compare.write_all(rows, tmp_path, provenance={})
+
+    assert 4 == len(written)
+    caption = next((tmp_path / "tables").glob("*_rd.md")).read_text().splitlines()[0]
+    assert caption.startswith(f"**{escape_markdown(f'folder:{name}')}: rate and quality")
+    for path in (tmp_path / "tables").glob("*.tex"):
+        text = path.read_text()
+        assert r"\input" not in text
+        assert text.count(r"\begin{table}") == text.count(r"\end{table}")
