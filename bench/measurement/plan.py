@@ -15,7 +15,7 @@ from bench.errors import CodecError, MetricError, SettingError, UsageError
 from bench.measurement.store import Cell, Encoding, Store, encoding_key
 from bench.measurement.worker import Task
 
-QUICK_POINTS = 3
+QUICK_POINTS = 4
 
 Identity = tuple[str, int, int]
 """Sha256 of an image's RGB bytes, its width and height in pixels."""
