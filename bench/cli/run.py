@@ -59,7 +59,9 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         int | None, typer.Option("--points", help="This many rungs of each ladder.")
     ] = None,
     quality: Qualities = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Four rates of each codec, enough for BD-rates.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Four rates of each codec, enough for BD-rates.")
+    ] = False,
     data_dir: DataDir = None,
     out: Out = Path("results/run"),
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
