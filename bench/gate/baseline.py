@@ -15,7 +15,7 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +156,27 @@ def _read_record(path: Path) -> dict[str, Any]:
     for curve, ladder in record["ladders"].items():
         if not (isinstance(ladder, list) and all(isinstance(s, str) for s in ladder)):
             raise UsageError(f"{path}: the ladder of {curve} is no list of settings", RESTORE)
+    for name, fits in _ENVIRONMENT.items():
+        if name in record["environment"] and not fits(record["environment"][name]):
+            raise UsageError(f"{path}: {name!r} of its environment has another form", RESTORE)
     return record
+
+
+def _is_table(value: object, of: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, of) for entry in value.values())
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+_ENVIRONMENT: Mapping[str, Callable[[object], bool]] = {
+    "versions": lambda value: _is_table(value, str),
+    "cpu_flags": _is_list,
+    "codecs": lambda value: _is_table(value, dict) or _is_list(value),
+    "metrics": lambda value: _is_table(value, dict) or _is_list(value),
+}
+"""What the comparison of two environments relies on."""
 
 
 def _row(line: Sequence[str], columns: Sequence[str], where: str) -> Row:

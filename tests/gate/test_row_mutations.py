@@ -518,6 +518,19 @@ RECORDS = {
     "a list of ladders": lambda text: text.replace('"ladders": {}', '"ladders": []'),
     "a ladder that is none": lambda text: text.replace('"ladders": {}', '"ladders": {"jpeg": 3}'),
     "nested too deep": "[" * 100_000,
+    **{
+        f"{part} of another form, {value}": lambda text, part=part, value=value: text.replace(
+            '"versions": {}', f'"{part}": {value}'
+        )
+        for part, value in (
+            ("versions", 5),
+            ("versions", '{"numpy": 5}'),
+            ("cpu_flags", 5),
+            ("cpu_flags", "[[1]]"),
+            ("codecs", '{"jpeg": 5}'),
+            ("metrics", '{"psnr": null}'),
+        )
+    },
 }
 
 
