@@ -25,6 +25,7 @@ from types import FrameType
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _LONGEST = 2000
+_KINDS = ("refused: ", "crashed: ", "timed out: ", "died: ", "out of memory: ")
 
 
 def one_line(text: object, limit: int = _LONGEST) -> str:
@@ -141,9 +142,10 @@ def failure(error: BaseException, owner: type | None = None) -> str:
     owner
         The class of the codec, whose files are searched for the line.
     """
-    if isinstance(error, CodecFailed):
-        return str(error)
-    kind = "refused" if isinstance(error, BenchError) else "crashed"
+    if isinstance(error, CodecFailed) and (told := one_line(error)).startswith(_KINDS):
+        return told
+    on_purpose = isinstance(error, BenchError) and not isinstance(error, CodecFailed)
+    kind = "refused" if on_purpose else "crashed"
     if isinstance(error, MemoryError):
         kind = "out of memory"
     text, place = one_line(error, 1000), _place(error, owner)

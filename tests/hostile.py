@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.codec import Codec, Setting
-from bench.errors import DecodeError, EncodeError
+from bench.errors import CodecFailed, DecodeError, EncodeError
 
 BAD = 16
 
@@ -125,6 +126,14 @@ def change_process():
     np.seterr(all="raise")
 
 
+def change_libraries():
+    for module, names in ((np, "mean sum array_equal square"), (json, "dumps loads")):
+        for name in names.split():
+            setattr(module, name, None)
+    zlib.compress = bytes
+    Sound.decode = None
+
+
 def swap_picture(image):
     if image[0, 0, 0] == 1:  # while the first picture is coded
         shutil.copy(os.environ["HOSTILE_FROM"], os.environ["HOSTILE_TO"])
@@ -154,6 +163,8 @@ INSTEAD: dict[str, Callable[..., Any]] = {
     "memory": eat_memory,
     "memory-error": throw(MemoryError),
     "refuse": throw(EncodeError("not this picture")),
+    "own-kind": throw(CodecFailed("identical bytes")),
+    "no-kind": throw(CodecFailed("")),
     "text": lambda: "abc",
     "number": lambda: 5,
     "nothing": lambda: None,
@@ -171,6 +182,7 @@ BEFORE: dict[str, Callable[..., Any]] = {
     "thread": lambda _: threading.Thread(target=time.sleep, args=(1e5,)).start(),
     "noise": lambda _: noise(),
     "process": lambda _: change_process(),
+    "patch": lambda _: change_libraries(),
     "swap": swap_picture,
     "remove": lambda _: shutil.rmtree(os.environ["HOSTILE_OUT"]),
     "slow": lambda _: time.sleep(0.3),

@@ -162,7 +162,7 @@ def measure(
     Parameters
     ----------
     tasks
-        What is left to do, in order; each package's codecs are measured together.
+        What is left to do, in order; each stranger's codec is measured in processes of its own.
     store
         Open for writing.
     jobs

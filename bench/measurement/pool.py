@@ -37,7 +37,7 @@ _TRIES = 3  # to start a process
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A call that waits or runs; ``group`` names the package whose code it runs."""
+    """A call that waits or runs; ``group`` names the stranger's codec whose code it runs."""
 
     future: Future[Any]
     payload: bytes

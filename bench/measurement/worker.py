@@ -74,9 +74,9 @@ class Task:
 
     @property
     def group(self) -> str:
-        """The package that the codec comes from; its code shares no process with another's."""
+        """The codec where it is a stranger's, whose code shares no process with another's."""
         found = registry.discover().get(self.codec)
-        return found.package if found else ""
+        return self.codec if found and found.package else ""
 
 
 @dataclass(slots=True)

@@ -39,7 +39,8 @@ def call(codec: Codec, method: str, /, *args: object, **options: object) -> obje
     try:
         value = bound(*args, **options)
     except BaseException as error:
-        if is_ctrl_c(error) or isinstance(error, BenchError):
+        on_purpose = isinstance(error, BenchError) and not isinstance(error, CodecFailed)
+        if is_ctrl_c(error) or on_purpose:
             raise
         raise CodecFailed(failure(error, type(codec))) from error
     if is_ctrl_c(None):

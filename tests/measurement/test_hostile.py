@@ -24,7 +24,7 @@ from bench import image
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ["image", "codec", "setting", "bytes", "psnr_db", "bitstream_sha256"]
 HANGS = ["stop-process", "hang", "hang-lock", "swallow", "d-hang", "d-hang-lock"]
-APART = ["swap", "remove", "slow"]
+APART = ["patch", "swap", "remove", "slow"]
 HERE = r" \(hostile_codecs.py:\d+\)"
 EXPECTED = {
     "exit": "crashed: SystemExit: 0" + HERE,
@@ -49,6 +49,8 @@ EXPECTED = {
     "memory": "out of memory: the process held .* GiB; all together may hold 0.8 GiB" + HERE,
     "memory-error": "out of memory: MemoryError" + HERE,
     "refuse": "refused: EncodeError: not this picture" + HERE,
+    "own-kind": "crashed: CodecFailed: identical bytes" + HERE,
+    "no-kind": "crashed: CodecFailed" + HERE,
     "text": r"refused: EncodeError: h-text.encode\(\) returned str, wanted bytes",
     "number": r"refused: EncodeError: h-number.encode\(\) returned int, wanted bytes",
     "nothing": r"refused: EncodeError: h-nothing.encode\(\) returned NoneType, wanted bytes",
@@ -208,6 +210,19 @@ def test_rows_of_others_are_as_without_hostile_codecs(
     pd.testing.assert_frame_equal(
         pd.concat([alone, alone], ignore_index=True), both, check_dtype=False
     )
+
+
+def test_what_a_codec_changes_in_libraries_is_gone_with_it(
+    site: dict[str, str], pictures: Path, tmp_path: Path
+):
+    """A codec that changes numpy, json and its own package's base class harms no sibling."""
+    done = bench(site, *all_(pictures, tmp_path / "out", ["h-patch", "h-sound", "jpeg"]), "-j", 1)
+    rows = rows_of(tmp_path / "out")
+    failed = rows[rows.error.notna()]
+
+    assert 0 == done.returncode
+    assert {"h-patch"} == set(failed.codec)
+    assert 12 == len(rows[rows.codec != "h-patch"])
 
 
 def test_broken_codecs_are_listed_with_their_reason(site: dict[str, str]):
