@@ -47,7 +47,7 @@ class LatentCoder:
     """
 
     def __init__(self, networks: ExactEntropyNetworks, bank: Bank) -> None:
-        self._networks, self._bank = networks, bank
+        self.networks, self._bank = networks, bank
         self._device = networks.device
 
     def encode(
@@ -74,7 +74,7 @@ class LatentCoder:
             contexts = [self._z_contexts(size)] * len(encoders)
             at_once(Encoder.put, encoders, symbols, contexts)
         with phases("entropy model"):
-            psi = self._networks.hyper_features(z_hat, level_steps, (y.shape[1], y.shape[2]))
+            psi = self.networks.hyper_features(z_hat, level_steps, (y.shape[1], y.shape[2]))
             y_hat = torch.zeros_like(psi)
         for k in range(PASSES):
             with phases("entropy model"):
@@ -89,7 +89,7 @@ class LatentCoder:
     def _encode_pass(self, k: int, psi: Tensor, y: Tensor, y_hat: Tensor) -> tuple[Ints, Ints]:
         """Return symbols and contexts of a pass, (B, N); adds what it codes to ``y_hat``."""
         symbols, contexts = [], []
-        for q in self._networks.quarters(k, psi, y_hat):
+        for q in self.networks.quarters(k, psi, y_hat):
             residual = y[:, q.rows, q.columns, q.channels] - q.mu / 256
             rounded = self.rounded(residual, q.left, q.right)
             y_hat[:, q.rows, q.columns, q.channels] = reconstruct(rounded, q.mu)
@@ -163,7 +163,7 @@ class LatentCoder:
             z_hat = torch.from_numpy(np.stack(decoded))
             positions.append([decoder.position_bytes for decoder in decoders])
         with phases("entropy model"):
-            psi = self._networks.hyper_features(z_hat, level_steps, size)
+            psi = self.networks.hyper_features(z_hat, level_steps, size)
             y_hat = torch.zeros_like(psi)
         for k in range(PASSES):
             self._decode_pass(k, psi, y_hat, decoders, phases)
@@ -179,7 +179,7 @@ class LatentCoder:
     ) -> None:
         """Add what a pass decodes to ``y_hat``."""
         with phases("entropy model"):
-            quarters = list(self._networks.quarters(k, psi, y_hat))
+            quarters = list(self.networks.quarters(k, psi, y_hat))
             contexts = np.concatenate([self._contexts(q) for q in quarters], 1)
         with phases("entropy coding"):
             decoded = at_once(Decoder.get, decoders, contexts)
@@ -197,5 +197,5 @@ class LatentCoder:
 
     def _z_contexts(self, size: tuple[int, int]) -> Ints:
         """Return the tables of z, (h, w, hyper)."""
-        channels = self._bank.z_context(np.arange(self._networks.config.hyper))
+        channels = self._bank.z_context(np.arange(self.networks.config.hyper))
         return np.ascontiguousarray(np.broadcast_to(channels, (*size, channels.size)))

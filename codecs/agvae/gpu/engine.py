@@ -81,7 +81,7 @@ class DeviceEngine(Engine):
         gains = self._gains("gain_y.log_inverse", [header.level_steps for header, _ in files])
         y_hat, check = self._decode_later(files, clock)
         with clock("synthesis"):
-            images = self._synthesis.synthesise_batch(y_hat / STEP * gains, size)
+            images = self.synthesis.synthesise_batch(y_hat / STEP * gains, size)
         check()
         with clock("synthesis"):
             return images()
@@ -115,7 +115,8 @@ class DeviceEngine(Engine):
         )
 
     @cached_property
-    def _synthesis(self) -> DeviceTransforms:
+    def synthesis(self) -> DeviceTransforms:
+        """g_s, ready to run."""
         return DeviceTransforms(
             self.config,
             g_s=self._synthesis_net(),
@@ -125,7 +126,8 @@ class DeviceEngine(Engine):
         )
 
     @cached_property
-    def _coder(self) -> DeviceLatentCoder:
+    def coder(self) -> DeviceLatentCoder:
+        """The coder of y and z."""
         nets = FusedNetworks(self._entropy_tensors(), self.config, self._device)
         return DeviceLatentCoder(nets, self._bank(), graphs=self._graphs)
 

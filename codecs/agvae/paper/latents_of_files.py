@@ -18,26 +18,17 @@ from torch import Tensor
 from bench import registry
 from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
-from bench.codecs.agvae.bitstream.latent_coder import LatentCoder
 from bench.codecs.agvae.codec import AgvaeCodec
 from bench.codecs.agvae.engines import engine_for
-from bench.codecs.agvae.integer.entropy_networks import (
-    LEVEL_STEPS,
-    ExactEntropyNetworks,
-    Quarter,
-    reconstruct,
-)
+from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, Quarter, reconstruct
 from bench.codecs.agvae.integer.fixed_point import STEP
-from bench.codecs.agvae.model import model
 from bench.codecs.agvae.model.config import PASSES, latent_size
-from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.model.split_normal import SCALE_MAX, SCALE_MIN
-from bench.codecs.agvae.runtime.tiled_transforms import Transforms
+from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
-from bench.image import Image, pixels_sha256
+from bench.image import Image
 from bench.output.figure import Skipped
 from bench.stopwatch import Phases
 
@@ -92,7 +83,6 @@ class Probe:
         self.networks = codec.networks
         self.manifest: Manifest = self.networks[0]
         self.config = self.manifest.config
-        self._analysed: dict[str, Tensor] = {}
 
     @property
     def key(self) -> dict[str, str]:
@@ -128,33 +118,35 @@ class Probe:
 
     def latents(self, data: bytes) -> Tensor:
         """Return y_hat of a file, (H, W, M)."""
-        steps = engine_for(self.manifest, "cpu").decode_latents([container.read(data)])
+        steps = self._engine.decode_latents([container.read(data)])
         return steps[0] / STEP
 
     def reconstruct(self, y_hat: Tensor, level: float, size: tuple[int, int]) -> Image:
         """Return the image, uint8 RGB of ``size`` (rows, columns), that latents stand for."""
-        return self._synthesis.synthesise(y_hat * self._gain("gain_y.log_inverse", level), size)
+        inverse = self._engine.gain("gain_y.log_inverse", _steps(level))
+        return self._engine.synthesis.synthesise(y_hat * inverse, size)
 
     def payload_bytes(self, image: Image, level: float, hyper_level: float) -> int:
         """Return the real coded size of y and z with z gained as at another level.
 
         A decoder that knew both levels would decode it; nothing is retrained.
         """
-        y, z = self._gained(image, level, hyper_level)
-        coder = LatentCoder(self._networks, self._bank)
+        y, z = self._engine.gained(image, _steps(level), _steps(hyper_level))
+        coder = self._engine.coder
         [stream] = coder.encode(y[None], z[None], [_steps(hyper_level)], Phases())
         return len(stream.data)
 
     @torch.no_grad()
     def symbols(self, image: Image, level: float) -> Symbols:
         """Return what the encoder codes of y, and with which scales."""
-        y, z = (part[None] for part in self._gained(image, level, level))
+        networks = self._engine.coder.networks
+        y, z = (part[None] for part in self._engine.gained(image, _steps(level)))
         z_hat = z.round().to(torch.int32)
-        psi = self._networks.hyper_features(z_hat, [_steps(level)], latent_size(*image.shape[:2]))
+        psi = networks.hyper_features(z_hat, [_steps(level)], latent_size(*image.shape[:2]))
         y_hat = torch.zeros_like(psi)
         found: list[Symbols] = []
         for k in range(PASSES):
-            for q in self._networks.quarters(k, psi, y_hat):
+            for q in networks.quarters(k, psi, y_hat):
                 part = y[:, q.rows, q.columns, q.channels]
                 found.append(_symbols(part, q))
                 residual = (part - q.mu / STEP).round_()
@@ -163,47 +155,9 @@ class Probe:
         joined = (np.concatenate([getattr(part, name) for part in found]) for name in names)
         return Symbols(*joined)
 
-    def _gained(self, image: Image, level: float, hyper_level: float) -> tuple[Tensor, Tensor]:
-        """Return gained y, (H, W, M), and gained z, (h, w, hyper), before rounding."""
-        key = f"{pixels_sha256(image)} {image.shape}"
-        if key not in self._analysed:
-            self._analysed = {key: self._analysis.analyse(image)}
-        y = self._analysed[key] * self._gain("gain_y.log_gain", level)
-        z = self._analysis.hyper_analyse(y) * self._gain("gain_z.log_gain", hyper_level)
-        return y, z
-
-    def _gain(self, name: str, level: float) -> Tensor:
-        """Return the gains of a level, (C,); a one where the network has none."""
-        if name not in self.tensors:
-            return torch.ones(1)
-        return at_level(self.tensors[name], torch.tensor([float(level)])).flatten()
-
-    def _state(self, prefix: str) -> dict[str, Tensor]:
-        start = f"{prefix}."
-        return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
-
-    @cached_property
-    def _analysis(self) -> Transforms:
-        g_a, h_a = model.analysis(self.config), model.hyper_analysis(self.config)
-        g_a.load_state_dict(self._state("g_a"))
-        h_a.load_state_dict(self._state("h_a"))
-        return Transforms(self.config, g_a=g_a, h_a=h_a)
-
-    @cached_property
-    def _synthesis(self) -> Transforms:
-        g_s = model.synthesis(self.config)
-        g_s.load_state_dict(self._state("g_s"))
-        return Transforms(self.config, g_s=g_s)
-
-    @cached_property
-    def _networks(self) -> ExactEntropyNetworks:
-        prefixes = ("h_s.", "context.", "gain_z.")
-        held = {k: v for k, v in self.tensors.items() if k.startswith(prefixes)}
-        return ExactEntropyNetworks(held, self.config)
-
-    @cached_property
-    def _bank(self) -> Bank:
-        return standard_bank().with_z(self.tensors[checkpoints.Z_TABLES].numpy())
+    @property
+    def _engine(self) -> Engine:
+        return engine_for(self.manifest, "cpu")
 
 
 def _steps(level: float) -> int:

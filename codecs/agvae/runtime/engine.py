@@ -84,7 +84,7 @@ class Engine:
         if refine:
             with clock("refinement"):
                 y, z = self._refined_batch(images, y, z, level_steps, refine)
-        streams = self._coder.encode(y, z, level_steps, clock)
+        streams = self.coder.encode(y, z, level_steps, clock)
         height, width = images[0].shape[:2]
         model_id = bytes.fromhex(self.manifest.model_id)
         return [
@@ -107,8 +107,8 @@ class Engine:
         images = []
         for (header, _), latent in zip(files, y_hat, strict=True):
             with clock("synthesis"):
-                y = latent / STEP * self._table("gain_y.log_inverse", header.level_steps)
-                images.append(self._synthesis.synthesise(y, (header.height, header.width)))
+                y = latent / STEP * self.gain("gain_y.log_inverse", header.level_steps)
+                images.append(self.synthesis.synthesise(y, (header.height, header.width)))
         return images
 
     def decode_latents(
@@ -140,7 +140,7 @@ class Engine:
             if header.level_steps > top:
                 raise DecodeError(f"level {header.level:g} is above this network's {top / 256:g}")
         first = files[0][0]
-        return self._coder.decode_later(
+        return self.coder.decode_later(
             [Stream(payload, header.lanes) for header, payload in files],
             [header.level_steps for header, _ in files],
             latent_size(first.height, first.width),
@@ -152,7 +152,7 @@ class Engine:
         self, images: Sequence[Image], level_steps: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Return gained y and gained z of images of one size, before rounding."""
-        return _stacked(self._gained(i, s) for i, s in zip(images, level_steps, strict=True))
+        return _stacked(self.gained(i, s) for i, s in zip(images, level_steps, strict=True))
 
     def _refined_batch(
         self,
@@ -173,11 +173,16 @@ class Engine:
         own = self.manifest.level
         return level_steps / LEVEL_STEPS if own is None else own
 
-    def _gained(self, image: Image, level_steps: int) -> tuple[Tensor, Tensor]:
-        """Return gained y and gained z of an image, before rounding."""
-        y = self._analyse(image) * self._table("gain_y.log_gain", level_steps)
-        z = self._analysis.hyper_analyse(y) * self._table("gain_z.log_gain", level_steps)
-        return y, z
+    def gained(
+        self, image: Image, level_steps: int, hyper_level_steps: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return gained y, (H, W, M), and gained z, (h, w, hyper), of an image, before rounding.
+
+        z is gained as at another level where one is given.
+        """
+        z_steps = level_steps if hyper_level_steps is None else hyper_level_steps
+        y = self._analyse(image) * self.gain("gain_y.log_gain", level_steps)
+        return y, self._analysis.hyper_analyse(y) * self.gain("gain_z.log_gain", z_steps)
 
     def _analyse(self, image: Image) -> Tensor:
         """Return y; the last image's is kept, so that a ladder of levels runs g_a once."""
@@ -190,7 +195,7 @@ class Engine:
                 self._last = (key, self._analysis.analyse(image))
             return self._last[1]
 
-    def _table(self, name: str, level_steps: int) -> Tensor:
+    def gain(self, name: str, level_steps: int) -> Tensor:
         """Return the gains of a level, (C,), or a one without gain."""
         if not self.config.gain:
             return torch.ones(1, device=self._device)
@@ -241,12 +246,14 @@ class Engine:
         return Objective(self.config, self._tensors, self.manifest.metric, self._device)
 
     @cached_property
-    def _synthesis(self) -> Transforms:
+    def synthesis(self) -> Transforms:
+        """g_s, ready to run."""
         g_s = self._synthesis_net()
         return Transforms(self.config, g_s=g_s, device=self._device, precision=self._precision)
 
     @cached_property
-    def _coder(self) -> LatentCoder:
+    def coder(self) -> LatentCoder:
+        """The coder of y and z."""
         nets = ExactEntropyNetworks(self._entropy_tensors(), self.config, self._device)
         return LatentCoder(nets, self._bank())
 

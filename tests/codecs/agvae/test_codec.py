@@ -47,7 +47,7 @@ def test_round_trip(small, formula, variant, size):
     assert len(data) == sum(codec.ledger(data).values())
     # The encoder's y differs from what the decoder found by rounding alone.
     eng = codec._engine(1024)
-    gained, _ = eng._gained(image, 1024)
+    gained, _ = eng.gained(image, 1024)
     off = (gained - latents(codec, data) / 256).abs().max()
     assert 0.4 < off <= 0.5 + 2**-9 or size == (1, 1)
 

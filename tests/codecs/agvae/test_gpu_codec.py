@@ -81,8 +81,8 @@ def test_bytes_of_equal_latents_are_equal(small, formula, batch, graphs):
         images = [np.roll(formula(80, 176), 9 * i, 1) for i in range(batch)]
         y, z = here._gained_batch(images, steps)
 
-        wanted = here._coder.encode(y.clone(), z.clone(), steps, Phases())
-        got = there._coder.encode(y.cuda(), z.cuda(), steps, Phases())
+        wanted = here.coder.encode(y.clone(), z.clone(), steps, Phases())
+        got = there.coder.encode(y.cuda(), z.cuda(), steps, Phases())
 
         assert wanted == got
 

@@ -41,7 +41,7 @@ def engine_of(variant: str = "gain-asym", metric: str = "mse") -> Engine:
 
 def latents_of(engine, image, level):
     """Return gained y and z of an image, (H, W, M) and (h, w, hyper)."""
-    return engine._gained(image, level * 256)
+    return engine.gained(image, level * 256)
 
 
 def loss_of_file(engine, image, level, steps, distance):
