@@ -272,30 +272,6 @@ class Agvae(AgvaeCodec):
     variant = "gain-asym"
 
 
-class AgvaeGauss(AgvaeCodec):
-    """One gained network, symmetric Gaussian entropy model."""
-
-    name = "agvae-gauss"
-    title = "AG-VAE ablation: gain units, symmetric Gaussian"
-    variant = "gain-gauss"
-
-
-class AgvaeNogain(AgvaeCodec):
-    """A network per level, asymmetric Gaussian entropy model."""
-
-    name = "agvae-nogain"
-    title = "AG-VAE ablation: a network per level, asymmetric Gaussian"
-    variant = "nogain-asym"
-
-
-class AgvaeNogainGauss(AgvaeCodec):
-    """A network per level, symmetric Gaussian entropy model."""
-
-    name = "agvae-nogain-gauss"
-    title = "AG-VAE ablation: a network per level, symmetric Gaussian"
-    variant = "nogain-gauss"
-
-
 class AgvaeMsSsim(AgvaeCodec):
     """One gained network, asymmetric Gaussian entropy model, fine-tuned for MS-SSIM."""
 
@@ -329,41 +305,35 @@ class AgvaeMsSsimRefined(AgvaeMsSsim):
     in_default_run = False
 
 
-class AgvaeSmall(AgvaeCodec):
-    """Small: one gained network, asymmetric Gaussian entropy model."""
-
-    name = "agvae-small"
-    title = "AG-VAE, small preset: gain units, asymmetric Gaussian"
-    variant = "gain-asym"
-    preset = "small"
-    in_default_run = False
+_WORDS = {
+    "gain-asym": "gain units, asymmetric Gaussian",
+    "gain-gauss": "gain units, symmetric Gaussian",
+    "nogain-asym": "a network per level, asymmetric Gaussian",
+    "nogain-gauss": "a network per level, symmetric Gaussian",
+}
 
 
-class AgvaeSmallGauss(AgvaeCodec):
-    """Small: one gained network, symmetric Gaussian entropy model."""
-
-    name = "agvae-small-gauss"
-    title = "AG-VAE ablation, small preset: gain units, symmetric Gaussian"
-    variant = "gain-gauss"
-    preset = "small"
-    in_default_run = False
-
-
-class AgvaeSmallNogain(AgvaeCodec):
-    """Small: a network per level, asymmetric Gaussian entropy model."""
-
-    name = "agvae-small-nogain"
-    title = "AG-VAE ablation, small preset: a network per level, asymmetric Gaussian"
-    variant = "nogain-asym"
-    preset = "small"
-    in_default_run = False
+def _ablation(variant: str, preset: str = "base") -> type[AgvaeCodec]:
+    """Return the codec of a variant at a preset: ``agvae-small-nogain``, say."""
+    small = preset == "small"
+    parts = ["small"] * small + [part for part in ("nogain", "gauss") if part in variant]
+    what = "AG-VAE" + " ablation" * (variant != "gain-asym") + ", small preset" * small
+    members = {
+        "__doc__": f"{what}: {_WORDS[variant]}.",
+        "__module__": __name__,
+        "name": "-".join(["agvae", *parts]),
+        "title": f"{what}: {_WORDS[variant]}",
+        "variant": variant,
+        "preset": preset,
+        "in_default_run": not small,
+    }
+    return type("Agvae" + "".join(part.title() for part in parts), (AgvaeCodec,), members)
 
 
-class AgvaeSmallNogainGauss(AgvaeCodec):
-    """Small: a network per level, symmetric Gaussian entropy model."""
-
-    name = "agvae-small-nogain-gauss"
-    title = "AG-VAE ablation, small preset: a network per level, symmetric Gaussian"
-    variant = "nogain-gauss"
-    preset = "small"
-    in_default_run = False
+AgvaeGauss = _ablation("gain-gauss")
+AgvaeNogain = _ablation("nogain-asym")
+AgvaeNogainGauss = _ablation("nogain-gauss")
+AgvaeSmall = _ablation("gain-asym", "small")
+AgvaeSmallGauss = _ablation("gain-gauss", "small")
+AgvaeSmallNogain = _ablation("nogain-asym", "small")
+AgvaeSmallNogainGauss = _ablation("nogain-gauss", "small")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.training.options import CROP_MULTIPLE
-from bench.codecs.agvae.training.photographs import Photo, Photos
+from bench.codecs.agvae.training.photographs import Photos
 from bench.image import Image
 
 MAX_ROWS, MAX_COLUMNS = 512, 768
@@ -61,17 +61,12 @@ def estimated(
     net = AGVAE(config)
     net.load_state_dict(dict(weights))
     net = net.eval().to(device).to(memory_format=torch.channels_last)
-    results: list[list[tuple[float, ...]]] = [[] for _ in levels]
-    for photo in photos.members:
-        x = _tensor(photo).to(device)
-        for level, found in zip(levels, results, strict=True):
-            found.append(_estimate(net, x, level))
-    return [_row(level, found) for level, found in zip(levels, results, strict=True)]
 
+    def measure(image: Image, level: float) -> tuple[float, float, float]:
+        x = torch.from_numpy(image).permute(2, 0, 1)[None].to(device).float() / 255
+        return _estimate(net, x, level)
 
-def _tensor(photo: Photo) -> Tensor:
-    pixels = torch.from_numpy(middle(photo.pixels).copy())
-    return pixels.permute(2, 0, 1)[None].float() / 255
+    return _rows(photos, levels, measure)
 
 
 def _estimate(net: AGVAE, x: Tensor, level: float) -> tuple[float, float, float]:
@@ -107,19 +102,26 @@ def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[s
 
     engine = Engine(checkpoints.read_manifest(manifest))
     psnr, similarity = create("psnr"), create("ms_ssim")
-    results: list[list[tuple[float, ...]]] = [[] for _ in levels]
-    for photo in photos.members:
-        image = middle(photo.pixels).copy()
-        for level, found in zip(levels, results, strict=True):
-            data = engine.encode([image], [round(level * LEVEL_STEPS)])[0]
-            shown = engine.decode([container.read(data)])[0]
-            bpp = 8 * len(data) / (image.shape[0] * image.shape[1])
-            try:
-                value = similarity(image, shown)
-            except Undefined:
-                value = math.nan
-            found.append((bpp, psnr(image, shown), value))
-    return [_row(level, found) for level, found in zip(levels, results, strict=True)]
+
+    def measure(image: Image, level: float) -> tuple[float, float, float]:
+        data = engine.encode([image], [round(level * LEVEL_STEPS)])[0]
+        shown = engine.decode([container.read(data)])[0]
+        try:
+            value = similarity(image, shown)
+        except Undefined:
+            value = math.nan
+        return 8 * len(data) / (image.shape[0] * image.shape[1]), psnr(image, shown), value
+
+    return _rows(photos, levels, measure)
+
+
+def _rows(
+    photos: Photos,
+    levels: Sequence[float],
+    measure: Callable[[Image, float], tuple[float, float, float]],
+) -> list[dict[str, Any]]:
+    images = [middle(photo.pixels).copy() for photo in photos.members]
+    return [_row(level, [measure(image, level) for image in images]) for level in levels]
 
 
 def _row(level: float, found: Sequence[tuple[float, ...]]) -> dict[str, Any]:

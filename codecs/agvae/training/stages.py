@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from bench.codecs.agvae.training import state
 from bench.codecs.agvae.training.contamination import guard
 from bench.codecs.agvae.training.export_and_measure import Outcome, train
 from bench.codecs.agvae.training.losses import LEVEL_POWER
@@ -302,17 +301,3 @@ def install(settings: Settings, folder: Path) -> list[str]:
         for path in (options.out, options.manifest):
             write_atomically(folder / path.name, path.read_bytes())
     return [stage.name for stage in done]
-
-
-def state_of(planned: Sequence[Stage]) -> Mapping[str, str]:
-    """Return stage name -> where it is, in words."""
-    words = {}
-    for stage in planned:
-        if stage.finished:
-            words[stage.name] = "finished"
-        elif stage.options.state.exists():
-            facts = state.read_facts(stage.options.state)
-            words[stage.name] = f"paused at step {facts['step']} ({facts['elapsed_s']:.0f} s)"
-        else:
-            words[stage.name] = "not begun"
-    return words

@@ -46,17 +46,6 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     write_atomically(path, to_bytes(stored, metadata))
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Return the facts of a state alone.
-
-    Raises
-    ------
-    DatasetError
-        If there is no readable state.
-    """
-    return _read(path, tensors=False)[1]
-
-
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return tensors, on the CPU, and facts.
 
@@ -65,16 +54,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     DatasetError
         If there is no state, or it is damaged or of another version.
     """
-    return _read(path, tensors=True)
-
-
-def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys() if tensors}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         version, facts = metadata.get("format_version"), json.loads(metadata.get("facts", "null"))
     except (OSError, ValueError, SafetensorError) as error:
         raise DatasetError(
@@ -85,7 +70,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, An
             f"{path} is a training state of version {version}, wanted {FORMAT_VERSION}",
             "Continue it with the release that wrote it, or remove it to start anew.",
         )
-    if tensors and metadata.get("sha256") != _sha256(stored):
+    if metadata.get("sha256") != _sha256(stored):
         raise DatasetError(
             f"{path}: the training state is damaged", "Copy it again, or remove it to start anew."
         )

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from bench.codecs.agvae.model.model import AGVAE, Estimate
 from bench.codecs.agvae.runtime import precision
-from bench.codecs.agvae.training import foreach, state
+from bench.codecs.agvae.training import state
 from bench.codecs.agvae.training.losses import Loss, level_weights, rate_distortion
 from bench.codecs.agvae.training.optimiser import MuonAdam
 from bench.codecs.agvae.training.options import Options
@@ -78,7 +78,7 @@ class Trainer:
             photos, batch=options.batch, size=options.crop, seed=options.seed, device=device
         )
         self._named = list(self.net.named_parameters())
-        self._weights = [p for _, p in self._named]
+        self._weights: list[Tensor] = [p for _, p in self._named]
         self._optimiser = MuonAdam(self._named)
         self._average = [p.detach().clone() for p in self._weights]
         self._step = torch.zeros((), dtype=torch.int64, device=device)
@@ -170,7 +170,7 @@ class Trainer:
         """Start from a state dict: network and average."""
         self.net.load_state_dict(weights)
         with torch.no_grad():
-            foreach.copy_(self._average, self._weights)
+            torch._foreach_copy_(self._average, self._weights)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state by name: views of the live tensors, but for the generator's."""
@@ -244,8 +244,9 @@ class Trainer:
     def _add_to_average(self) -> None:
         """Move the average; young ones follow faster, so that they forget the beginning."""
         past = ((1 + self._step) / (10 + self._step)).clamp(max=self.options.average)
-        moves = foreach.minus(self._weights, self._average)
-        foreach.add_(self._average, foreach.times(moves, (1 - past).float()))
+        moves = torch._foreach_sub(self._weights, self._average)  # noqa: SLF001 - no public name
+        torch._foreach_mul_(moves, (1 - past).float())
+        torch._foreach_add_(self._average, moves)
 
     def _add_to_sums(self, loss: Loss, norm: Tensor) -> None:
         psnr_db = -10 * torch.log10(loss.mse.clamp_min(1e-12))

@@ -95,7 +95,7 @@ def test_divergence_keeps_the_last_state(options, monkeypatch):
     """When the loss is no number any more, the run stops and its last state stays."""
     run = Run(options(steps=4), Session())
     run.save()
-    kept = state.read_facts(run.options.state)
+    kept = state.load(run.options.state)[1]
 
     def broken(_: object, x: torch.Tensor) -> Loss:
         total = (x * torch.nan).mean().requires_grad_()
@@ -109,7 +109,7 @@ def test_divergence_keeps_the_last_state(options, monkeypatch):
     with pytest.raises(DatasetError, match="diverged"):
         other.train()
 
-    assert kept == state.read_facts(run.options.state)
+    assert kept == state.load(run.options.state)[1]
 
 
 def test_validation_is_never_trained_on(options, photo_dir):

@@ -127,12 +127,9 @@ def test_sessions_until_finished(ablation_settings):
     settings = ablation_settings(only=("small-gain-*",), ablation_steps=12)
 
     first = run(settings, pause_at_s=0.0)
-    words = staging.state_of(stages(settings))
     second = run(settings, pause_at_s=0.0)
 
     assert "small-gain-asym-mse" == first.paused.name
-    assert "paused at step 10" in words["small-gain-asym-mse"]
-    assert "not begun" == words["small-gain-gauss-mse"]
     assert (["small-gain-asym-mse"], ["small-gain-gauss-mse"]) == (second.now, second.left)
 
 

@@ -29,7 +29,7 @@ def test_exact(tmp_path):
     state.save(path, tensors(), {"step": 7})
     loaded, facts = state.load(path)
 
-    assert {"step": 7} == facts == state.read_facts(path)
+    assert {"step": 7} == facts == state.load(path)[1]
     assert set(tensors()) == set(loaded)
     for name, tensor in tensors().items():
         assert tensor.dtype == loaded[name].dtype
@@ -42,7 +42,7 @@ def test_replaced(tmp_path):
     state.save(path, tensors(), {"step": 1})
     state.save(path, {"x": torch.ones(3)}, {"step": 2})
 
-    assert 2 == state.read_facts(path)["step"]
+    assert 2 == state.load(path)[1]["step"]
     assert ["x"] == list(state.load(path)[0])
     assert [path] == list(tmp_path.iterdir())
 
