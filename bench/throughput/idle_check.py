@@ -60,12 +60,7 @@ def _busy_s() -> float | None:
 def others_cores(before: Reading, after: Reading, ours_s: float = 0.0) -> float:
     """Return how many cores others kept busy between two readings; 0 where that is unknown.
 
-    Parameters
-    ----------
-    before, after
-        Readings.
-    ours_s
-        CPU seconds of our worker processes between them.
+    ``ours_s`` are CPU seconds of our worker processes between them.
     """
     span_s = after.at_s - before.at_s
     if before.all_s is None or after.all_s is None or span_s <= 0:

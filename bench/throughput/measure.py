@@ -110,14 +110,7 @@ def measure(
 ) -> Result:
     """Return all rows of a request, one configuration after the other.
 
-    Parameters
-    ----------
-    request
-        What to measure.
-    tell
-        Called with a few words before each configuration; nothing is printed while it runs.
-    make_pool
-        A test's may be another.
+    ``tell`` is called with a few words before each; nothing is printed while it runs.
     """
     result = Result()
     for dataset in request.datasets:

@@ -39,13 +39,7 @@ def load_percent() -> int | None:
 
 
 class EnergyMeter:
-    """The energy that torch's GPU takes, the whole board, from start to stop.
-
-    Parameters
-    ----------
-    device
-        Only ``cuda`` has a meter.
-    """
+    """The energy that torch's GPU takes, the whole board, from start to stop; none on a CPU."""
 
     def __init__(self, device: str) -> None:
         self._library = _library() if device == "cuda" else None

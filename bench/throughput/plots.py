@@ -62,18 +62,9 @@ def bd_rates(results: Path, dataset: str) -> tuple[str, dict[str, float]]:
 def write(
     result: Result, out: Path, record: Mapping[str, Any], results: Path | None = None
 ) -> list[Path]:
-    """Write the plots of every dataset as PNG and SVG; return their paths.
+    """Write the plots of every dataset as PNG and SVG to ``out``/plots; return their paths.
 
-    Parameters
-    ----------
-    result
-        What was measured.
-    out
-        Made if missing; the plots lie in ``plots`` below it.
-    record
-        As of ``bench.measurement.provenance.record``.
-    results
-        Folder that ``bench all`` wrote: BD-rate instead of PSNR.
+    With ``results``, a folder that ``bench all`` wrote, they show BD-rate instead of PSNR.
 
     Raises
     ------

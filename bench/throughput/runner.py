@@ -49,17 +49,7 @@ def _synchronise(device: str) -> Callable[[], object]:
 
 
 class Runner:
-    """One codec at one setting over some images, with a clock.
-
-    Parameters
-    ----------
-    codec, setting
-        Who, and how.
-    images
-        uint8 RGB (H, W, 3).
-    clock
-        Seconds; a test's may be false.
-    """
+    """One codec at one setting over some images, uint8 RGB (H, W, 3), with a clock in seconds."""
 
     def __init__(
         self,
@@ -114,16 +104,8 @@ class Runner:
     def run(self, direction: str, batch: int, *, loops: int = 1, phases: bool = False) -> Pass:
         """Code all images ``loops`` times; only the codec's calls are inside the clock.
 
-        Parameters
-        ----------
-        direction
-            ``encode`` or ``decode``.
-        batch
-            Images a call.
-        loops
-            Passes at a stretch.
-        phases
-            Ask where the time goes; on a GPU the clock then waits for it at every boundary.
+        ``batch`` is images a call. With ``phases`` the pass says where the time goes; on a GPU the
+        clock then waits for it at every boundary.
         """
         turns = [next(self._turn) % 2 for _ in range(loops)]
         jobs = [self._job(direction, batch, turn) for turn in turns]

@@ -53,13 +53,7 @@ class Job:
 
 
 class Session:
-    """A worker's answers, one method a command.
-
-    Parameters
-    ----------
-    job
-        What to code.
-    """
+    """A worker's answers, one method a command."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

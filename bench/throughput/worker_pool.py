@@ -45,16 +45,9 @@ class Used:
 
 
 class WorkerPool:
-    """One worker, or several that work at the same time.
+    """One worker, or several that work at the same time, each pinned to cores of its own.
 
     Use it as a context manager; leaving it ends the processes.
-
-    Parameters
-    ----------
-    job
-        What to code; ``cores`` is set here.
-    lanes
-        Processes and threads. Every process is pinned to cores of its own.
     """
 
     def __init__(self, job: Job, lanes: Lanes) -> None:

@@ -21,18 +21,9 @@ STEM = "throughput"
 def write(
     result: Result, out: Path, record: Mapping[str, Any], results: Path | None = None
 ) -> list[Path]:
-    """Write everything into a folder; return the paths.
+    """Write everything into a folder, over what another measurement left there; return the paths.
 
-    Parameters
-    ----------
-    result
-        What was measured.
-    out
-        Made if missing; what another measurement left there is replaced.
-    record
-        As of ``bench.measurement.provenance.record``.
-    results
-        Folder that ``bench all`` wrote, for BD-rates in the plot.
+    With ``results``, a folder that ``bench all`` wrote, the plot shows BD-rates.
 
     Raises
     ------

@@ -15,14 +15,7 @@ from bench.errors import Unavailable
 def engine_for(manifest: Manifest, device: str, precision: str = "") -> Engine:
     """Return the engine of a set of weights, made once per process, device and precision.
 
-    Parameters
-    ----------
-    manifest
-        Which weights.
-    device
-        ``cpu``, ``cuda`` or ``cuda:1``.
-    precision
-        Of g_a and g_s, ``float32`` or ``bfloat16``; empty: bfloat16 on CUDA, else float32.
+    An empty precision of g_a and g_s means bfloat16 on CUDA, else float32.
 
     Raises
     ------

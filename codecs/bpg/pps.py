@@ -113,15 +113,7 @@ def _skip_tiles(bits: BitReader) -> None:
 
 
 def unproven_tools(tools: CodingTools, pictures: Iterable[PictureTools]) -> list[str]:
-    """Return the names of the tools in use that FFmpeg's decoder is not proven to decode right.
-
-    Parameters
-    ----------
-    tools
-        Of the sequence.
-    pictures
-        Of each PPS of the file.
-    """
+    """Return the names of the tools in use that FFmpeg's decoder is not proven to decode right."""
     pictures = list(pictures)
     flags = tools.range_flags or 0
     names = [name for flag, name in _ON_ALL_BLOCKS if flags & flag]

@@ -36,15 +36,7 @@ class Stream:
 
 
 class LatentCoder:
-    """The coder of one network's latents.
-
-    Parameters
-    ----------
-    networks
-        The exact entropy networks.
-    bank
-        Integer tables, those of z included.
-    """
+    """The coder of one network's latents: exact entropy networks, and tables with those of z."""
 
     def __init__(self, networks: ExactEntropyNetworks, bank: Bank) -> None:
         self.networks, self._bank = networks, bank

@@ -15,12 +15,8 @@ class Recorder:
     """Runs functions that only enqueue work on fixed tensors; replays them from their third call.
 
     The first call of a key runs the function, the second records it, so that a shape that comes
-    once costs nothing. Where recording fails, a warning is logged and functions simply run.
-
-    Parameters
-    ----------
-    enabled
-        False: functions simply run.
+    once costs nothing. Where recording fails, a warning is logged and functions simply run, as
+    they do where it is not enabled.
     """
 
     def __init__(self, *, enabled: bool) -> None:

@@ -25,12 +25,7 @@ from bench.stopwatch import Phases
 class DeviceEngine(Engine):
     """``Engine`` that keeps everything between pixels and bytes on the device.
 
-    Parameters
-    ----------
-    manifest, device, precision
-        As for ``Engine``.
-    graphs
-        Whether to replay CUDA graphs for shapes that come again.
+    ``graphs`` says whether to replay CUDA graphs for shapes that come again.
     """
 
     def __init__(

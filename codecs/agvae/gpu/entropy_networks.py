@@ -26,13 +26,7 @@ MAX_POSITIONS = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Batch, rows and columns of a latent.
-
-    Attributes
-    ----------
-    batch, height, width
-        Images, and latent positions.
-    """
+    """Batch, rows and columns of a latent."""
 
     batch: int
     height: int
@@ -83,11 +77,6 @@ class FusedNetworks(ExactEntropyNetworks):
 
     psi and y_hat share one float64 tensor (positions, 2 M), so that a pass begins with one product.
     Symbols of a pass are in coding order, (batch, N): by class, row, column, channel.
-
-    Parameters
-    ----------
-    tensors, config, device
-        As for ``ExactEntropyNetworks``.
     """
 
     def __init__(
@@ -112,16 +101,8 @@ class FusedNetworks(ExactEntropyNetworks):
     def begin(self, z_hat: Tensor, gain: Tensor, latent: Tensor, shape: Shape) -> None:
         """Write what is known before the first pass into ``latent``: psi, and zeros for y_hat.
 
-        Parameters
-        ----------
-        z_hat
-            int32 (B, h, w, hyper) on the device.
-        gain
-            float64 (B, hyper) on the device, from ``gains``.
-        latent
-            float64 (positions, 2 M).
-        shape
-            Of the latent.
+        All on the device: ``z_hat`` is int32 (B, h, w, hyper), ``gain`` float64 (B, hyper) from
+        ``gains``, ``latent`` float64 (positions, 2 M).
         """
         bound = fixed_point.LIMIT / fixed_point.STEP
         z = z_hat.double().clamp_(-bound, bound).mul_(gain[:, None, None])
@@ -141,17 +122,7 @@ class FusedNetworks(ExactEntropyNetworks):
 
     @torch.no_grad()
     def predict(self, k: int, latent: Tensor, shape: Shape, out: Prediction) -> None:
-        """Write what pass k says about its symbols.
-
-        Parameters
-        ----------
-        k
-            Pass.
-        latent, shape
-            From ``begin``, with all earlier passes put in.
-        out
-            Filled here.
-        """
+        """Write what pass k says about its symbols to ``out``; ``latent`` holds earlier passes."""
         product = self._heads(k, self._trunk_output(k, latent, shape), shape)
         layers.parameters[_grid(out.mu)](
             product, self._head_bias[k], self._indices,
@@ -165,15 +136,7 @@ class FusedNetworks(ExactEntropyNetworks):
     def put(
         self, k: int, symbols: Tensor, mu: Tensor, latent: Tensor, shape: Shape, first: int = 0
     ) -> None:
-        """Put the symbols of pass k into ``latent``.
-
-        Parameters
-        ----------
-        symbols
-            int32 (B, any): row b is read from ``first`` on.
-        mu
-            From ``predict``.
-        """
+        """Put symbols of pass k, int32 (B, any) from ``first`` on, and its mu into ``latent``."""
         layers.reconstruct[_grid(mu)](
             symbols, mu, self._groups[k], latent,
             mu.numel(), shape.height, shape.width, symbols.stride(0), first,

@@ -49,15 +49,7 @@ class _Stage:
 
 
 class Analysis:
-    """g_a: uint8 pixels to y.
-
-    Parameters
-    ----------
-    net
-        ``model.analysis`` with its weights, in float32.
-    device, precision
-        Where and in what to compute.
-    """
+    """g_a, from ``model.analysis`` with its float32 weights: uint8 pixels to y."""
 
     def __init__(self, net: nn.Sequential, device: torch.device, precision: torch.dtype) -> None:
         self._precision = precision
@@ -69,12 +61,7 @@ class Analysis:
     def __call__(self, rgb: Tensor, size: tuple[int, int]) -> Tensor:
         """Return y, (B, H, W, M), of uint8 (B, rows, columns, 3).
 
-        Parameters
-        ----------
-        rgb
-            Images of one size.
-        size
-            Rows and columns after padding: multiples of 16.
+        ``size`` is rows and columns after padding: multiples of 16.
         """
         batch, rows, columns, _ = rgb.shape
         height, width = size[0] // 2, size[1] // 2
@@ -95,15 +82,7 @@ class Analysis:
 
 
 class Synthesis:
-    """g_s: y to uint8 pixels.
-
-    Parameters
-    ----------
-    net
-        ``model.synthesis`` with its weights, in float32.
-    device, precision
-        Where and in what to compute.
-    """
+    """g_s, from ``model.synthesis`` with its float32 weights: y to uint8 pixels."""
 
     def __init__(self, net: nn.Sequential, device: torch.device, precision: torch.dtype) -> None:
         self._stages = [

@@ -58,14 +58,7 @@ class _Writing(_Plan):
 class DeviceLatentCoder(LatentCoder):
     """``LatentCoder`` with everything on a CUDA device (or in Triton's interpreter, for tests).
 
-    Parameters
-    ----------
-    networks
-        The exact entropy networks on that device.
-    bank
-        Integer tables, those of z included.
-    graphs
-        Whether to replay CUDA graphs for shapes that come again.
+    ``graphs`` says whether to replay CUDA graphs for shapes that come again.
     """
 
     def __init__(self, networks: FusedNetworks, bank: Bank, *, graphs: bool = True) -> None:

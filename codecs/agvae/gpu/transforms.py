@@ -38,12 +38,7 @@ class _Plan:
 class DeviceTransforms(Transforms):
     """The float networks of one set of weights, ready to run on batches.
 
-    Parameters
-    ----------
-    config, g_a, h_a, g_s, device, precision
-        As for ``Transforms``.
-    graphs
-        Whether to replay CUDA graphs for shapes that come again.
+    ``graphs`` says whether to replay CUDA graphs for shapes that come again.
     """
 
     def __init__(

@@ -164,12 +164,7 @@ class Affine:
 class Depthwise:
     """3x3 convolution of each channel by itself, zero padding, on the grid.
 
-    Parameters
-    ----------
-    weight
-        (C, 1, 3, 3), rounded to the grid here.
-    bias
-        (C,).
+    Weights (C, 1, 3, 3) and biases (C,) are rounded to the grid here.
 
     Raises
     ------

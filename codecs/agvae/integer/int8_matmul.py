@@ -72,13 +72,7 @@ class Limbs:
         return None
 
     def sums(self, digits: Tensor) -> Sums:
-        """Return the products of each pair of limbs, (limbs, N, 2, outputs).
-
-        Parameters
-        ----------
-        digits
-            From ``digits``, possibly rearranged: (limbs, N, inputs).
-        """
+        """Return the products of each pair of limbs (limbs, N, inputs), (limbs, N, 2, outputs)."""
         count, rows, inputs = digits.shape
         flat = torch._int_mm(digits.reshape(-1, inputs), self._weight)  # noqa: SLF001 - see available
         return flat.reshape(count, rows, 2, -1).numpy()
@@ -112,16 +106,8 @@ def available() -> bool:
 def split(x: Floats, scale: float, out: Bytes) -> bool:
     """Write the signed bytes of ``x * scale`` into ``out``; return whether that failed.
 
-    It fails where a number is not an integer, or too large; rows after it are not split.
-
-    Parameters
-    ----------
-    x
-        (N, inputs).
-    scale
-        Of every element.
-    out
-        (limbs, N, inputs), most significant first.
+    It fails where a number is not an integer, or too large; rows after it are not split. ``x`` is
+    (N, inputs), ``out`` (limbs, N, inputs), most significant first.
     """
     limbs, rows, columns = out.shape
     rest = np.empty(columns, np.int32)
@@ -163,20 +149,9 @@ def _total(sums: Sums, i: int, scale: float, bias: Doubles, out: Doubles) -> Non
 def requantise(
     sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, out: Floats
 ) -> None:
-    """Fill ``out`` with the rounded, saturated and leaky values of what ``sums`` stands for.
+    """Fill ``out`` (N, outputs) with the rounded, saturated and leaky values of ``Limbs.sums``.
 
-    Parameters
-    ----------
-    sums
-        From ``Limbs.sums``.
-    scale
-        What one unit of the sums is worth, in steps.
-    bias
-        (outputs,), in steps.
-    limit, slope
-        Of saturation, and below zero.
-    out
-        (N, outputs).
+    ``scale`` is what one unit of the sums is worth; it and ``bias`` (outputs,) are in steps.
     """
     total = np.empty(out.shape[1])
     for i in range(len(out)):

@@ -65,16 +65,7 @@ def requantise_and_add(x: Doubles, residual: Floats, limit: float) -> None:
 def depthwise(x: Floats, weight: Doubles, bias: Doubles, limit: float, out: Floats) -> None:
     """Fill ``out`` with the requantised 3x3 depthwise convolution of ``x``, zeros around it.
 
-    Parameters
-    ----------
-    x, out
-        (B, H, W, C).
-    weight
-        (9, C), row by row.
-    bias
-        (C,).
-    limit
-        Of saturation.
+    ``x`` and ``out`` are (B, H, W, C), ``weight`` (9, C), row by row, ``bias`` (C,).
     """
     batch, height, width, channels = x.shape
     total = np.empty(channels)

@@ -23,15 +23,7 @@ PASSES = 4
 
 
 def lambda_at(level: float, metric: str) -> float:
-    """Return the weight of the distortion at a real level, interpolated exponentially.
-
-    Parameters
-    ----------
-    level
-        In [0, 7].
-    metric
-        ``mse`` or ``ms-ssim``.
-    """
+    """Return lambda of ``mse`` or ``ms-ssim`` at a level in [0, 7], interpolated exponentially."""
     table = LAMBDAS_MSE if metric == "mse" else LAMBDAS_MS_SSIM
     below = min(int(level), len(table) - 2)
     share = level - below

@@ -52,19 +52,9 @@ class NoGain(nn.Module):
 
 
 def at_level(log_table: Tensor, level: Tensor) -> Tensor:
-    """Interpolate exponentially in a table of log-gains.
+    """Interpolate exponentially in log-gains: (levels, C) -> gains (B, C, 1, 1).
 
-    Parameters
-    ----------
-    log_table
-        (levels, C).
-    level
-        Real levels in [0, levels - 1], (B,).
-
-    Returns
-    -------
-    Tensor
-        Gains, (B, C, 1, 1).
+    ``level`` holds real levels in [0, levels - 1], (B,).
     """
     below = level.floor().clamp(0, log_table.shape[0] - 2).long()
     share = (level - below)[:, None]

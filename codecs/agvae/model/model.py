@@ -116,12 +116,7 @@ def hyper_synthesis(config: Config) -> nn.Sequential:
 class AGVAE(nn.Module):
     """The whole network; the codec's decoder runs its parts, the trainer its ``forward``.
 
-    Parameters
-    ----------
-    config
-        Sizes and variant.
-    lambdas
-        Loss weights of the levels; the gains start at sqrt(lambda_s / lambda_ref).
+    The gains start at sqrt(lambda_s / lambda_ref) of ``lambdas``, the loss weights of the levels.
     """
 
     def __init__(self, config: Config, lambdas: tuple[float, ...] = LAMBDAS_MSE) -> None:

@@ -44,20 +44,7 @@ def write_all(
 ) -> list[Path]:
     """Write ``ablation.md`` and ``.tex``, the CSV files and ``plots/ablation.*`` below ``out``.
 
-    Parameters
-    ----------
-    rows
-        One row per measured cell, the columns of ``rows.csv``.
-    found
-        The variants, available or not.
-    out
-        Made if missing.
-    preset
-        Whose variants these are.
-    provenance
-        Run record.
-    datasets
-        Name -> sha256 of the pixels.
+    ``rows`` has the columns of ``rows.csv``; ``datasets`` is name -> sha256 of the pixels.
 
     Raises
     ------

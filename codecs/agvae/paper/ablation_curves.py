@@ -62,15 +62,7 @@ class Comparison:
 
 
 def compare_all(rows: pd.DataFrame, order: Sequence[str]) -> list[Comparison]:
-    """Return every ordered pair of measured variants, per dataset and metric.
-
-    Parameters
-    ----------
-    rows
-        One row per measured cell, the columns of ``rows.csv``.
-    order
-        Codecs, in the order of the table.
-    """
+    """Return every ordered pair of measured variants, per dataset and metric, in ``order``."""
     found = []
     kept = summary.comparable(rows)
     for dataset, group in kept.groupby("dataset", sort=True):

@@ -29,18 +29,8 @@ def write(
 ) -> list[Path]:
     """Write ``ablation_DATASET.{pdf,svg,png,csv}``; return their paths.
 
-    Parameters
-    ----------
-    rows
-        One row per measured cell.
-    order
-        Codecs with results; the first is the reference.
-    drift
-        ``gains.products`` of the gained networks; may be empty.
-    folder
-        Made if missing.
-    small_print
-        Origin of the numbers.
+    The first codec of ``order`` is the reference; ``drift`` is ``gain_drift.products`` of the
+    gained networks, perhaps empty.
     """
     written = []
     kept = summary.comparable(rows).dropna(subset="psnr_db")

@@ -18,19 +18,7 @@ EQUAL = ("budget", "batch", "crop", "seed", "rate", "decay", "average", "storage
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One codec of the ablation.
-
-    Attributes
-    ----------
-    codec
-        Its name.
-    variant
-        ``gain-asym`` and so on.
-    networks
-        Its sets of weights; empty where there are none.
-    reason
-        Why not; empty where they are.
-    """
+    """One codec of the ablation, its sets of weights, or the reason why there are none."""
 
     codec: str
     variant: str

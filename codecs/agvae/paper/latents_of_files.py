@@ -61,11 +61,6 @@ class Symbols:
 class Probe:
     """The network behind one AG-VAE codec.
 
-    Parameters
-    ----------
-    name
-        Of the codec.
-
     Raises
     ------
     Skipped

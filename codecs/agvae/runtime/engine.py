@@ -33,16 +33,8 @@ from bench.stopwatch import Phases
 class Engine:
     """Encoder and decoder of one set of weights on one device.
 
-    Networks are built when they are first needed, so a decoder never holds g_a.
-
-    Parameters
-    ----------
-    manifest
-        Which weights.
-    device
-        ``cpu`` or ``cuda``.
-    precision
-        Of g_a and g_s; no choice changes what a file decodes to before g_s.
+    Networks are built when they are first needed, so a decoder never holds g_a. ``precision`` is
+    that of g_a and g_s; no choice changes what a file decodes to before g_s.
     """
 
     def __init__(
@@ -65,18 +57,10 @@ class Engine:
         phases: Phases | None = None,
         refine: int = 0,
     ) -> list[bytes]:
-        """Return one file per image; all images have the same size.
+        """Return one file per image, uint8 RGB (H, W, 3); all have the same size.
 
-        Parameters
-        ----------
-        images
-            uint8 RGB (H, W, 3).
-        level_steps
-            Level of each in steps of 1/256.
-        phases
-            Stopwatch.
-        refine
-            Steps that the encoder descends on the latents of each image; see ``refinement.py``.
+        ``level_steps`` are in steps of 1/256; ``refine`` is the number of steps that the encoder
+        descends on the latents of each image, see ``refinement.py``.
         """
         clock = phases or Phases()
         with clock("analysis"):

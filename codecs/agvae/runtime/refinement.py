@@ -41,12 +41,7 @@ _COIN_EDGE = 1e-6
 class Coins:
     """Rounds at random, up or down, to what lies near more often; gradients flow.
 
-    Attributes
-    ----------
-    temperature
-        Of the odds: near 0 every value goes to its nearest integer.
-    generator
-        Of the random numbers.
+    ``temperature`` is that of the odds: near 0 every value goes to its nearest integer.
     """
 
     temperature: float
@@ -69,20 +64,8 @@ def refined(
     """Return better latents than those given, or the same where none were found.
 
     An image that is too small for MS-SSIM keeps its latents if the network was trained for that.
-
-    Parameters
-    ----------
-    objective
-        Of the network that the latents are of.
-    image
-        uint8 RGB (H, W, 3).
-    y, z
-        Its gained latents, (H / 16, W / 16, M) and (H / 64, W / 64, hyper) float32, sides rounded
-        up.
-    level
-        Real rate level.
-    steps
-        Of gradient descent.
+    The image is uint8 RGB (H, W, 3), its gained latents are (H / 16, W / 16, M) and
+    (H / 64, W / 64, hyper) float32, sides rounded up.
     """
     if not objective.defined(image):
         return y, z

@@ -97,12 +97,7 @@ class Objective:
     def cost(self, problem: Problem, y: Tensor, z: Tensor) -> float:
         """Return the loss in bits of the integers that y and z are coded as.
 
-        Parameters
-        ----------
-        problem
-            Image and level.
-        y, z
-            Gained latents, (1, M, H / 16, W / 16) and (1, hyper, H / 64, W / 64), rounded up.
+        Both are gained, (1, M, H / 16, W / 16) and (1, hyper, H / 64, W / 64), rounded up.
         """
         bits, y_hat = self._code(problem, y, z, straight_through)
         return bits.item() + self._distortion(problem, y_hat)

@@ -75,18 +75,8 @@ def tiles(height: int, width: int, overlap: int, tile: int) -> Iterator[tuple[Sp
 class Transforms:
     """The float networks of one set of weights, ready to run on images.
 
-    Parameters
-    ----------
-    config
-        Sizes.
-    g_a, h_a, g_s
-        Networks; None where only encoding or only decoding is wanted.
-    device
-        Where to run.
-    precision
-        ``float32`` or ``bfloat16`` for g_a and g_s.
-    tile
-        Side of a tile's core in latent positions.
+    A network is None where it is not wanted. ``precision`` is ``float32`` or ``bfloat16`` for g_a
+    and g_s; ``tile`` is the side of a tile's core in latent positions.
     """
 
     def __init__(

@@ -48,14 +48,7 @@ class Fingerprint:
 class Suspect:
     """A training photograph that shows what a test image shows.
 
-    Attributes
-    ----------
-    photo
-        Name of the training photograph.
-    dataset, image
-        The test image.
-    reason
-        ``the same pixels``, ``3 bits apart`` or ``41 matched features``.
+    ``reason`` is ``the same pixels``, ``3 bits apart`` or ``41 matched features``.
     """
 
     photo: str
@@ -186,12 +179,7 @@ def write_fingerprints(images: Iterable[tuple[str, str, Image]], path: Path = FI
 def check(photos: Photos, prints: Sequence[Fingerprint]) -> dict[str, Verdict]:
     """Return a verdict per dataset, by equal pixels and by near-duplicate hash.
 
-    Parameters
-    ----------
-    photos
-        All that is trained on.
-    prints
-        Of test images, from ``known`` and ``fingerprints_of``.
+    ``prints`` are of test images, from ``known`` and ``fingerprints_of``.
     """
     verdicts = {name: Verdict(name, manifests.read(name).images) for name in manifests.names()}
     hashes = np.array(

@@ -25,14 +25,7 @@ def _mix(x: Tensor) -> Tensor:
 def random_u32(seed: int, step: Tensor, count: int) -> Tensor:
     """Return ``count`` uniform numbers in [0, 2^32), int64, on the device of ``step``.
 
-    Parameters
-    ----------
-    seed
-        Of the run.
-    step
-        Integer tensor without dimensions; read on its device, so that a CUDA graph can hold this.
-    count
-        How many.
+    ``step``, an integer without dimensions, is read there, so that a CUDA graph can hold this.
     """
     index = torch.arange(1, count + 1, device=step.device)
     key = _mix((step + (0x9E3779B9 * (seed + 1) & _LOW32)) & _LOW32)

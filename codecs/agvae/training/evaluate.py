@@ -42,21 +42,8 @@ def estimated(
 ) -> list[dict[str, Any]]:
     """Return a row per level: mean of the images' estimated bpp, PSNR and MS-SSIM.
 
-    Bits are the entropy model's own, of rounded residuals; pictures are rounded to 8 bits. Real
-    files take 0.2 to 1.5 % more.
-
-    Parameters
-    ----------
-    weights
-        State dict of ``model.AGVAE``.
-    config
-        Its configuration.
-    photos
-        Of any size; their middles are taken.
-    levels
-        Real levels.
-    device
-        Where to run.
+    Bits are the entropy model's own, of rounded residuals; pictures are the photographs' middles,
+    rounded to 8 bits. Real files take 0.2 to 1.5 % more.
     """
     net = AGVAE(config)
     net.load_state_dict(dict(weights))
@@ -83,16 +70,8 @@ def _estimate(net: AGVAE, x: Tensor, level: float) -> tuple[float, float, float]
 def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[str, Any]]:
     """Return a row per level: mean of the real files' bpp, PSNR and MS-SSIM.
 
-    Every picture is encoded to bytes by the codec and decoded from them.
-
-    Parameters
-    ----------
-    manifest
-        Of exported weights.
-    photos
-        Of any size; their middles are taken.
-    levels
-        Real levels, in steps of 1/256.
+    The middle of every photograph is encoded to bytes by the codec and decoded from them. Levels
+    are multiples of 1/256.
     """
     from bench.codecs.agvae.bitstream import container
     from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS

@@ -47,18 +47,10 @@ class Loss:
 def rate_distortion(
     estimate: Estimate, x: Tensor, lambdas: Tensor, weights: Tensor, *, ms_ssim_loss: bool
 ) -> Loss:
-    """Return the loss of a batch.
+    """Return the loss of a batch: crops in [0, 1], (B, 3, H, W), and what the network made of them.
 
-    Parameters
-    ----------
-    estimate
-        What the network returned for ``x``.
-    x
-        Crops in [0, 1], (B, 3, H, W).
-    lambdas, weights
-        Of each crop's level, (B,).
-    ms_ssim_loss
-        Whether distortion is 1 - MS-SSIM instead of 255^2 MSE.
+    ``lambdas`` and ``weights`` are of each crop's level, (B,); distortion is 255^2 MSE, or
+    1 - MS-SSIM where ``ms_ssim_loss``.
     """
     bpp = (estimate.bits_y + estimate.bits_z) / (x.shape[2] * x.shape[3])
     mse = (estimate.x_hat - x).square().mean((1, 2, 3))

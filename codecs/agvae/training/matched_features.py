@@ -71,14 +71,7 @@ def check(
 ) -> Iterator[int]:
     """Add to ``verdicts`` what test images share with photographs; yields after each test image.
 
-    Parameters
-    ----------
-    photos
-        All that is trained on.
-    tests
-        (dataset, image, pixels) of test images.
-    verdicts
-        By dataset, from ``contamination.check``.
+    ``tests`` are (dataset, image, pixels); ``verdicts`` come from ``contamination.check``.
     """
     known: Sequence[Features | None] = [features_of(photo.pixels) for photo in photos.members]
     for count, (dataset, name, pixels) in enumerate(tests, 1):

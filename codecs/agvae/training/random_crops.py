@@ -17,21 +17,10 @@ _NUMBERS = 4
 
 
 class Crops:
-    """Photographs on a device, and batches of square crops of them.
+    """Photographs on a device, 3 bytes per pixel, and batches of square crops of them.
 
     The batch of a step is a function of (seed, step): equal for every variant, on every device,
-    after every resume.
-
-    Parameters
-    ----------
-    photos
-        Each at least ``size`` pixels wide and high.
-    batch, size
-        Crops per step and their side in pixels.
-    seed
-        Of the run.
-    device
-        Where the photographs lie, 3 bytes per pixel.
+    after every resume. Each photograph is at least ``size`` pixels wide and high.
     """
 
     def __init__(
@@ -51,13 +40,7 @@ class Crops:
         self._batch, self._size, self._seed = batch, size, seed
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the crops of a step in [0, 1], (B, 3, size, size) float32, channels last.
-
-        Parameters
-        ----------
-        step
-            Integer tensor without dimensions, on the photographs' device.
-        """
+        """Return the crops of a step in [0, 1], (B, 3, size, size) float32, channels last."""
         drawn = random_u32(self._seed, step, _NUMBERS * self._batch).reshape(_NUMBERS, -1)
         which = torch.searchsorted(self._edges, drawn[0], right=True)
         which = which.clamp_max(self._edges.shape[0] - 1)

@@ -76,15 +76,8 @@ class Session:
 class Run:
     """One run: the trainer, its clock, its log and its state.
 
-    Parameters
-    ----------
-    options
-        What to do.
-    session
-        Where and how long.
-    photos
-        The data of ``options``, where they are in memory already and were checked by
-        ``contamination.guard``.
+    ``photos`` are those of ``options``, where they are in memory already and were checked by
+    ``contamination.guard``.
 
     Raises
     ------

@@ -57,16 +57,7 @@ class Budget:
 def learning_rate(progress: float, step: int, *, decay: float, warm_up_steps: int) -> float:
     """Return the share of the full rate: a short ramp, constant, then a line down to zero.
 
-    Parameters
-    ----------
-    progress
-        Share of the budget that is spent.
-    step
-        From 0.
-    decay
-        The last share of the budget, over which the rate falls.
-    warm_up_steps
-        Steps of the ramp.
+    It falls over the last share ``decay`` of the budget, of which ``progress`` is spent.
     """
     ramp = min(1.0, (step + 1) / warm_up_steps) if warm_up_steps else 1.0
     fall = min(1.0, (1.0 - progress) / decay) if decay else 1.0

@@ -230,20 +230,10 @@ Told = Callable[[Stage, Outcome], None]
 def run(
     settings: Settings, session: Session, *, real_files: bool, tell: Tell, told: Told
 ) -> Result:
-    """Train what is not finished, until all is or the session ends.
+    """Train what is not finished, until all is or the session ends; the same settings continue.
 
-    Parameters
-    ----------
-    settings
-        What to train. The same settings continue.
-    session
-        Where and how long; its ``tell`` is not used.
-    real_files
-        Whether final tables are of real files.
-    tell
-        Called every few steps of a stage.
-    told
-        Called when a stage is finished or paused.
+    ``tell`` is called every few steps of a stage instead of the session's own, ``told`` when one
+    is finished or paused.
 
     Raises
     ------

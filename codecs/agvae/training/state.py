@@ -23,17 +23,7 @@ NET, AVERAGE = "net.", "average."
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write a state, replacing the one that is there.
-
-    Parameters
-    ----------
-    path
-        Its folder is made if missing.
-    tensors
-        On any device.
-    facts
-        Plain data that ``load`` returns beside the tensors.
-    """
+    """Write a state, tensors and plain data, over the one that is there; make its folder."""
     from safetensors.torch import save as to_bytes
 
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -55,16 +55,7 @@ class Report:
 class Trainer:
     """Network, data, optimiser and average of a run, on one device.
 
-    Parameters
-    ----------
-    options
-        Of the run.
-    photos
-        To train on.
-    device
-        ``cuda`` or ``cpu``.
-    fuse
-        Whether to compile the loss and to capture the step; only a GPU gains from it.
+    ``fuse`` compiles the loss and captures the step; only a GPU gains from it.
     """
 
     def __init__(

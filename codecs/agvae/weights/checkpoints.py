@@ -209,12 +209,7 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
 def model_id(stored: Mapping[str, Tensor], config: Config) -> str:
     """Return 8 hexadecimal digits that stand for everything a decoder computes with.
 
-    Parameters
-    ----------
-    stored
-        Tensors as stored, integers and scales; those of the encoder alone do not count.
-    config
-        Of the network.
+    Of the tensors as stored, integers and scales, those of the encoder alone do not count.
     """
     digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
     for name in sorted(stored):
