@@ -206,7 +206,7 @@ class Check:
 
     def real_parts(self, level: int, out: list) -> None:
         """Append the parts of one image, as the CPU's encoder codes them."""
-        coder = self.cpu._coder
+        coder = self.cpu.coder
         y, z = self.cpu._gained_batch(self.images[:1], [level])
         put, parts = rans.Encoder.put, []
 
@@ -229,8 +229,8 @@ class Check:
         batch = self.images[: 1 if self.options.device == "cpu" else 2]
         steps = [level] * len(batch)
         y, z = self.cpu._gained_batch(batch, steps)
-        here = self.cpu._coder.encode(y.clone(), z.clone(), steps, Phases())
-        there = self.engine._coder.encode(y.to(self.device), z.to(self.device), steps, Phases())
+        here = self.cpu.coder.encode(y.clone(), z.clone(), steps, Phases())
+        there = self.engine.coder.encode(y.to(self.device), z.to(self.device), steps, Phases())
         assert here == there, [(len(a.data), len(b.data)) for a, b in zip(here, there, strict=True)]
         ours, theirs = self.engine.encode(batch, steps), self.cpu.encode(batch, steps)
         for files in (ours, theirs):

@@ -66,13 +66,13 @@ def test_unchanged(pair, locked_agvae):
 
 def test_one_gain_vector_scaled(pair, locked_agvae, monkeypatch):
     """Gains of one level times 1.02, the inverse left alone: its points are named, no others."""
-    table = Engine._table
+    table = Engine.gain
 
     def scaled(self, name, level_steps):
         gain = table(self, name, level_steps)
         return gain * 1.02 if (name, level_steps) == ("gain_y.log_gain", 4 * 256) else gain
 
-    monkeypatch.setattr(Engine, "_table", scaled)
+    monkeypatch.setattr(Engine, "gain", scaled)
     fresh()
     report = pair.check(locked_agvae)
     (result,) = report.regressed
