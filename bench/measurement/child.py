@@ -54,6 +54,8 @@ class Child:
         lifeline, self._lifeline = os.pipe()
         debug = bool(os.environ.get("BENCH_DEBUG"))
         self._folder, self._leader, self._owner = Path(folder), leader, os.getpid()
+        with contextlib.suppress(OSError):  # a codec may have removed it
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", _START, str(theirs.fileno()), str(lifeline), folder],
             pass_fds=(theirs.fileno(), lifeline),

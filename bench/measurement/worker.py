@@ -225,6 +225,7 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
         raise DecodeError(
             f"decoded to {decoded.dtype} of {decoded.shape}, wanted {image.dtype} of {image.shape}"
         )
+    decoded = frozen(decoded)  # no metric writes into what the next one compares
     for name in task.metrics:
         fields["scores"][name] = _score(name, loaded, decoded)
     if task.ceiling:

@@ -20,11 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from bench.errors import BenchError, MetricError, UsageError, suggest
+from bench.errors import BenchError, MetricError, UsageError, is_ctrl_c, one_line, suggest
 from bench.image import Image
 
 ENTRY_POINTS = "bench.metrics"
 _FOLDER = Path(__file__).parent
+_KINDS = {str: "a text", bool: "true or false", int: "a whole number"}
+_MOST_DIGITS = 15
 _HELPERS = frozenset({"columns"})
 # Columns of the files of results that are no metric's.
 _TAKEN = frozenset(
@@ -175,10 +177,10 @@ def _load(name: str, source: str, load: Callable[[], object]) -> Iterator[Found]
     try:
         loaded = load()
         classes = _classes(loaded) if isinstance(loaded, ModuleType) else [loaded]
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a broken plug-in costs its own metric only
-        yield Found(name, source, None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except BaseException as error:  # a broken plug-in costs its own metric only
+        if is_ctrl_c(error):
+            raise
+        yield Found(name, source, None, f"{type(error).__name__}: {one_line(error)}")
         return
     if not classes:
         yield Found(name, source, None, f"{source} defines no subclass of Metric with a name")
@@ -193,18 +195,32 @@ def _load(name: str, source: str, load: Callable[[], object]) -> Iterator[Found]
 
 def _fault(cls: type[Metric]) -> str:
     """Return which attribute of a class cannot be what it is; empty where all can."""
-    for attribute in ("name", "column", "title"):
-        text = getattr(cls, attribute)
-        if not (isinstance(text, str) and text.strip()):
-            return f"its {attribute} must be a text, found {text!r}"
-    for attribute in ("digits", "smallest_px", "rank"):
-        if not isinstance(number := getattr(cls, attribute), int):
-            return f"its {attribute} must be a whole number, found {number!r}"
+    if fault := _wrong_type(cls):
+        return fault
+    if not 0 <= cls.digits <= _MOST_DIGITS:
+        return f"its digits must be from 0 to {_MOST_DIGITS}, found {cls.digits}"
     low, high = cls.limits if isinstance(cls.limits, tuple) and len(cls.limits) == 2 else (0, 0)
     if not low < high:
         return f"its limits must be two rising numbers, found {cls.limits!r}"
     if not isinstance(cls.decibels, Decibels | None):
         return f"its decibels must be None or Decibels, found {cls.decibels!r}"
+    return ""
+
+
+def _wrong_type(cls: type[Metric]) -> str:
+    """Return which text, number or choice of a class is none; empty where all are."""
+    usual = {"name": "", "column": "", "title": "", **vars(Metric)}
+    for attribute, default in usual.items():
+        if attribute[0] == "_" or not isinstance(default, str | int | float):
+            continue
+        value = getattr(cls, attribute)
+        of_an_instance = attribute == "version" and isinstance(value, property)
+        if type(value) is not type(default) and not of_an_instance:
+            return f"its {attribute} must be {_KINDS[type(default)]}, found {value!r}"
+        if isinstance(value, str) and one_line(value) != value:
+            return f"its {attribute} must be one printable line, found {value!r}"
+        if attribute in ("name", "column", "title") and not value:
+            return f"its {attribute} must be a text, found {value!r}"
     return ""
 
 
@@ -318,11 +334,19 @@ def _created(item: Found) -> Metric:
     if item.cls is None:
         raise MetricError(f"metric {item.name} is unavailable: {item.reason}")
     try:
-        return item.cls()
-    except (BenchError, KeyboardInterrupt):
+        metric = item.cls()
+        version, again = metric.version, metric.version
+    except BenchError:
         raise
     except BaseException as error:  # a stranger's constructor may raise anything
-        text = " ".join(str(error).split())
+        if is_ctrl_c(error):
+            raise
         raise MetricError(
-            f"metric {item.name} is unavailable: {type(error).__name__}: {text}"
+            f"metric {item.name} is unavailable: {type(error).__name__}: {one_line(error)}"
         ) from error
+    if not isinstance(version, str) or version != again or one_line(version) != version:
+        raise MetricError(
+            f"metric {item.name} is unavailable: its version must be one text that stays, found "
+            f"{one_line(repr(version), 200)}"
+        )
+    return metric

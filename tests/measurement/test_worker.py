@@ -63,6 +63,18 @@ def test_a_score_that_is_no_number_is_an_error(task, monkeypatch, value, text: s
     assert row.data is None
 
 
+def test_a_metric_cannot_write_into_what_the_next_one_compares(task, monkeypatch):
+    """The decoded picture is read-only as the original is: no metric makes it equal to that."""
+
+    def score(_self, state, decoded):
+        np.copyto(decoded, state)
+        return 1.0
+
+    monkeypatch.setattr(type(create("psnr")), "score", score)
+
+    assert "destination is read-only" in worker.run(task).error
+
+
 def test_another_picture_than_planned_is_an_error(task, tmp_path: Path):
     """A file with other pixels than those of the plan is not measured."""
     image.save(np.zeros((48, 64, 3), np.uint8), tmp_path / "one.png")

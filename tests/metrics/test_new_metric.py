@@ -217,6 +217,10 @@ def made(name: str, **attributes: object) -> type[Metric]:
     [
         (SystemExit(0), "SystemExit: 0"),
         (ImportError("No module named 'x'"), "ImportError: No module named 'x'"),
+        (made("x", digits=-5), "its digits must be from 0 to 15"),
+        (made("x", higher_is_better=None), "its higher_is_better must be true or false"),
+        (made("x", version=5), "its version must be a text"),
+        (made("x", title="a\nb"), "its title must be one printable line"),
         (3, "no subclass of Metric"),
         (int, "no subclass of Metric"),
         (Metric, "no subclass of Metric"),
