@@ -29,12 +29,11 @@ def figures(
     ] = False,
 ) -> None:
     """Make a paper's figures again: PDF, SVG, PNG, the CSV behind each, LaTeX."""
-    from rich.console import Console
-
+    from bench.cli.screen import console
     from bench.figures.build import build
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with console.status(paper) as status:
+    screen = console()
+    with screen.status(paper) as status:
         built = build(
             paper,
             results,
@@ -47,4 +46,4 @@ def figures(
     for path in built.written:
         typer.echo(path)
     for name, reason in built.skipped:
-        console.print(f"[yellow]left out: {name}: {reason}[/]", markup=True)
+        screen.print(f"[yellow]left out: {name}: {reason}[/]", markup=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ def encode(
     check_device(device)
     pixels = image.load(source)
     data, label, setting, reached = apart(spec.name, _encode, spec, device, pixels, quality, bpp)
-    psnr = metrics.create("psnr")(pixels, apart(spec.name, _decode, spec.name, device, data))
+    psnr = metrics.create("psnr")(pixels, apart(spec.name, _ask, spec.name, device, "decode", data))
     files.write_atomically(target, data)
     found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
     typer.echo(
@@ -79,10 +79,11 @@ def _encode(
     return data, codec.label(setting), setting, reached
 
 
-def _decode(name: str, device: str, data: bytes) -> Image:
+def _ask(name: str, device: str, method: str, data: bytes) -> Any:  # noqa: ANN401 - the method's
+    """Return what a codec's method says of the bytes of a file."""
     from bench import registry
 
-    return registry.create(name, device).decode(data)
+    return getattr(registry.create(name, device), method)(data)
 
 
 def _by_suffix(target: Path) -> str:
@@ -174,18 +175,12 @@ def _recognise(data: bytes, word: str | None, device: str, source: Path) -> str:
         return registry.Spec.parse(word).name
     for name, found in registry.discover().items():
         with contextlib.suppress(CodecError):
-            if found.cls and apart(name, _recognises, name, device, data):
+            if found.cls and apart(name, _ask, name, device, "recognises", data):
                 return name
     raise UsageError(
         f"{source} is not a file of any codec that is available here",
         "Name the codec with --codec, or see `bench list` for those that are unavailable.",
     )
-
-
-def _recognises(name: str, device: str, data: bytes) -> bool:
-    from bench import registry
-
-    return registry.create(name, device).recognises(data)
 
 
 def decode(
@@ -206,16 +201,11 @@ def decode(
     data = _read(source)
     check_device(device)
     name = _recognise(data, codec, device, source)
-    _check_depth(apart(name, _bits, name, device, data), name, codec or "", source)
-    pixels = apart(name, _decode, name, device, data)
+    bits = apart(name, _ask, name, device, "sample_bits", data)
+    _check_depth(bits, name, codec or "", source)
+    pixels = apart(name, _ask, name, device, "decode", data)
     image.save(pixels, target)
     typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {name}")
-
-
-def _bits(name: str, device: str, data: bytes) -> int:
-    from bench import registry
-
-    return registry.create(name, device).sample_bits(data)
 
 
 def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
@@ -247,19 +237,12 @@ def info(
     from bench.measurement.executor import apart
 
     name = _recognise(data, codec, "cpu", source)
-    parts, facts = apart(name, _describe, name, data)
+    parts, facts = (apart(name, _ask, name, "cpu", word, data) for word in ("ledger", "facts"))
     typer.echo(f"{source}: {name}, {len(data)} bytes")
     for word, value in facts.items():
         typer.echo(f"  {word:<16} {value}")
     for word, size in parts.items():
         typer.echo(f"  {word:<16} {size:>10} bytes  {size / max(1, len(data)):7.2%}")
-
-
-def _describe(name: str, data: bytes) -> tuple[dict[str, int], dict[str, str]]:
-    from bench import registry
-
-    codec = registry.create(name)
-    return codec.ledger(data), codec.facts(data)
 
 
 def fetch(

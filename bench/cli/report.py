@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import Anchor, DataDir, Out
+from bench.cli.run import Anchor, DataDir, Out, References
 
 
 def report(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -31,10 +31,7 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         float, typer.Option("--budget-mb", help="Size of the page that pictures fill up to.")
     ] = 24.0,
     title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(help="Published curve (CompressAI's JSON shape), drawn dashed."),
-    ] = None,
+    reference: References = None,
     data_dir: DataDir = None,
     pictures: Annotated[
         list[str] | None,

@@ -40,6 +40,10 @@ Download = Annotated[
 Anchor = Annotated[
     str | None, typer.Option(help="Codec that BD-rates refer to; default bpg, else jpeg.")
 ]
+References = Annotated[
+    list[Path] | None,
+    typer.Option(help="Published curve (CompressAI's JSON shape), drawn dashed."),
+]
 
 
 def all_(  # noqa: PLR0913, PLR0917 - one parameter an option

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import Anchor, DataDir, Out
+from bench.cli.run import Anchor, DataDir, Out, References
 
 if TYPE_CHECKING:
     from bench.image import Image
@@ -23,8 +23,10 @@ def list_(
     data_dir: DataDir = None,
 ) -> None:
     """List codecs, datasets and metrics; say why one is unavailable."""
+    from bench.dataset.open import overview
+
     codecs = _codecs(verbose=verbose)
-    datasets = _datasets(data_dir)
+    datasets = overview(data_dir)
     metrics = _metrics()
     if as_json:
         typer.echo(
@@ -110,12 +112,6 @@ def _print_codecs(codecs: list[dict[str, Any]], *, verbose: bool) -> None:
     typer.echo("")
 
 
-def _datasets(data_dir: Path | None) -> list[dict[str, str]]:
-    from bench.dataset import open as dataset
-
-    return dataset.overview(data_dir)
-
-
 def _metrics() -> list[dict[str, str]]:
     from bench import metrics
     from bench.errors import BenchError
@@ -148,10 +144,7 @@ def tables(out: Out = Path("results/run"), anchor: Anchor = None) -> None:
 
 def plots(
     out: Out = Path("results/run"),
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(help="Published curve (CompressAI's JSON shape), drawn dashed."),
-    ] = None,
+    reference: References = None,
 ) -> None:
     """Draw the plots of stored results again."""
     _again(out, tables=False, plots=True, anchor=None, references=reference or [])

@@ -10,6 +10,9 @@ from typing import Any
 from bench.dataset.identity import Item, pixel_identity
 from bench.errors import BenchError
 
+ABOUT = ("title", "licence", "source", "revision", "description")
+"""What people want to know of a dataset: of a manifest, of a dataset, in a run record."""
+
 
 @dataclass(slots=True)
 class Pictures:
@@ -100,11 +103,7 @@ class Dataset:
         lines |= dict.fromkeys(found.unreadable, "unreadable")
         text = "".join(f"{name} {lines[name]}\n" for name in sorted(lines))
         return {
-            "title": self.title,
-            "licence": self.licence,
-            "source": self.source,
-            "revision": self.revision,
-            "description": self.description,
+            **{key: getattr(self, key) for key in ABOUT},
             "folder": str(self.folder or ""),
             "images": {item.name: identity[0] for item, identity in found.kept},
             "sizes": {item.name: list(identity[1:]) for item, identity in found.kept},

@@ -234,14 +234,7 @@ def pixel_identity(item: Item) -> tuple[str, int, int]:
     return known.rgb_sha256, known.width, known.height
 
 
-def pixel_hash(item: Item) -> str:
-    """Return the sha256 of the RGB bytes of an image; see ``pixel_identity``."""
-    return pixel_identity(item)[0]
-
-
-def load_item(
-    item: Item, pixels_sha256: str | None = None, size: tuple[int, int] | None = None
-) -> Image:
+def load_item(item: Item, pixels_sha256: str | None = None) -> Image:
     """Return the pixels of an image, uint8 RGB (H, W, 3), checked against what is known of them.
 
     Parameters
@@ -251,8 +244,6 @@ def load_item(
     pixels_sha256
         Of the RGB bytes that are wanted: those that were planned, or measured. None: what the
         manifest says is enough.
-    size
-        Wanted width and height in pixels, which the hash does not cover.
 
     Raises
     ------
@@ -280,7 +271,7 @@ def load_item(
             "it was left as it is",
             "Move it away, then run again or `bench fetch` the dataset.",
         )
-    if pixels_sha256 not in (None, found) or size not in (None, (width, height)):
+    if pixels_sha256 not in (None, found):
         raise DatasetError(
             f"{item.path} holds another picture now: wanted pixels of sha256 "
             f"{pixels_sha256}, found {width}x{height} of {found}",

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.dataset import manifest as manifests
-from bench.dataset.dataset import Dataset, Pictures
+from bench.dataset.dataset import ABOUT, Dataset, Pictures
 from bench.dataset.fetch import Incomplete, fetch
-from bench.dataset.identity import Item, load_item, pixel_hash, pixel_identity, verify
+from bench.dataset.identity import Item, load_item, pixel_identity, verify
 from bench.dataset.manifest import Manifest
 from bench.errors import DatasetError, OutputError, UsageError, suggest
 
@@ -29,7 +29,6 @@ __all__ = [
     "load_item",
     "open_dataset",
     "overview",
-    "pixel_hash",
     "pixel_identity",
 ]
 
@@ -144,11 +143,7 @@ def at_hand(name: str, data_dir: Path | None = None, *, images: Sequence[str] = 
         missing = ()
     return Dataset(
         name=manifest.name,
-        title=manifest.title,
-        licence=manifest.licence,
-        source=manifest.source,
-        revision=manifest.revision,
-        description=manifest.description,
+        **{key: getattr(manifest, key) for key in ABOUT},
         items=tuple(sorted(items, key=lambda item: item.name)),
         missing=missing,
         expected=manifest.images,

@@ -12,8 +12,9 @@ import matplotlib as mpl
 import pandas as pd
 
 from bench.errors import BenchError, UsageError, suggest
-from bench.figures import latex, registry
+from bench.figures import registry
 from bench.figures.cache import Cache
+from bench.figures.latex import Item, document
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, load
 from bench.files import make_folder, write_atomically
@@ -44,19 +45,6 @@ class Built:
     folder: Path
     written: list[Path] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One figure in the index, ``figures.json``."""
-
-    id: str
-    paper: str
-    title: str
-    caption: str
-    files: tuple[str, ...] = ()
-    origin: str = ""
-    skipped: str = ""
 
 
 def build(
@@ -146,11 +134,11 @@ def _choose(figure_set: FigureSet, only: Sequence[str]) -> list[Entry]:
     return [entry for entry in figure_set.entries if not only or entry.id in only]
 
 
-def _record(entry: Entry, **more: Any) -> Record:  # noqa: ANN401 - fields of Record
-    return Record(entry.id, entry.paper, entry.title, more.pop("caption", entry.caption), **more)
+def _record(entry: Entry, **more: Any) -> Item:  # noqa: ANN401 - fields of Item
+    return Item(entry.id, entry.paper, entry.title, more.pop("caption", entry.caption), **more)
 
 
-def _write(entry: Entry, product: Product, built: Built) -> Record:
+def _write(entry: Entry, product: Product, built: Built) -> Item:
     """Write the files of one figure; return its line of the index."""
     title = f"{entry.title} ({entry.paper})" if entry.paper else entry.title
     origin = product.stamp.full()
@@ -179,7 +167,7 @@ def _remove(entry: Entry, folder: Path) -> None:
         (folder / f"{entry.id}.{suffix}").unlink(missing_ok=True)
 
 
-def _stored_records(folder: Path, figure_set: FigureSet) -> dict[str, Record]:
+def _stored_records(folder: Path, figure_set: FigureSet) -> dict[str, Item]:
     """Return the index lines of an earlier run whose data are still there.
 
     Pictures may have been left out, as from a repository; the CSV tells that the figure was made.
@@ -188,14 +176,14 @@ def _stored_records(folder: Path, figure_set: FigureSet) -> dict[str, Record]:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if content["set"] != figure_set.name:
             return {}
-        lines = [Record(**{**line, "files": tuple(line["files"])}) for line in content["figures"]]
+        lines = [Item(**{**line, "files": tuple(line["files"])}) for line in content["figures"]]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     data = {r.id: [name for name in r.files if name.endswith(".csv")] for r in lines}
     return {r.id: r for r in lines if all((folder / name).is_file() for name in data[r.id])}
 
 
-def _write_index(figure_set: FigureSet, records: Sequence[Record], built: Built) -> None:
+def _write_index(figure_set: FigureSet, records: Sequence[Item], built: Built) -> None:
     content = {
         "set": figure_set.name,
         "title": figure_set.title,
@@ -204,8 +192,5 @@ def _write_index(figure_set: FigureSet, records: Sequence[Record], built: Built)
     }
     index, tex = built.folder / INDEX, built.folder / TEX
     write_atomically(index, json.dumps(content, indent=1).encode() + b"\n")
-    lines = [
-        latex.Item(r.id, r.paper, r.title, r.caption, r.files, r.origin, r.skipped) for r in records
-    ]
-    write_atomically(tex, latex.document(figure_set, lines).encode())
+    write_atomically(tex, document(figure_set, records).encode())
     built.written += [index, tex]

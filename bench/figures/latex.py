@@ -22,15 +22,15 @@ _HEAD = r"""\documentclass[10pt,twocolumn]{article}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One figure or table: what the index says of it; see ``build.Record``."""
+    """One figure or table, as in the index ``figures.json``."""
 
     id: str
     paper: str
     title: str
     caption: str
-    files: tuple[str, ...]
-    origin: str
-    skipped: str
+    files: tuple[str, ...] = ()
+    origin: str = ""
+    skipped: str = ""
 
 
 def document(figure_set: FigureSet, items: Sequence[Item]) -> str:

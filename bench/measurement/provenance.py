@@ -61,21 +61,21 @@ def cpu_count() -> int:
 @cache
 def cpu_name() -> str:
     """Return the processor's own name."""
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_info(key: str) -> str:
+    """Return the first value of ``key`` in Linux's description of the processors, or nothing."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((row.partition(":")[2].strip() for row in lines if row.startswith(key)), "")
 
 
 def cpu_flags() -> list[str]:
     """Return the vector extensions that change which kernels run."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.is_file() else ""
-    line = next((row for row in text.splitlines() if row.startswith("flags")), "")
     wanted = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-    return [flag for flag in wanted if flag in line.split()]
+    found = _cpu_info("flags").split()
+    return [flag for flag in wanted if flag in found]
 
 
 @cache

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from bench.errors import OutputError
 from bench.measurement import untrusted
@@ -33,29 +29,6 @@ _TABLES = {
   pixels TEXT NOT NULL, label TEXT NOT NULL, psnr_db REAL NOT NULL,
   PRIMARY KEY (pixels, label)) WITHOUT ROWID""",
 }
-
-
-class Guarding(Protocol):
-    """Has a context in which errors of file and database become errors of ours."""
-
-    def guard(self) -> AbstractContextManager[None]:
-        """Return that context."""
-
-
-T = TypeVar("T", bound=Guarding)
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def guarded(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
-    """Run a method in the guard of its object."""
-
-    @functools.wraps(method)
-    def run(self: T, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self.guard():
-            return method(self, *args, **kwargs)
-
-    return run
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:

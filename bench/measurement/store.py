@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from bench.errors import OutputError
-from bench.measurement.sqlite import connect_to_read, connect_to_write, guarded
+from bench.measurement.sqlite import connect_to_read, connect_to_write
 
 DATABASE = "bench.sqlite"
 
@@ -328,23 +328,22 @@ class Store:
                 (encoding.error, self.run_id, encoding.key),
             )
 
-    @guarded
+    def _query(self, query: str, *values: str) -> list[Any]:
+        with self.guard():
+            return self._db.execute(query, values).fetchall()
+
     def encoded(self) -> dict[str, str]:
         """Return key -> error (empty where it succeeded) of every stored encoding."""
-        query = "SELECT key, COALESCE(error, '') FROM encodings"
-        return dict(self._db.execute(query).fetchall())
+        return dict(self._query("SELECT key, COALESCE(error, '') FROM encodings"))
 
-    @guarded
     def scored(self) -> set[tuple[str, str, str]]:
         """Return (key, metric, version) of every stored score."""
-        return set(self._db.execute("SELECT key, metric, version FROM scores").fetchall())
+        return set(self._query("SELECT key, metric, version FROM scores"))
 
-    @guarded
     def with_ceiling(self) -> set[tuple[str, str]]:
         """Return (pixels, label) of every stored ceiling."""
-        return set(self._db.execute("SELECT pixels, label FROM ceilings").fetchall())
+        return set(self._query("SELECT pixels, label FROM ceilings"))
 
-    @guarded
     def bitstream(self, key: str) -> bytes:
         """Return the bytes of a stored encoding.
 
@@ -353,17 +352,14 @@ class Store:
         OutputError
             If they are missing or no longer have the hash they were stored under.
         """
-        row = self._db.execute(
+        found = self._query(
             "SELECT b.sha256, b.data FROM encodings e JOIN bitstreams b ON b.sha256 = e.bitstream "
             "WHERE e.key = ?",
-            (key,),
-        ).fetchone()
-        if (
-            row is None
-            or not isinstance(row[1], bytes)
-            or hashlib.sha256(row[1]).hexdigest() != row[0]
-        ):
-            raise OutputError(
-                f"{self.path} lost the bitstream of {key[:12]}", "Remove the file and run again."
-            )
-        return bytes(row[1])
+            key,
+        )
+        for digest, data in found:
+            if isinstance(data, bytes) and hashlib.sha256(data).hexdigest() == digest:
+                return data
+        raise OutputError(
+            f"{self.path} lost the bitstream of {key[:12]}", "Remove the file and run again."
+        )

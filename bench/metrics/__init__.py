@@ -13,9 +13,9 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -237,11 +237,6 @@ def _classes(module: ModuleType) -> list[type[Metric]]:
     ]
 
 
-def _from_entry_point(point: EntryPoint) -> Iterator[Found]:
-    source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
-    return _load(point.name, source, point.load)
-
-
 @cache
 def discover() -> dict[str, Found]:
     """Return every metric by name: by rank, then by column.
@@ -254,7 +249,8 @@ def discover() -> dict[str, Found]:
             load = partial(importlib.import_module, f"{__name__}.{path.stem}")
             candidates += _load(path.stem, f"metrics/{path.stem}", load)
     for point in entry_points(group=ENTRY_POINTS):
-        candidates += _from_entry_point(point)
+        source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
+        candidates += _load(point.name, source, point.load)
     found: dict[str, Found] = {}
     taken = set(_TAKEN)
     for item in candidates:
@@ -263,15 +259,12 @@ def discover() -> dict[str, Found]:
             clash = taken.intersection(forms) or {item.name} & {*found, "bpp"}
             if clash:
                 reason = f"the name {min(clash)!r} is taken"
-                found.setdefault(f"{item.name} ({item.source})", _broken(item, reason))
+                broken = replace(item, cls=None, reason=reason)
+                found.setdefault(f"{item.name} ({item.source})", broken)
                 continue
             taken.update(forms)
         found[item.name if item.name not in found else f"{item.name} ({item.source})"] = item
     return dict(sorted(found.items(), key=_place))
-
-
-def _broken(item: Found, reason: str) -> Found:
-    return Found(item.name, item.source, None, reason)
 
 
 def _place(entry: tuple[str, Found]) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -112,20 +112,17 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
     if (form := cls.decibels) is None:
         return [plain]
     ends = [_applied(form.of, value) for value in cls.limits]
-    decibels = Column(
-        form.column,
-        form.title,
-        cls.short or form.title,
-        "dB",
-        form.digits,
-        True,
-        form.definition,
-        cls.name,
-        cls.family or cls.name,
-        cls.column,
-        form.of,
-        (min(ends), max(ends)),
-        cls.smallest_px,
+    decibels = replace(
+        plain,
+        column=form.column,
+        words=form.title,
+        short=cls.short or form.title,
+        unit="dB",
+        digits=form.digits,
+        higher_is_better=True,
+        definition=form.definition,
+        decibels=form.of,
+        limits=(min(ends), max(ends)),
     )
     return [plain, decibels]
 

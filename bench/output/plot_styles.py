@@ -70,12 +70,12 @@ class Style:
 def _darkened(colour: str) -> str:
     """Return ``colour`` darkened until its contrast with white is 4.5 (WCAG 2.1, 1.4.3)."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    while 1.05 / (_luminance(channels) + 0.05) < 4.5:
+    while 1.05 / (luminance(channels) + 0.05) < 4.5:
         channels = [0.95 * channel for channel in channels]
     return "#" + "".join(f"{round(255 * channel):02X}" for channel in channels)
 
 
-def _luminance(channels: Iterable[float]) -> float:
+def luminance(channels: Iterable[float]) -> float:
     """Return the relative luminance of sRGB channels in 0..1 (WCAG 2.1)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

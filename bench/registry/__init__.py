@@ -131,9 +131,13 @@ def _from_folder(stem: str) -> Iterator[Found]:
         yield _found(stem, source, cls)
 
 
-def _from_entry_point(point: EntryPoint) -> Found:
+def _from_entry_point(point: EntryPoint, deadly: str = "") -> Found:
+    """Return the codec of another package; one whose loading is ``deadly`` is not loaded."""
     package = one_line(point.dist.name if point.dist else "a package", 80)
-    source, reasons, cls = f"{package} ({one_line(point.value, 200)})", list[str](), None
+    source, cls = f"{package} ({one_line(point.value, 200)})", None
+    reasons: list[str] = []
+    if deadly:
+        return Found(_safe(point.name), source, None, deadly)
     with _reason_of(reasons):
         cls = point.load()
         if not (inspect.isclass(cls) and issubclass(cls, Codec) and hasattr(cls, "name")):
@@ -141,11 +145,6 @@ def _from_entry_point(point: EntryPoint) -> Found:
     if reasons:
         return Found(_safe(point.name), source, None, one_line(reasons[0]), package)
     return replace(_found(point.name, source, cls), package=package)
-
-
-def _from_dead_point(point: EntryPoint, reason: str) -> Found:
-    package = one_line(point.dist.name if point.dist else "a package", 80)
-    return Found(_safe(point.name), f"{package} ({one_line(point.value, 200)})", None, reason)
 
 
 def try_out(value: str) -> None:
@@ -249,12 +248,7 @@ def discover() -> dict[str, Found]:
         entry_points(group=ENTRY_POINTS), key=lambda p: (p.dist.name if p.dist else "", p.value)
     )
     deadly = probe.deadly([point.value for point in points])
-    for point in points:
-        if point.value in deadly:
-            found_here = _from_dead_point(point, deadly[point.value])
-        else:
-            found_here = _from_entry_point(point)
-        candidates.append(found_here)
+    candidates += [_from_entry_point(point, deadly.get(point.value, "")) for point in points]
     for item in candidates:
         if item.name not in found:
             found[item.name] = item

@@ -15,7 +15,7 @@ from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
 from bench.metrics.columns import curve_columns
 from bench.output.coverage import Coverage, coverage
-from bench.output.plot_styles import Style, styles
+from bench.output.plot_styles import Style, luminance, styles
 from bench.report.bit_allocation import Ledger
 from bench.report.verdicts import Verdict, words
 from bench.report.verdicts import verdicts as verdicts_of
@@ -58,17 +58,12 @@ class Look:
         return Markup('<span class="codec k{}">{}</span>').format(self.index, self.name)
 
 
-def _luminance(colour: Sequence[float]) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
-
-
 def _lightened(colour: str, contrast: float) -> str:
     """Return ``colour`` mixed with white until it stands out from the dark page (WCAG 2.1)."""
     rgb, paper = ([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in (colour, _DARK))
     for share in np.linspace(0, 1, 51):
         mixed = [c + (1 - c) * float(share) for c in rgb]
-        if (_luminance(mixed) + 0.05) / (_luminance(paper) + 0.05) >= contrast:
+        if (luminance(mixed) + 0.05) / (luminance(paper) + 0.05) >= contrast:
             break
     return "#" + "".join(f"{round(255 * c):02X}" for c in mixed)
 

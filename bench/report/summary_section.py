@@ -12,6 +12,7 @@ from bench.measurement.results import Results
 from bench.metrics.columns import column
 from bench.output.coverage import count_text
 from bench.output.plot_styles import short_labels
+from bench.output.provenance import machine_of
 from bench.output.table_formats import number
 from bench.report import reproduce, tables, verdicts
 from bench.report import results as data
@@ -161,10 +162,11 @@ def provenance(
     """Return where the numbers come from, how to get them again, and the glossary."""
     record = results.record
     versions = (record.get("versions") or {}).items()
+    machine = [str(record.get("machine") or ""), machine_of(record)]
     lines = [[Td.text(name), Td.text(version)] for name, version in versions]
     run = {
         "Measured": record.get("started") or record.get("date") or "unknown",
-        "Machine": _machine(record),
+        "Machine": ", ".join(filter(None, machine)) or "unknown",
         "Commit": _code(record.get("commit") or "unknown"),
         "Bitstreams": "stored and decoded for this page"
         if results.database
@@ -200,15 +202,3 @@ def _dataset(about: Mapping[str, Any]) -> dict[str, object]:
     if about.get("pixels_sha256"):
         words["Sha256 of pixels"] = _code(about["pixels_sha256"])
     return words
-
-
-def _machine(record: Mapping[str, Any]) -> str:
-    cores = record.get("cores")
-    parts = [
-        record.get("machine"),
-        record.get("cpu"),
-        f"{cores} cores" if cores else "",
-        record.get("gpu"),
-        record.get("system"),
-    ]
-    return ", ".join(str(part) for part in parts if part) or "unknown"

@@ -44,7 +44,7 @@ def test_open_kodak(kodak_dir: Path, empty: Path) -> None:
     assert ("kodak", "", ()) == (opened.display_name, opened.note, opened.missing)
     assert (512, 768, 3) == dataset.load_item(opened.items[0]).shape
     for item in opened.items:
-        assert item.file.rgb_sha256 == dataset.pixel_hash(item)
+        assert item.file.rgb_sha256 == dataset.pixel_identity(item)[0]
         assert (item.file.width, item.file.height) == dataset.pixel_identity(item)[1:]
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_changes_after_opening(site: Site, home: Path, tmp_path: Pat
     with pytest.raises(DatasetError, match=r"b\.png is not the image.*does not decode"):
         dataset.load_item(items[1])
     with pytest.raises(DatasetError, match=r"a\.png is not the image"):
-        dataset.pixel_hash(items[0])
+        dataset.pixel_identity(items[0])
 
 
 def test_another_encoding_is_accepted(site: Site, home: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_another_encoding_is_accepted(site: Site, home: Path, tmp_path: Path) ->
 
     assert "other files than upstream's, the same pixels: b" == opened.note
     assert "three" == opened.display_name
-    assert opened.items[1].file.rgb_sha256 == dataset.pixel_hash(opened.items[1])
+    assert opened.items[1].file.rgb_sha256 == dataset.pixel_identity(opened.items[1])[0]
 
 
 def test_unknown_hashes_are_said(site: Site, home: Path, tmp_path: Path) -> None:
@@ -226,7 +226,10 @@ def test_folder(site: Site, home: Path, tmp_path: Path) -> None:
     assert ["b.png", "trip/a.PNG"] == [item.name for item in opened.items]
     assert f"folder:{folder}" == opened.display_name == opened.name
     assert ("photos", "", 2) == (opened.title, opened.note, opened.expected)
-    assert image.pixels_sha256(image.load(folder / "b.png")) == dataset.pixel_hash(opened.items[0])
+    assert (
+        image.pixels_sha256(image.load(folder / "b.png"))
+        == dataset.pixel_identity(opened.items[0])[0]
+    )
 
 
 def test_folder_selection(site: Site, home: Path, tmp_path: Path) -> None:
@@ -252,8 +255,8 @@ def test_folder_with_a_broken_image(site: Site, home: Path, tmp_path: Path) -> N
     opened = dataset.open_dataset(f"folder:{folder}")
 
     assert ["a.png", "b.png"] == [item.name for item in opened.items]
-    assert dataset.pixel_hash(opened.items[0])
-    for use in (dataset.pixel_hash, dataset.load_item):
+    assert dataset.pixel_identity(opened.items[0])[0]
+    for use in (dataset.pixel_identity, dataset.load_item):
         with pytest.raises(ImageError, match=r"b\.png is not an image"):
             use(opened.items[1])
     assert ["a.png"] == list(opened.provenance()["images"])
