@@ -262,13 +262,7 @@ def delta_of(rate: float, gain: float, overlap: float, method: str, sign: int) -
 
 
 def _calculate(anchor: Stack, test: Stack, method: str, sign: int) -> Delta:
-    """Return the delta of two checked curves.
-
-    Raises
-    ------
-    BDError
-        If the cubic fit is not determined by the points.
-    """
+    """Return the delta of two checked curves; refuse a cubic fit that points do not determine."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Polyfit may be poorly conditioned")
         try:

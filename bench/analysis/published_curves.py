@@ -194,10 +194,7 @@ def _letters(text: str) -> str:
 def _column_of(key: str) -> Column | None:
     """Return the quality that a key means: ``psnr``, ``ms-ssim-rgb``, ``MS_SSIM-dB`` and so on.
 
-    Raises
-    ------
-    _UnfitError
-        If it means several: ``lpips`` does not say which network.
+    One that means several is refused: ``lpips`` does not say which network.
     """
     words = re.findall(r"[a-z0-9]+", key.casefold())
     wanted = "".join(word for word in words if word != "rgb").removesuffix("rgb")
@@ -237,13 +234,7 @@ def _known_dataset(text: str) -> str:
 
 
 def _dataset_in(path: Path) -> str:
-    """Return the dataset that the name of a file or of its folder holds.
-
-    Raises
-    ------
-    _UnfitError
-        If it holds none, or several.
-    """
+    """Return the dataset that the name of a file or of its folder holds; refuse none or several."""
     for text in (path.stem, path.resolve().parent.name):
         found = [name for name in manifest.names() if _tokens(name) <= _tokens(text)]
         if len(found) == 1:

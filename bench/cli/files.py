@@ -106,10 +106,7 @@ def _by_suffix(target: Path) -> str:
 def _read(source: Path) -> bytes:
     """Return the bytes of a regular file that is no larger than the largest image as raw samples.
 
-    Raises
-    ------
-    UsageError
-        If it is something else; reading a pipe or a device could go on for ever.
+    Anything else is refused: reading a pipe or a device could go on for ever.
     """
     from bench import image
     from bench.errors import UsageError
@@ -137,11 +134,6 @@ def _check_target(source: Path, target: Path) -> None:
     """Refuse an output that is the input, or that no file can be put in the place of.
 
     A regular file is replaced; a device such as /dev/stdout is written to.
-
-    Raises
-    ------
-    OutputError
-        If it is such an output.
     """
     from bench.errors import OutputError
 
@@ -209,13 +201,7 @@ def decode(
 
 
 def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
-    """Refuse samples that 8-bit RGB cuts, unless ``--codec NAME:depth=BITS`` asks for that.
-
-    Raises
-    ------
-    DecodeError
-        If the file is deeper than 8 bits and nobody asked for it by its depth.
-    """
+    """Refuse samples that 8-bit RGB cuts, unless ``--codec NAME:depth=BITS`` asks for that."""
     from bench.errors import DecodeError
     from bench.registry import Spec
 

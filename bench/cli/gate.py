@@ -85,14 +85,16 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = False,
 ) -> None:
     """Compare with a locked baseline; exit 0: nothing is worse, 1: regressed, 2: cannot tell."""
-    session = _Session(
-        _Options(baseline, against, dataset or [], codec or [], metric or [], points),
-        data_dir=data_dir,
-        out=out,
-        jobs=jobs,
-        timeout_s=timeout,
-        download=download,
-    )
+    from bench.measurement.provenance import cpu_count
+
+    common = {
+        "data_dir": data_dir,
+        "out": out,
+        "jobs": jobs or cpu_count(),
+        "timeout_s": timeout,
+        "download": download,
+    }
+    session = _Session(baseline, against, dataset or [], codec or [], metric or [], points, common)
     files = _Files(markdown, junit, json_path)
 
     def work() -> int:
@@ -203,8 +205,8 @@ class _Files:
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    """What of which baseline is compared or locked."""
+class _Session:
+    """What of which baseline is compared or locked; how it is measured is common to both."""
 
     path: Path
     against: Path | None
@@ -212,49 +214,23 @@ class _Options:
     codecs: list[str]
     metrics: list[str]
     points: int | None
-
-
-class _Session:
-    """The options that checking and locking share."""
-
-    def __init__(
-        self,
-        options: _Options,
-        *,
-        data_dir: Path | None,
-        out: Path | None,
-        jobs: int,
-        timeout_s: float,
-        download: bool,
-    ) -> None:
-        from bench.measurement import provenance
-
-        self.options = options
-        self.common: dict[str, Any] = {
-            "data_dir": data_dir,
-            "out": out,
-            "jobs": jobs or provenance.cpu_count(),
-            "timeout_s": timeout_s,
-            "download": download,
-        }
+    common: dict[str, Any]
 
     def _part(self, locked: Locked) -> Locked:
         """Return the part of rows that was asked for."""
         from bench.gate import measure
 
-        return measure.restrict(
-            locked, self.options.datasets, self.options.codecs, self.options.points
-        )
+        return measure.restrict(locked, self.datasets, self.codecs, self.points)
 
     def check(self, *, allow_environment: bool) -> Report:
         """Return the report of today's rows, measured or stored, against the baseline."""
         from bench.gate import baseline, diagnose, measure
         from bench.gate.check import compare
 
-        whole = baseline.read(self.options.path)
+        whole = baseline.read(self.path)
         tolerances, locked = self._tolerances(whole), self._part(whole)
-        if self.options.against is not None:
-            now = baseline.read(self.options.against)
+        if self.against is not None:
+            now = baseline.read(self.against)
             return compare(locked, now, tolerances, allow_environment=allow_environment)
         measured = self._measure(measure.of_rows(locked.rows.values()), like=locked)
         report = compare(
@@ -269,7 +245,7 @@ class _Session:
     def _tolerances(self, locked: Locked) -> Tolerances:
         from bench.gate import tolerance
 
-        return tolerance.load(self.options.path, {row.codec for row in locked.rows.values()})
+        return tolerance.load(self.path, {row.codec for row in locked.rows.values()})
 
     def _measure(self, want: Want, **more: Any) -> Measured:  # noqa: ANN401 - options of measure
         from bench.cli.screen import Screen
@@ -283,11 +259,10 @@ class _Session:
         from bench.gate import baseline, report
         from bench.gate.check import compare
 
-        options = self.options
-        old = baseline.read(options.path) if options.path.exists() else None
-        if options.against is not None:
-            _refuse(metric=options.metrics)
-            now = self._part(baseline.read(options.against))
+        old = baseline.read(self.path) if self.path.exists() else None
+        if self.against is not None:
+            _refuse(metric=self.metrics)
+            now = self._part(baseline.read(self.against))
         else:
             now = self._measure_new(old)
         if speed:
@@ -299,7 +274,7 @@ class _Session:
             for line in report.lines(found, advice=False)[:-1]:
                 typer.echo(line)
         baseline.refuse_unlockable(now, accept_failures=accept_failures)
-        for path in baseline.write(options.path, now):
+        for path in baseline.write(self.path, now):
             typer.echo(f"locked: {path}")
         failed = sum(bool(row.error) for row in now.rows.values())
         typer.echo(
@@ -311,14 +286,13 @@ class _Session:
         from bench.errors import UsageError
         from bench.gate import measure
 
-        options = self.options
-        if old is None or options.codecs:
-            names = options.datasets or (old.datasets if old else ["sample"])
-            metrics = options.metrics or (measure.of_rows(old.rows.values()).metrics if old else [])
-            want = measure.of_words(names, options.codecs, options.points, metrics)
+        if old is None or self.codecs:
+            names = self.datasets or (old.datasets if old else ["sample"])
+            metrics = self.metrics or (measure.of_rows(old.rows.values()).metrics if old else [])
+            want = measure.of_words(names, self.codecs, self.points, metrics)
         else:
-            part = measure.restrict(old, options.datasets, [], None)
-            want = measure.relocking(part, options.points, options.metrics)
+            part = measure.restrict(old, self.datasets, [], None)
+            want = measure.relocking(part, self.points, self.metrics)
         measured = self._measure(want, decoded=True)
         for (name, setting), reason in measured.lacking.items():
             raise UsageError(

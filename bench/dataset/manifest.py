@@ -207,13 +207,7 @@ def parse(name: str, text: str) -> Manifest:
 
 
 def _check_places(manifest: Manifest) -> None:
-    """Refuse names that lead out of the data folder, on any system, and addresses off the web.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is one.
-    """
+    """Refuse names that lead out of the data folder, on any system, and addresses off the web."""
     named = [("folder", name, False) for name in manifest.folders]
     named += [("file", file.name, False) for file in manifest.files]
     named += [("package", manifest.package, True)] if manifest.package else []

@@ -67,13 +67,7 @@ def make(context: Context, entry: Entry) -> Product:
 
 
 def _kind(name: str) -> tuple[Make, type]:
-    """Return the function and the options of a kind.
-
-    Raises
-    ------
-    Skipped
-        If it cannot be imported, or is no such function.
-    """
+    """Return the function and the options of a kind; skip one that cannot be imported or called."""
     try:
         found = OWN[name] if name in OWN else registry.load_plugin(GROUP, name)
     except UsageError as error:

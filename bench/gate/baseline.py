@@ -109,13 +109,7 @@ def read_csv(path: Path) -> Locked:
 
 
 def _score_columns(path: Path, header: Sequence[str]) -> list[str]:
-    """Return the columns of scores of a header.
-
-    Raises
-    ------
-    UsageError
-        If columns are missing, doubled or unknown.
-    """
+    """Return the columns of scores of a header; refuse missing, doubled and unknown ones."""
     fixed = (*BEFORE_SCORES, *AFTER_SCORES)
     if missing := [name for name in fixed if name not in header]:
         raise UsageError(
@@ -180,13 +174,7 @@ _ENVIRONMENT: Mapping[str, Callable[[object], bool]] = {
 
 
 def _row(line: Sequence[str], columns: Sequence[str], where: str) -> Row:
-    """Return the row of one line.
-
-    Raises
-    ------
-    UsageError
-        If a field is missing, or a number is none.
-    """
+    """Return the row of one line; refuse a missing field and a number that is none."""
     names = (*BEFORE_SCORES, *columns, *AFTER_SCORES)
     if len(line) != len(names):
         raise UsageError(f"{where} has {len(line)} fields, wanted {len(names)}", RESTORE)

@@ -124,7 +124,7 @@ def drifted_scores(
     found: dict[str, str] = {}
     changed = {d.name.split()[0]: d for d in differences if d.kind == "metric"}
     for column in columns:
-        if (difference := changed.get(score_of.of(column).metric)) is not None:
+        if (difference := changed.get(score_of.of(column).form.metric)) is not None:
             found.setdefault(column, f"{difference} on the fixed pair of images")
     pairs = [(old, after[key]) for key, old in before.items() if key in after]
     same = [(o, n) for o, n in pairs if _same_bytes(o, n)]

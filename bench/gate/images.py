@@ -110,16 +110,13 @@ def _decide(
     gained = bool(known) and max(known) <= 0 and min(known) < -tolerance.bd_rate_percent
     size = max((c.size_percent for c in cells if c.change == Change.MOVED), key=abs, default=0.0)
     if moved or (abs(size) > tolerance.moved_percent and not gained):
-        return Verdict.MOVED, f"along the curve by up to {slide:+.3f}{_unit(bd)}, {size:+.2f} %"
+        unit = next((scores.of(column).unit for column in bd), "")
+        return Verdict.MOVED, f"along the curve by up to {slide:+.3f}{unit}, {size:+.2f} %"
     if changes & BAD and not gained:
         return Verdict.WORSE, "larger or worse at the same setting, and nothing gained for it"
     if gained or changes & {Change.BETTER, Change.MENDED}:
         return Verdict.BETTER, ""
     return Verdict.EQUAL, ""
-
-
-def _unit(judges: Mapping[str, float]) -> str:
-    return next((scores.of(column).unit for column in judges), "")
 
 
 def _loss(

@@ -6,10 +6,8 @@ hash of the program: what another one left there is not taken for today's.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +25,7 @@ from bench.image import pixels_sha256
 from bench.measurement import executor as harness
 from bench.measurement import plan
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
-from bench.measurement.run import Progress, run
+from bench.measurement.run import Progress, results_folder, run
 from bench.measurement.store import Store
 
 
@@ -79,7 +77,7 @@ def of_rows(rows: Iterable[Row]) -> Want:
         settings.setdefault(row.codec, []).append(Setting.from_json(row.setting))
     unique = {codec: list(dict.fromkeys(found)) for codec, found in settings.items()}
     columns = dict.fromkeys(column for row in rows for column in row.scores)
-    metrics = [scores.of(column).metric for column in columns]
+    metrics = [scores.of(column).form.metric for column in columns]
     return Want({n: list(dict.fromkeys(found)) for n, found in images.items()}, unique, metrics)
 
 
@@ -133,18 +131,6 @@ def relocking(locked: Locked, points: int | None, metrics: Sequence[str] = ()) -
     return replace(want, settings=settings, metrics=[metric.name for metric in scored])
 
 
-@contextmanager
-def _folder(
-    out: Path | None, codecs: Iterable[Codec], metrics: Iterable[metrics_of.Metric]
-) -> Iterator[Path]:
-    """Yield where the store of this program lies; a temporary folder where none was given."""
-    if out is not None:
-        yield out / environment.program_sha256(codecs, metrics)[:12]
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as name:
-        yield Path(name)
-
-
 def measure(  # noqa: PLR0913 - where, with what and how are independent
     want: Want,
     *,
@@ -194,7 +180,9 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
     metrics = [metrics_of.create(name) for name in want.metrics]
     rows: list[Row] = []
     if any(settings.values()):
-        with _folder(out, codecs.values(), metrics) as folder:
+        if out is not None:
+            out /= environment.program_sha256(codecs.values(), metrics)[:12]
+        with results_folder(out) as folder:
             results = run(
                 opened,
                 {name: found for name, found in settings.items() if found},
@@ -210,7 +198,7 @@ def measure(  # noqa: PLR0913 - where, with what and how are independent
             chosen = sorted(stored.rows.values(), key=partial(_position, settings))
             wanted = [row for row in chosen if not row.error and (decoded or _differs(row, like))]
             pixels = _decoded(wanted, keys, folder, partial(make_executor, jobs, timeout_s))
-        rows = [row.with_decoded(pixels.get(row.key, "")) for row in chosen]
+        rows = [replace(row, decoded_sha256=pixels.get(row.key, "")) for row in chosen]
     record = environment.record(codecs.values(), metrics)
     locked = Locked(by_key(rows), record, _ladders(codecs, rows, like), source="now")
     items = {(d.name, item.name): item for d in opened for item in d.items}

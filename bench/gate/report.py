@@ -16,7 +16,6 @@ from bench.gate import scores
 from bench.gate.cells import Cell, Change
 from bench.gate.check import COULD_NOT_RUN, OK, REGRESSED, Report
 from bench.gate.curves import CurveResult
-from bench.gate.environment import Difference
 from bench.gate.images import PASSING, Verdict
 from bench.gate.rows import Row
 from bench.gate.speed import SpeedResult
@@ -184,7 +183,8 @@ def markdown(report: Report) -> str:
     if report.speed:
         parts += ["### Speed (ratio to the calibration job)", _speed_table(report.speed)]
     if report.differences:
-        parts += ["### Environment", _environment_table(report.differences)]
+        body = [[d.name, d.before, d.after, d.kind] for d in report.differences]
+        parts += ["### Environment", _table(("what", "baseline", "now", "kind"), body)]
     if report.lockable:
         parts.append(f"If the change is meant, lock it: {escape_markdown(relock(report))}")
     return "\n\n".join(parts) + "\n"
@@ -265,11 +265,6 @@ def _speed_table(results: Iterable[SpeedResult]) -> str:
         )
     head = ("codec", "direction", "locked", "now", "noise (IQR)", "change", "outcome")
     return _table(head, body)
-
-
-def _environment_table(found: Iterable[Difference]) -> str:
-    body = [[d.name, d.before, d.after, d.kind] for d in found]
-    return _table(("what", "baseline", "now", "kind"), body)
 
 
 def to_json(report: Report) -> str:

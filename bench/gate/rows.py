@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.codec import Setting
@@ -104,13 +104,9 @@ class Row:
             return score.fault(value)
         if column in self.undefined:
             return f"undefined: {self.undefined[column]}"
-        if min(self.width, self.height) < score.smallest_px:
-            return f"undefined: the image is under {score.smallest_px} pixels"
+        if min(self.width, self.height) < (smallest := score.form.smallest_px):
+            return f"undefined: the image is under {smallest} pixels"
         return "missing"
-
-    def with_decoded(self, decoded_sha256: str) -> Row:
-        """Return a copy that knows its decoded pixels."""
-        return replace(self, decoded_sha256=decoded_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +149,6 @@ class Locked:
         for row in self.rows.values():
             found.setdefault((row.dataset, row.curve), []).append(row)
         return found
-
-    def only(self, rows: Iterable[Row]) -> Locked:
-        """Return the same with these rows alone."""
-        return replace(self, rows=by_key(rows))
 
 
 def by_key(rows: Iterable[Row]) -> dict[CellKey, Row]:

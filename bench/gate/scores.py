@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.errors import UsageError
 from bench.metrics import basic_names, columns
 from bench.metrics.columns import Column
 
@@ -23,34 +22,29 @@ class Score:
 
     Attributes
     ----------
-    column, metric
-        Name of the column, and of the metric that fills it.
-    title
-        For tables and sentences, without the unit.
-    digits
-        Digits after the point, as the gate shows them: of values that crowd near their best,
-        one more than elsewhere.
-    higher_is_better
-        The direction.
-    smallest_px
-        Shortest side of an image for which the metric is defined.
+    form
+        The column: its metric, direction, limits, and the smallest image it is defined for.
     to_db
         Value -> decibels, where the metric has such a form.
-    in_db
-        Whether values are decibels already.
-    limits
-        The least and the largest value.
     """
 
-    column: str
-    metric: str
-    title: str
-    digits: int
-    higher_is_better: bool = True
-    smallest_px: int = 1
+    form: Column
     to_db: Callable[[float], float] | None = None
-    in_db: bool = False
-    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    @property
+    def title(self) -> str:
+        """For tables and sentences, without the unit."""
+        return self.form.short
+
+    @property
+    def digits(self) -> int:
+        """Decimals to show: of values that crowd near their best, one more than elsewhere."""
+        return self.form.digits + (self.to_db is not None)
+
+    @property
+    def in_db(self) -> bool:
+        """Whether values are decibels already."""
+        return self.form.unit == "dB"
 
     @property
     def unit(self) -> str:
@@ -66,35 +60,17 @@ class Score:
         """Return ``value`` so that more is better, in dB where the metric has decibels."""
         if self.to_db is not None:
             return self.to_db(value)
-        return value if self.higher_is_better else -value
+        return value if self.form.higher_is_better else -value
 
     def fault(self, value: float) -> str:
         """Return why ``value`` cannot be a score of this metric; empty where it can."""
-        worst = -math.inf if self.higher_is_better else math.inf
+        worst = -math.inf if self.form.higher_is_better else math.inf
         if math.isnan(value) or value == worst:
             return "not a number"
-        low, high = self.limits
+        low, high = self.form.limits
         if not low <= value <= high:
             return f"{value:g}, outside {low:g} to {high:g}"
         return ""
-
-
-def _of_column(form: Column) -> Score:
-    decibels = next(
-        (c.decibels for c in columns.known().values() if c.decibels and c.source == form.column),
-        None,
-    )
-    return Score(
-        form.column,
-        form.metric,
-        form.short,
-        form.digits + (decibels is not None),
-        form.higher_is_better,
-        form.smallest_px,
-        decibels,
-        form.unit == "dB",
-        form.limits,
-    )
 
 
 def of(column: str) -> Score:
@@ -105,19 +81,6 @@ def of(column: str) -> Score:
     UsageError
         If no metric fills a column of that name.
     """
-    form = columns.column(column)
-    return _of_column(columns.column(form.source))
-
-
-def of_metric(metric: str) -> Score:
-    """Return what is known of the column that a metric fills.
-
-    Raises
-    ------
-    UsageError
-        If there is no such metric.
-    """
-    for form in columns.known().values():
-        if form.metric == metric:
-            return of(form.column)
-    raise UsageError(f"unknown metric {metric!r}")
+    form = columns.column(columns.column(column).source)
+    decibels = [c.decibels for c in columns.known().values() if c.source == form.column]
+    return Score(form, next(filter(None, decibels), None))

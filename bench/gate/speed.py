@@ -161,7 +161,8 @@ def measure(
     with harness.one_thread_each(), make_executor(1) as executor:
         for codec, (setting, image) in jobs.items():
             summary = executor.submit(measure_codec, codec, setting, image).result()
-            found[codec] = {"setting": setting, "megapixels": _megapixels(image), **summary}
+            megapixels = round(image.shape[0] * image.shape[1] / 1e6, 4)
+            found[codec] = {"setting": setting, "megapixels": megapixels, **summary}
     return found
 
 
@@ -176,10 +177,6 @@ def crop(image: Image) -> Image:
     height, width = min(image.shape[0], 384), min(image.shape[1], 512)
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
-
-
-def _megapixels(image: Image) -> float:
-    return round(image.shape[0] * image.shape[1] / 1e6, 4)
 
 
 def compare(
@@ -206,13 +203,7 @@ def compare(
 
 
 def _locked(codec: str, record: Mapping[str, Any], direction: str) -> tuple[float, float]:
-    """Return a ratio and its spread from a baseline's record.
-
-    Raises
-    ------
-    UsageError
-        If they are no numbers over 0.
-    """
+    """Return a ratio and its spread from a baseline's record; refuse what is no number over 0."""
     try:
         ratio, spread = (float(record[direction][name]) for name in ("ratio", "spread"))
     except (KeyError, TypeError, ValueError):

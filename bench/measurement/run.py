@@ -136,7 +136,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     request = plans.Request(opened, codecs, metrics, points, quality, device)
     plan = plans.choose(request)
     watch.chosen(plan)
-    with _folder(out) as folder, Store(folder) as store:
+    with results_folder(out) as folder, Store(folder) as store:
         plans.complete(plan, opened, store, retry_failed=retry_failed)
         _report(plan, watch)
         jobs = jobs or provenance.cpu_count()
@@ -189,7 +189,7 @@ def open_datasets(
 
 
 @contextlib.contextmanager
-def _folder(out: Path | str | None) -> Iterator[Path]:
+def results_folder(out: Path | str | None) -> Iterator[Path]:
     """Yield ``out``, or a folder that is removed at the end."""
     if out is not None:
         yield Path(out)

@@ -232,13 +232,7 @@ def distance(model: Any, reference: Iterable[torch.Tensor], image: torch.Tensor)
 
 
 class _Lpips(Metric):
-    """LPIPS on one backbone; torch is imported on first use.
-
-    Raises
-    ------
-    MetricError
-        If the backbone is not available.
-    """
+    """LPIPS on one backbone, if that is available; torch is imported on first use."""
 
     net: ClassVar[str]
     higher_is_better = False
