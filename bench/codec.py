@@ -131,13 +131,12 @@ class Parameter:
         SettingError
             If the value has another type or lies outside the choices or the range.
         """
-        kind = type(self.default)
-        converted = _convert(value, kind)
-        if converted is None:
-            raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
-        if self.choices and converted not in self.choices:
-            raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
-        if isinstance(converted, int | float) and not self._inside(converted):
+        converted = _convert(value, type(self.default))
+        if (
+            converted is None
+            or (self.choices and converted not in self.choices)
+            or (isinstance(converted, int | float) and not self._inside(converted))
+        ):
             raise SettingError(f"{self.name} must be {self.range}, found {value!r}")
         return converted
 

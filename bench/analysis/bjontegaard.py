@@ -138,11 +138,6 @@ class Delta:
         return float(np.median(list(self.image_rates.values()))) if self.image_rates else None
 
     @property
-    def mean_percent(self) -> float | None:
-        """Mean of the images' BD-rates, in contrast to the BD-rate of the mean curves."""
-        return float(np.mean(list(self.image_rates.values()))) if self.image_rates else None
-
-    @property
     def worst(self) -> tuple[str, float] | None:
         """The image with the largest BD-rate, and that in percent."""
         return max(self.image_rates.items(), key=lambda item: item[1], default=None)

@@ -86,11 +86,6 @@ def _take_option(words: list[str], name: str) -> str:
     """Remove ``name VALUE`` or ``name=VALUE`` from ``words``, wherever it stands; return the value.
 
     Options for every command may stand before or behind it.
-
-    Raises
-    ------
-    UsageError
-        If there is no value.
     """
     from bench.errors import UsageError
 

@@ -18,6 +18,7 @@ from bench.errors import DatasetError, OutputError
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 16
+_HEADERS = {"User-Agent": "agvae-bench"}
 _MAX_ARCHIVE_BYTES = 8 << 30
 
 Progress = Callable[[int, int], object]
@@ -66,7 +67,7 @@ def reach(url: str) -> None:
 
     def ask() -> None:
         try:
-            requests.head(url, timeout=CONNECT_TIMEOUT_S, headers=_headers())
+            requests.head(url, timeout=CONNECT_TIMEOUT_S, headers=_HEADERS)
         except requests.exceptions.RequestException as error:
             outcome.append(reason(error))
         else:
@@ -78,10 +79,6 @@ def reach(url: str) -> None:
     told = outcome[0] if outcome else f"no answer within {CONNECT_TIMEOUT_S:g} s"
     if told:
         raise Unreachable(f"{urlsplit(url).netloc} cannot be reached ({told})")
-
-
-def _headers() -> dict[str, str]:
-    return {"User-Agent": "agvae-bench"}
 
 
 def reason(error: BaseException) -> str:
@@ -113,7 +110,7 @@ def download(url: str, path: Path, check: Check, progress: Progress) -> None:
         progressbar=_Bar(progress),
         chunk_size=_CHUNK_BYTES,
         timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-        headers=_headers(),
+        headers=_HEADERS,
     )
     with temporary_beside(path) as partial:
         try:

@@ -33,6 +33,11 @@ class Identity:
     width: int
     height: int
 
+    @property
+    def pixels(self) -> tuple[str, int, int]:
+        """The hash of the RGB bytes, width and height: what identifies a picture."""
+        return self.rgb_sha256, self.width, self.height
+
 
 Key = tuple[str, int, int, int]
 
@@ -153,12 +158,7 @@ def match(path: Path, expected: Identity, *, remember: bool = True) -> Identity:
     except ImageError as error:
         told = f"found {file_hash(path)}, which does not decode" if path.is_file() else "found none"
         raise DatasetError(f"{wanted}, {told}") from error
-    same = (found.rgb_sha256, found.width, found.height) == (
-        expected.rgb_sha256,
-        expected.width,
-        expected.height,
-    )
-    if not same and found.sha256 != expected.sha256:
+    if found.pixels != expected.pixels and found.sha256 != expected.sha256:
         raise DatasetError(
             f"{wanted} or the {expected.width}x{expected.height} pixels {expected.rgb_sha256}, "
             f"found {found.sha256} and the {found.width}x{found.height} pixels {found.rgb_sha256}"
@@ -230,8 +230,7 @@ def pixel_identity(item: Item) -> tuple[str, int, int]:
     DatasetError
         If it is another image than its manifest says.
     """
-    known: Identity = verify(item.file, item.path) or identify(item.path)
-    return known.rgb_sha256, known.width, known.height
+    return (verify(item.file, item.path) or identify(item.path)).pixels
 
 
 def load_item(item: Item, pixels_sha256: str | None = None) -> Image:
@@ -260,11 +259,7 @@ def load_item(item: Item, pixels_sha256: str | None = None) -> Image:
         raise
     found = image.pixels_sha256(pixels)
     height, width = pixels.shape[:2]
-    if known is not None and (found, width, height) != (
-        known.rgb_sha256,
-        known.width,
-        known.height,
-    ):
+    if known is not None and (found, width, height) != known.pixels:
         raise DatasetError(
             f"{item.path} is not the image of that name: wanted {known.width}x{known.height} "
             f"pixels of sha256 {known.rgb_sha256}, found {width}x{height} of {found}; "

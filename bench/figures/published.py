@@ -29,10 +29,8 @@ class Reported:
 
     Attributes
     ----------
-    id, name
-        Word in figure sets; label in figures.
-    optimised
-        Metric that a learned codec was trained for; empty for the others.
+    name
+        Label in figures.
     dataset
         Over whose images the points are means.
     source, read
@@ -41,9 +39,7 @@ class Reported:
         ``psnr_db`` or ``ms_ssim`` (0..1) -> (N, 2) of bpp and value, rates rising.
     """
 
-    id: str
     name: str
-    optimised: str
     dataset: str
     source: str
     read: str
@@ -107,7 +103,7 @@ def curve(name: str) -> Reported:
     """
     entry = _find("curve", name)
     points = {metric: _points(entry[metric]) for metric in _METRICS if metric in entry}
-    words = {key: str(entry[key]) for key in ("id", "name", "optimised", "dataset", *_ORIGIN)}
+    words = {key: str(entry[key]) for key in ("name", "dataset", *_ORIGIN)}
     return Reported(**words, points=points)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench import registry
 from bench.dataset import open as datasets
-from bench.errors import DatasetError
+from bench.errors import BenchError, DatasetError
 from bench.figures.cache import Cache, Measured
 from bench.figures.spec import FigureSet
 from bench.image import Image, pixels_sha256
@@ -42,24 +43,26 @@ class Context:
     cache: Cache
     data_dir: Path | None = None
     progress: Callable[[str], object] = field(default=lambda _: None)
-    _images: dict[tuple[str, str], Image] = field(default_factory=dict)
+    _images: dict[str, Image] = field(default_factory=dict)
 
-    def image(self, name: str, dataset: str = "") -> Image:
-        """Return an image of the set's dataset (or of another), uint8 RGB (H, W, 3).
+    def image(self, name: str) -> Image:
+        """Return an image of the set's dataset, uint8 RGB (H, W, 3).
 
         Raises
         ------
         Skipped
             If it is not available.
         """
-        key = (dataset or self.figure_set.dataset, name)
-        if key not in self._images:
+        if name not in self._images:
+            dataset = self.figure_set.dataset
             try:
-                opened = datasets.open_dataset(key[0], self.data_dir, download=False, images=[name])
+                opened = datasets.open_dataset(
+                    dataset, self.data_dir, download=False, images=[name]
+                )
             except DatasetError as error:
                 raise Skipped(error.what, error.next_step) from error
-            self._images[key] = datasets.load_item(opened.items[0])
-        return self._images[key]
+            self._images[name] = datasets.load_item(opened.items[0])
+        return self._images[name]
 
     def rows_of(self, dataset: str) -> tuple[str, pd.DataFrame]:
         """Return display name and rows of the most complete run of a dataset.
@@ -122,9 +125,6 @@ class Context:
 
 def _why_lacking(codecs: list[str], dataset: str, folder: Path) -> tuple[str, str]:
     """Return what is missing and the command that makes it."""
-    from bench import registry
-    from bench.errors import BenchError
-
     words = " ".join(f"-c {codec}" for codec in codecs)
     command = f"bench all -d {dataset} {words} --out {folder}"
     for codec in codecs:

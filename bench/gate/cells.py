@@ -36,22 +36,22 @@ _NO_SCORE = re.compile(r"(\w+: )?MetricError: ")
 
 
 class Change(enum.StrEnum):
-    """What became of one cell."""
+    """What became of one cell, the gravest first."""
 
-    IDENTICAL = "identical bytes"
-    EQUAL = "equal within tolerance"
-    BETTER = "better"
-    MOVED = "moved along the curve"
-    METRIC = "the metric changed"
-    WORSE = "worse"
     FAILED = "fails now"
     OTHER_ERROR = "fails with another error"
-    MENDED = "failed before, works now"
-    STILL_FAILS = "failed as before"
-    ABSENT = "not measured"
-    OTHER_IMAGE = "another picture"
-    UNSCORED = "a score is missing"
+    WORSE = "worse"
+    METRIC = "the metric changed"
+    MOVED = "moved along the curve"
     DAMAGED = "rows that contradict each other"
+    UNSCORED = "a score is missing"
+    OTHER_IMAGE = "another picture"
+    ABSENT = "not measured"
+    STILL_FAILS = "failed as before"
+    BETTER = "better"
+    MENDED = "failed before, works now"
+    EQUAL = "equal within tolerance"
+    IDENTICAL = "identical bytes"
 
 
 INCOMPARABLE = frozenset({Change.ABSENT, Change.OTHER_IMAGE, Change.UNSCORED, Change.DAMAGED})

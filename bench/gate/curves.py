@@ -81,28 +81,12 @@ class CurveResult:
 
 def _severity(cell: Cell) -> tuple[int, float, float]:
     """Return a key by which the worst comes first: kind, loss in dB, growth in size."""
-    order = (
-        Change.FAILED,
-        Change.OTHER_ERROR,
-        Change.WORSE,
-        Change.METRIC,
-        Change.MOVED,
-        Change.DAMAGED,
-        Change.UNSCORED,
-        Change.OTHER_IMAGE,
-        Change.ABSENT,
-        Change.STILL_FAILS,
-        Change.BETTER,
-        Change.MENDED,
-        Change.EQUAL,
-        Change.IDENTICAL,
-    )
     gains = [g for column in cell.before.scores if not math.isnan(g := cell.gain(column))]
     gain, growth = next(iter(gains), math.nan), cell.size_percent
     if cell.change == Change.MOVED:
         gain = -abs(gain)
     return (
-        order.index(cell.change),
+        list(Change).index(cell.change),
         math.inf if math.isnan(gain) else gain,
         math.inf if math.isnan(growth) else -growth,
     )

@@ -313,17 +313,12 @@ def restrict(
         If a name is not in the baseline; the message says what is.
     """
     known = {curve for _, curve in locked.curves()} | {r.codec for r in locked.rows.values()}
-    for word in codecs:
-        if word not in known:
+    asked = [("codec", word, sorted(known)) for word in codecs]
+    asked += [("dataset", word, locked.datasets) for word in dataset_names]
+    for kind, word, there in asked:
+        if word not in there:
             raise UsageError(
-                f"the baseline {locked.source} has no codec {word!r}",
-                suggest(word, sorted(known)),
-            )
-    for word in dataset_names:
-        if word not in locked.datasets:
-            raise UsageError(
-                f"the baseline {locked.source} has no dataset {word!r}",
-                suggest(word, locked.datasets),
+                f"the baseline {locked.source} has no {kind} {word!r}", suggest(word, there)
             )
     rows: list[Row] = []
     for (dataset, curve), found in locked.curves().items():

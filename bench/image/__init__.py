@@ -232,10 +232,7 @@ def _transparent(opened: PILImage.Image) -> bool:
     # A key has 16 bits, of which those count that a sample has (PNG, 11.3.2.1).
     top = 255
     if opened.format == "PNG" and opened.mode != "RGB":
-        words = " ".join(
-            str(getattr(tile, "args", tile[-1])) for tile in getattr(opened, "tile", ())
-        )
-        top = {"1": 1, "L;2": 3, "L;4": 15}.get(words, 255)
+        top = {"1": 1, "L;2": 3, "L;4": 15}.get(" ".join(_raw_modes(opened)), 255)
     keys = np.array(key) & top
     samples = np.asarray(opened.convert("L") if opened.mode == "1" else opened)
     hits = samples == keys * (255 // top)
@@ -247,11 +244,16 @@ def _bits(opened: PILImage.Image) -> int:
     if opened.format == "TIFF":
         tags: Mapping[int, Any] = getattr(opened, "tag_v2", {})
         return int(np.max(tags.get(258, 1)))  # BitsPerSample
-    words = [str(getattr(tile, "args", tile[-1])) for tile in getattr(opened, "tile", ())]
+    words = _raw_modes(opened)
     if opened.format == "PPM":  # ("RGB", largest sample)
         numbers = [int(n) for word in words for n in re.findall(r"\b\d+\b", word)]
         return max(numbers, default=255).bit_length()
     return 16 if opened.format == "PNG" and any(";16" in word for word in words) else 8
+
+
+def _raw_modes(opened: PILImage.Image) -> list[str]:
+    """Return how the samples of each tile are stored, in Pillow's words."""
+    return [str(getattr(tile, "args", tile[-1])) for tile in getattr(opened, "tile", ())]
 
 
 def check_suffix(path: Path) -> None:

@@ -117,7 +117,9 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
             raise UsageError("no codec or no setting of one was asked for", "Name one.")
         return given, []
     names = list(request.codecs) or [
-        name for name, found in registry.discover().items() if _in_default_run(found)
+        name
+        for name, found in registry.discover().items()
+        if found.cls is None or found.cls.in_default_run
     ]
     curves: list[Curve] = []
     unavailable: list[tuple[str, str]] = []
@@ -146,10 +148,6 @@ def _given(name: str, settings: Sequence[Setting], device: str) -> Curve:
     codec = registry.create(name, device)
     complete = dict.fromkeys(registry.complete(codec, setting) for setting in settings)
     return Curve(codec, tuple(complete))
-
-
-def _in_default_run(found: registry.Found) -> bool:
-    return found.cls is None or found.cls.in_default_run
 
 
 def choose_metrics(

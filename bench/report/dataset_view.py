@@ -154,11 +154,6 @@ class Context:
         """Over how many images the means are."""
         return int(self.means["images"].max()) if len(self.means) else 0
 
-    @property
-    def total(self) -> int:
-        """How many images were measured."""
-        return self.cover.total
-
     def over(self, metric: str = "") -> str:
         """Return over how many images means are: ``24 images``, ``3 of 24 images``."""
         return self.cover.images(metric)

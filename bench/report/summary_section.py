@@ -37,7 +37,8 @@ def _shown(dataset: str) -> str:
 def masthead(contexts: Sequence[Context], results: Results, title: str) -> Markup:
     """Return title, one line of what this is, the choice of dataset, and what must be known."""
     measured = [
-        f"{count_text(c.total, 'photograph')} of {_shown(c.name).split(' (')[0]}" for c in contexts
+        f"{count_text(c.cover.total, 'photograph')} of {_shown(c.name).split(' (')[0]}"
+        for c in contexts
     ]
     return render(
         "masthead.html",
@@ -68,7 +69,7 @@ def summary(context: Context) -> Markup:
         reasons=[context.prose(text) for text in reasons],
         notes=[look for look in context.looks_measured.values() if look.note],
         images=context.images,
-        total=context.total,
+        total=context.cover.total,
         overlap=min(overlaps, default=100.0),
     )
 

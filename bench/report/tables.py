@@ -179,7 +179,9 @@ def codecs(context: Context) -> Markup:
     over = (
         ""
         if counts in ([], [context.images])
-        else (f" (over {' or '.join(map(str, counts))} of {count_text(context.total, 'image')})")
+        else (
+            f" (over {' or '.join(map(str, counts))} of {count_text(context.cover.total, 'image')})"
+        )
     )
     rows = []
     for codec, curve in context.means.groupby("codec", sort=True):
