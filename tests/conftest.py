@@ -66,7 +66,7 @@ def kodim(kodak_dir: Path) -> Callable[[int], Image]:
 
 @pytest.fixture(scope="session")
 def photo() -> Image:
-    """A photograph that is always at hand: scikit-image's chelsea, 300x451."""
+    """A photograph that is always available: scikit-image's chelsea, 300x451."""
     import skimage
 
     return image.load(Path(skimage.__file__).parent / "data" / "chelsea.png")

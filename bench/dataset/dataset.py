@@ -35,7 +35,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The images of a dataset that are at hand.
+    """The images of a dataset that are available.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Dataset:
     items
         The images, by name.
     missing
-        Names of wanted images that are not at hand; empty where the manifest names none.
+        Names of wanted images that are not available; empty where the manifest names none.
     expected
         How many images the whole dataset has.
     note

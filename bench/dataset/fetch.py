@@ -172,7 +172,7 @@ def fetch(
         If something is still missing at the end; what arrived stays, so that the next call
         goes on from there.
     DatasetError
-        If a file at hand is another one than the manifest says.
+        If an available file is another one than the manifest says.
     OutputError
         If the folder cannot be written.
     """
@@ -306,7 +306,7 @@ class _Job:
         reasons = list(dict.fromkeys(self.failures.values()))
         told = "; ".join(reasons[:3]) + ("; ..." if len(reasons) > 3 else "")
         raise Incomplete(
-            f"dataset {manifest.name}: {here} of {manifest.images} images at hand, "
+            f"dataset {manifest.name}: {here} of {manifest.images} images available, "
             f"the others could not be downloaded: {told}",
             f"Try again, or put the files of {manifest.source} into {self.folder}.",
             told,

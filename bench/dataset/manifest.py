@@ -32,7 +32,7 @@ OTHER_SUFFIXES = (
 _UNSAFE = re.compile(r"[/\\:\x00-\x1f\x7f]")
 """What no name of a folder or file may hold: separators and drives of any system, controls."""
 
-DEFAULTS = ("download", "at hand", "fallback")
+DEFAULTS = ("download", "available", "fallback")
 """What ``bench all`` does with a dataset nobody named; see ``Manifest.default``."""
 
 
@@ -85,7 +85,7 @@ class Manifest:
     images
         How many images the whole dataset has.
     default
-        ``download``: part of a bare ``bench all``, fetched if need be. ``at hand``: part of it
+        ``download``: part of a bare ``bench all``, fetched if need be. ``available``: part of it
         where some of it lies on this machine. ``fallback``: run when there is nothing else.
     folders
         Names of its folder inside a search place; the first is the one downloads go to.

@@ -49,7 +49,7 @@ def open_dataset(
 ) -> Dataset:
     """Return a dataset, downloaded and verified as far as need be.
 
-    Images that are missing are downloaded. Where that fails, the ones at hand are the dataset,
+    Images that are missing are downloaded. Where that fails, the available ones are the dataset,
     and its ``note`` and ``display_name`` say so.
 
     Parameters
@@ -113,7 +113,7 @@ def _not_at_hand(manifest: Manifest, data_dir: Path | None, failure: str) -> Not
         )
     tried = f"; downloading failed: {failure}" if failure else ""
     return NotAtHand(
-        f"dataset {manifest.name} is not at hand: looked for a folder {manifest.folders[0]} in "
+        f"dataset {manifest.name} is not available: looked for a folder {manifest.folders[0]} in "
         f"{searched}{tried}",
         f"Run `bench fetch {manifest.name}` with a network, or put the files of "
         f"{manifest.source} into {manifests.download_dir(data_dir) / manifest.folders[0]}.",
@@ -307,13 +307,14 @@ def choose_default(
 ) -> tuple[list[Dataset], list[str]]:
     """Return what a bare ``bench all`` measures, and what must be said about the choice, loudly.
 
-    Datasets of ``default = "download"`` (Kodak) if they are at hand or can be downloaded, those of
-    ``at hand`` (CLIC) as far as they lie here, and the embedded ``fallback`` where that is nothing.
+    Datasets of ``default = "download"`` (Kodak) if they are available or can be downloaded, those
+    of ``available`` (CLIC) as far as they lie here, and the embedded ``fallback`` where that is
+    nothing.
 
     Raises
     ------
     DatasetError
-        If a file at hand is another one than its manifest says.
+        If an available file is another one than its manifest says.
     UsageError
         If none of the chosen datasets has the ``images``.
     """
@@ -326,7 +327,7 @@ def choose_default(
             continue
         fetching = download and default == "download"
         try:
-            if default == "at hand" and not at_hand(name, data_dir, images=images).items:
+            if default == "available" and not at_hand(name, data_dir, images=images).items:
                 continue
             dataset = open_dataset(
                 name, data_dir, download=fetching, images=images, progress=progress
@@ -344,12 +345,12 @@ def choose_default(
             )
         chosen.append(dataset)
     if not chosen:
-        raise unknown or NotAtHand("no dataset is at hand", "Run `bench fetch kodak`.")
+        raise unknown or NotAtHand("no dataset is available", "Run `bench fetch kodak`.")
     return chosen, messages
 
 
 def overview(data_dir: Path | None = None) -> list[dict[str, str]]:
-    """Return name, what is at hand, title and licence of every dataset, for ``bench list``."""
+    """Return name, what is available, title and licence of every dataset, for ``bench list``."""
     rows = []
     for name in manifests.names():
         found = at_hand(name, data_dir)

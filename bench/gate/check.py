@@ -175,7 +175,7 @@ def _curve(  # noqa: PLR0917 - the parts of one comparison
         )
         for row in rows
     ]
-    causes = environment.concerning(differences, codec, (*tolerance.libraries, *tolerance.told))
+    causes = environment.concerning(differences, codec, (*tolerance.libraries, *tolerance.listed))
     versions = {c.after.version for c in cells if c.after} - {r.version for r in rows}
     if versions and not any(d.kind == "codec" and d.name == codec for d in causes):
         causes = [Difference("codec", codec, rows[0].version, ", ".join(versions)), *causes]

@@ -14,7 +14,7 @@ from bench.errors import UsageError, suggest
 from bench.gate import scores as score_of
 
 FILE_NAME = "tolerances.toml"
-_LISTS = ("libraries", "told")
+_LISTS = ("libraries", "listed")
 _DEFAULTS = Path(__file__).with_name(FILE_NAME)
 
 _SANE = {
@@ -51,7 +51,7 @@ class Tolerance:
         Growth and loss of any one point where the image's BD-rate is better.
     libraries
         Packages that do the codec's work: another version makes the verdict ``environment``.
-    told
+    listed
         Packages that it runs on, which are listed and excuse nothing; ``cpu`` is the processor.
     own
         Whether its version is this project's own doing, so that a new one excuses nothing.
@@ -71,7 +71,7 @@ class Tolerance:
     point_percent: float = 2.0
     point_db: float = 0.1
     libraries: tuple[str, ...] = ()
-    told: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
     own: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
 

@@ -91,7 +91,7 @@ def test_pytorch_msssim(benchmark, pair):
 
 @pytest.fixture
 def lpips_squeeze():
-    """The metric, where its backbone is at hand."""
+    """The metric, where its backbone is available."""
     try:
         return metrics.create("lpips_squeeze")
     except MetricError as error:

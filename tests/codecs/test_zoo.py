@@ -231,7 +231,7 @@ def test_lying_headers_are_refused(folder: Path, crop: Image, changes: dict, wor
 
 
 def test_missing_quality_is_named(folder: Path, crop: Image):
-    """The ladder has what is at hand; another quality says which weights to fetch."""
+    """The ladder has what is available; another quality says which weights to fetch."""
     codec = _codec("compressai-mbt2018-mean")
 
     assert [Setting(quality=QUALITY, metric="mse")] == list(codec.ladder())

@@ -73,7 +73,9 @@ def test_fetch_goes_on_after_a_failure(site: Site, home: Path) -> None:
     site.publish(files=site.pictures)
     site.files = {name: data for name, data in site.pictures.items() if name != "b.png"}
 
-    with pytest.raises(Incomplete, match=r"2 of 3 images at hand.*404.*put the files of") as caught:
+    with pytest.raises(
+        Incomplete, match=r"2 of 3 images available.*404.*put the files of"
+    ) as caught:
         fetch("three")
     site.files["b.png"] = site.pictures["b.png"]
     site.asked.clear()
@@ -128,7 +130,7 @@ def test_fetch_notices_a_cut_transfer(site: Site, home: Path) -> None:
     site.files = dict(site.pictures)
     site.cut = {"b.png"}
 
-    with pytest.raises(Incomplete, match=r"2 of 3 images at hand.*b.png broke off"):
+    with pytest.raises(Incomplete, match=r"2 of 3 images available.*b.png broke off"):
         fetch("three")
 
     assert ["a.png", "c.png"] == names_in(home / "three")
@@ -286,7 +288,7 @@ def test_fetch_suggests_a_name() -> None:
 
 
 def test_fetch_finds_kodak(kodak_dir: Path) -> None:
-    """The 24 Kodak images at hand are right, byte for byte, and nothing is downloaded."""
+    """The 24 Kodak images available are right, byte for byte, and nothing is downloaded."""
     report = fetch("kodak", kodak_dir.parent)
 
     assert 24 == len(report.present)

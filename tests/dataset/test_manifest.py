@@ -65,7 +65,7 @@ def test_unknown_hashes_are_admitted() -> None:
 
 
 def test_shared_checksums_agree(kodak_dir: Path) -> None:
-    """Where the team's table of checksums is at hand, the manifests say the same."""
+    """Where the team's table of checksums is available, the manifests say the same."""
     table = kodak_dir.parent / "checksums.csv"
     if not table.is_file():
         pytest.skip("needs checksums.csv beside the Kodak folder")
@@ -101,7 +101,7 @@ def test_lost_symlink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ('title = "T"', "title = ", "Invalid"),
         ('title = "T"', "", "title"),
         ('title = "T"', 'titel = "T"', "titel"),
-        ('default = "at hand"', 'default = "always"', "always"),
+        ('default = "available"', 'default = "always"', "always"),
         ("images = 1", "images = 2", "found 1 files"),
         ('name = "a.png"', 'nom = "a.png"', "nom"),
     ],
@@ -112,7 +112,7 @@ def test_broken_manifest(
     """A manifest that lacks or misspells something is named, with what is wrong in it."""
     text = (
         'title = "T"\nlicence = "L"\nsource = "S"\nrevision = "R"\ndescription = "D"\n'
-        'images = 1\ndefault = "at hand"\nfolders = ["f"]\nfiles = [{ name = "a.png" }]\n'
+        'images = 1\ndefault = "available"\nfolders = ["f"]\nfiles = [{ name = "a.png" }]\n'
     )
     monkeypatch.setattr(manifest, "FOLDER", tmp_path)
     (tmp_path / "good.toml").write_text(text)
@@ -137,7 +137,7 @@ def test_list_images_skips_what_is_hidden(tmp_path: Path) -> None:
 
 GOOD = (
     'title = "T"\nlicence = "L"\nsource = "S"\nrevision = "R"\ndescription = "D"\n'
-    'images = 1\ndefault = "at hand"\nfolders = ["f"]\nfiles = [{ name = "a.png" }]\n'
+    'images = 1\ndefault = "available"\nfolders = ["f"]\nfiles = [{ name = "a.png" }]\n'
 )
 
 

@@ -37,7 +37,7 @@ def put(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def test_open_kodak(kodak_dir: Path, empty: Path) -> None:
-    """Kodak at hand is 24 verified images under their own names, with nothing to add."""
+    """Kodak available is 24 verified images under their own names, with nothing to add."""
     opened = dataset.open_dataset("kodak", kodak_dir.parent)
 
     assert [f"kodim{n:02d}" for n in range(1, 25)] == [item.name for item in opened.items]
@@ -302,12 +302,12 @@ def test_default_is_kodak_and_the_clic_at_hand(
 
 
 def test_default_without_data_or_network(empty: Path) -> None:
-    """With nothing at hand a bare run takes the embedded photographs, and says so loudly."""
+    """With nothing available a bare run takes the embedded photographs, and says so loudly."""
     chosen, messages = dataset.choose_default(empty)
 
     assert ["sample"] == [d.display_name for d in chosen]
     assert 2 == len(messages)
-    assert re.search(r"dataset kodak is not at hand.*failed: .*cannot be reached", messages[0])
+    assert re.search(r"dataset kodak is not available.*failed: .*cannot be reached", messages[0])
     assert "NEITHER KODAK NOR CLIC IS AT HAND" in messages[1]
     assert "" == chosen[0].note
 
@@ -340,7 +340,7 @@ def test_sample(empty: Path) -> None:
 
 
 def test_overview(kodak_dir: Path, empty: Path) -> None:
-    """Every dataset is listed with what is at hand of it."""
+    """Every dataset is listed with what is available of it."""
     rows = {row["name"]: row for row in dataset.overview(kodak_dir.parent)}
 
     assert manifest.names() == list(rows)

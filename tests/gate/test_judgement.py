@@ -105,7 +105,7 @@ def test_other_rounding_of_a_network_is_identical():
     new = replace(old, decoded_sha256="other")
 
     assert Change.EQUAL == compare(old, new, EXACT).change
-    assert Change.IDENTICAL == compare(old, new, replace(LEARNED, told=("torch", "cpu"))).change
+    assert Change.IDENTICAL == compare(old, new, replace(LEARNED, listed=("torch", "cpu"))).change
 
 
 def test_score_that_changed_is_left_out():

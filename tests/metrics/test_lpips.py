@@ -57,7 +57,7 @@ def theirs(net, path):
 
 @pytest.fixture(scope="session")
 def squeeze(weights_dir):
-    """The metric lpips_squeeze, where its backbone is at hand."""
+    """The metric lpips_squeeze, where its backbone is available."""
     if lpips_net.backbone_path("squeeze") is None:
         pytest.skip(f"needs lpips/squeezenet1_1_features_torchvision.pth in {weights_dir}")
     return metrics.create("lpips_squeeze")
@@ -215,7 +215,7 @@ def test_two_spellings_are_one_metric(squeeze):
 
 @pytest.mark.usefixtures("random_alex")
 def test_alex_is_preferred():
-    """Where AlexNet is at hand, lpips means lpips_alex."""
+    """Where AlexNet is available, lpips means lpips_alex."""
     assert metrics.create("lpips").column == "lpips_alex"
 
 

@@ -162,7 +162,7 @@ def test_changed_weights_are_refused(small_dir, tmp_path, monkeypatch):
 
 
 def test_unknown_model_ids_list_the_known(small_dir, monkeypatch):
-    """A file of other weights is told what is at hand."""
+    """A file of other weights is told what is available."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(small_dir))
     known = checkpoints.find("gain-asym", preset="small")[0]
 

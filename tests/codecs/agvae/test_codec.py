@@ -174,7 +174,7 @@ def test_any_variant_decodes_any_file(small, formula):
 
 
 def test_levels_without_gain(small, formula):
-    """A network per level: the ladder is what is at hand, other levels are refused."""
+    """A network per level: the ladder is what is available, other levels are refused."""
     codec = small("nogain-asym")
 
     assert [1, 4, 7] == [setting["level"] for setting in codec.ladder()]

@@ -1,4 +1,4 @@
-"""``bench ablation`` on weights at hand: tables, reasons for what is absent, a figure."""
+"""``bench ablation`` on weights available: tables, reasons for what is absent, a figure."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_drift(at_hand):
 
 
 def test_the_command(run_bench, weights, photo, tmp_path):
-    """Real files of every variant at hand are measured, compared and drawn."""
+    """Real files of every variant available are measured, compared and drawn."""
     shutil.copytree(weights, tmp_path / "w" / "agvae")
     pictures = tmp_path / "pictures"
     pictures.mkdir()

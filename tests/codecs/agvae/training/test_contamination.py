@@ -78,7 +78,7 @@ def test_crops_of_a_test_image_are_found(photo, pieces):
 
 
 def test_fingerprints_are_of_these_very_images(kodak_dir):
-    """The stored hashes are those of the images at hand, and every Kodak image has one."""
+    """The stored hashes are those of the images available, and every Kodak image has one."""
     stored = {(p.dataset, p.image): p.bits for p in known() if p.bits is not None}
     found = fingerprints_of(
         (name, path.stem, image.load(path))
