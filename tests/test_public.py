@@ -56,3 +56,9 @@ def test_readme_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert {"jpeg", "webp"} == set(r.summary()["codec"])
     assert ["webp"] == r.bd_rates(anchor="jpeg")["codec"].unique().tolist()
     pd.testing.assert_frame_equal(r.rows, bench.load_results("results/mine").rows)
+
+
+def test_empty_quality():
+    """A run of no setting is refused in one line: it is no default and no IndexError."""
+    with pytest.raises(bench.UsageError, match="no setting of jpeg was asked for"):
+        bench.run(datasets=["sample"], codecs=["jpeg"], metrics=["psnr"], quality=[])

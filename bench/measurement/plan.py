@@ -141,6 +141,8 @@ def _curve(spec: registry.Spec, request: Request) -> Curve:
     codec = registry.create(spec.name, request.device)
     quality = None if request.quality is None else list(request.quality)
     settings = registry.settings(codec, spec, quality=quality)
+    if not settings:
+        raise UsageError(f"no setting of {spec.name} was asked for", "Name one, or leave it out.")
     return Curve(codec, tuple(spread(settings, request.points)))
 
 
