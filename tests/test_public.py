@@ -62,3 +62,5 @@ def test_empty_quality():
     """A run of no setting is refused in one line: it is no default and no IndexError."""
     with pytest.raises(bench.UsageError, match="no setting of jpeg was asked for"):
         bench.run(datasets=["sample"], codecs=["jpeg"], metrics=["psnr"], quality=[])
+    with pytest.raises(bench.UsageError, match="no setting of jpeg was asked for"):
+        bench.run(datasets=["sample"], codecs={"jpeg": []}, metrics=["psnr"])

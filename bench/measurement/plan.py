@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +113,7 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
     """
     if isinstance(request.codecs, Mapping):
         given = [_given(*pair, request.device) for pair in request.codecs.items()]
-        if not any(curve.settings for curve in given):
+        if not given:
             raise UsageError("no codec or no setting of one was asked for", "Name one.")
         return given, []
     names = list(request.codecs) or [
@@ -141,15 +141,20 @@ def _curve(spec: registry.Spec, request: Request) -> Curve:
     codec = registry.create(spec.name, request.device)
     quality = None if request.quality is None else list(request.quality)
     settings = registry.settings(codec, spec, quality=quality)
-    if not settings:
-        raise UsageError(f"no setting of {spec.name} was asked for", "Name one, or leave it out.")
-    return Curve(codec, tuple(spread(settings, request.points)))
+    return _asked(codec, spread(settings, request.points))
+
+
+def _asked(codec: Codec, settings: Iterable[Setting]) -> Curve:
+    found = tuple(settings)
+    if not found:
+        raise UsageError(f"no setting of {codec.name} was asked for", "Name one, or leave it out.")
+    return Curve(codec, found)
 
 
 def _given(name: str, settings: Sequence[Setting], device: str) -> Curve:
     codec = registry.create(name, device)
     complete = dict.fromkeys(registry.complete(codec, setting) for setting in settings)
-    return Curve(codec, tuple(complete))
+    return _asked(codec, complete)
 
 
 def choose_metrics(
