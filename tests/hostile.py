@@ -168,6 +168,7 @@ INSTEAD: dict[str, Callable[..., Any]] = {
     "text": lambda: "abc",
     "number": lambda: 5,
     "nothing": lambda: None,
+    "empty": lambda: b"",
     "huge": lambda: bytes(999_000_001),
     "close": lambda: os.closerange(3, 256),
     "everywhere": write_everywhere,

@@ -35,6 +35,7 @@ from bench.errors import (
 from bench.image import Image, frozen, pixels_sha256
 from bench.measurement import child
 from bench.measurement.store import Encoding
+from bench.measurement.untrusted import MAX_VALUE
 
 MAX_FILE_BYTES = 999_000_000
 """A longer file is refused: SQLite holds rows of up to 10^9 bytes."""
@@ -268,6 +269,10 @@ def _score(name: str, loaded: _Loaded, decoded: Image) -> tuple[str, float | Non
         raise CodecFailed(f"{kind}: metric {name}: {text}") from error
     if not isinstance(value, SupportsFloat) or math.isnan(float(value)):
         raise MetricError(f"metric {name} returned {one_line(repr(value), 80)}, wanted a number")
+    low, high = metric.limits
+    too_large = math.isfinite(value) and abs(float(value)) > MAX_VALUE
+    if too_large or not low - 1e-6 <= float(value) <= high + 1e-6:  # as results are read
+        raise MetricError(f"metric {name} returned {float(value):g}, wanted {low:g} to {high:g}")
     return metric.version, float(value), ""
 
 

@@ -62,7 +62,10 @@ def _version(what: str, value: object) -> str:
 def _bytes(what: str, value: object) -> bytes:
     if not isinstance(value, bytes | bytearray | memoryview):
         raise EncodeError(f"{what} returned {type(value).__name__}, wanted bytes")
-    return value if type(value) is bytes else bytes(memoryview(value))
+    data = value if type(value) is bytes else bytes(memoryview(value))
+    if not data:
+        raise EncodeError(f"{what} returned no bytes, wanted a file")
+    return data
 
 
 def _picture(what: str, value: object) -> object:

@@ -54,6 +54,7 @@ EXPECTED = {
     "text": r"refused: EncodeError: h-text.encode\(\) returned str, wanted bytes",
     "number": r"refused: EncodeError: h-number.encode\(\) returned int, wanted bytes",
     "nothing": r"refused: EncodeError: h-nothing.encode\(\) returned NoneType, wanted bytes",
+    "empty": r"refused: EncodeError: h-empty.encode\(\) returned no bytes, wanted a file",
     "huge": "refused: EncodeError: h-huge made a file of 999000001 bytes.*",
     "close": "died: the process closed its connection in encode",
     "everywhere": "died: .* in encode",

@@ -42,6 +42,8 @@ def _forget():
     [
         (math.nan, "refused: MetricError: metric psnr returned nan, wanted a number"),
         (None, "refused: MetricError: metric psnr returned None, wanted a number"),
+        (1e300, "refused: MetricError: metric psnr returned 1e+300, wanted "),
+        (-math.inf, "refused: MetricError: metric psnr returned -inf, wanted "),
         ("30", "refused: MetricError: metric psnr returned '30', wanted a number"),
         (ZeroDivisionError("no"), "crashed: metric psnr: ZeroDivisionError: no"),
         (SystemExit(0), "crashed: metric psnr: SystemExit: 0"),
