@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -144,9 +144,9 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
 
 
-def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows for JSON: None for what is not known."""
+def plain(lines: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return dataclasses for JSON: None for numbers that are unknown or infinite."""
     return [
-        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(row).items()}
-        for row in rows
+        {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in line.items()}
+        for line in map(asdict, lines)
     ]

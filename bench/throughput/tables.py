@@ -130,14 +130,14 @@ def _names(known: Known) -> tuple[Column, ...]:
     )
 
 
-def _value(direction: str, name: str, scale: float = 1.0) -> Column:
-    """Return the column of one number of a direction; its head is left empty."""
+def _value(direction: str, what: str, name: str, scale: float = 1.0) -> Column:
+    """Return the column of one number of a direction."""
 
     def text(_: Config, phases: dict[tuple[str, str], Row]) -> str:
         row = phases.get((direction, direction))
         return significant(getattr(row, name) / scale) if row else ""
 
-    return "", "r", text
+    return f"{direction} {what}", "r", text
 
 
 def _ms(direction: str) -> Column:
@@ -167,12 +167,12 @@ def _speed(dataset: str, rows: Measured, known: Known) -> Table:
         ("PSNR (dB)", "r", quality_of("psnr_db", 2)),
     ]
     for way in DIRECTIONS:
-        columns += [(f"{way} MP/s", *_value(way, "mp_per_s")[1:]), _ms(way)]
+        columns += [_value(way, "MP/s", "mp_per_s"), _ms(way)]
     for way in DIRECTIONS:
         columns += [
-            (f"{way} peak MB", *_value(way, "peak_host_bytes", _MB)[1:]),
-            (f"{way} GPU MB", *_value(way, "peak_device_bytes", _MB)[1:]),
-            (f"{way} J/MP", *_value(way, "energy_j_per_mp")[1:]),
+            _value(way, "peak MB", "peak_host_bytes", _MB),
+            _value(way, "GPU MB", "peak_device_bytes", _MB),
+            _value(way, "J/MP", "energy_j_per_mp"),
         ]
     timed = {c: phases for c, phases in rows.items() if (ENCODE, ENCODE) in phases}
     images = max((q.images for q in known.values()), default=0)
@@ -230,11 +230,11 @@ def _starts(dataset: str, rows: Measured, known: Known, notes: Sequence[str]) ->
     return _make("start", caption, columns, started, notes)
 
 
-def fastest(rows: Iterable[Row], direction: str = DECODE) -> dict[tuple[str, str, str], list[Row]]:
-    """Return (codec, setting, device) -> the fastest whole call of each number of cores, rising."""
+def fastest(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    """Return (codec, setting, device) -> the fastest decoding of each number of cores, rising."""
     best: dict[tuple[str, str, str], dict[tuple[int, int], Row]] = {}
     for row in rows:
-        if row.direction == direction == row.phase:
+        if row.direction == DECODE == row.phase:
             lanes = best.setdefault((row.codec, row.setting, row.device), {})
             key = (row.processes, row.threads)
             if key not in lanes or row.mp_per_s > lanes[key].mp_per_s:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +29,9 @@ def write(
         If the results cannot be used, or a file cannot be written.
     """
     folder = make_folder(out)
-    quality = [
-        {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in line.items()}
-        for line in map(asdict, result.quality)
-    ]
     content = {
         "rows": plain(result.rows),
-        "quality": quality,
+        "quality": plain(result.quality),
         "failed": [{"configuration": c, "reason": r} for c, r in result.failed],
         "notes": result.notes,
         "record": dict(record),

@@ -45,7 +45,6 @@ SCALE_UNITS = (
 Up to 2 that is a log grid of ratio 1.11 to 1.14; it widens above, where scales are rare and a
 wrong one costs little beside the many bits of its symbols. A plain log grid of 40 costs 0.10 %
 more rate on Kodak."""
-LOG_SCALE_FRACTION_BITS = 8
 SCALE_THRESHOLDS: npt.NDArray[np.int64] = np.array([
     -551, -523, -495, -467, -439, -411, -383, -354, -326, -297,
     -269, -240, -211, -182, -153, -124, -94, -64, -34, -3,
@@ -161,7 +160,7 @@ def quantise_pmf(p: npt.ArrayLike, total_bits: int = PRECISION_BITS) -> Ints:
     return out.astype(np.int32)
 
 
-def z_tables_from_cdf(cdf: npt.ArrayLike, total_bits: int = PRECISION_BITS) -> Ints:
+def z_tables_from_cdf(cdf: npt.ArrayLike) -> Ints:
     """Return the integer frequencies of z, one table a channel, for ``Bank.with_z``.
 
     For the exporter of weights: floats end here, and the integers travel with the weights.
@@ -171,8 +170,6 @@ def z_tables_from_cdf(cdf: npt.ArrayLike, total_bits: int = PRECISION_BITS) -> I
     cdf
         Cumulative probabilities of shape (C, n + 1) at the n + 1 edges of n unit bins, that is at
         ``low - 1/2, low + 1/2, ..., high + 1/2``.
-    total_bits
-        As in ``quantise_pmf``.
 
     Returns
     -------
@@ -181,7 +178,7 @@ def z_tables_from_cdf(cdf: npt.ArrayLike, total_bits: int = PRECISION_BITS) -> I
     """
     edges = np.asarray(cdf, np.float64)
     full = np.concatenate((np.zeros((len(edges), 1)), edges, np.ones((len(edges), 1))), axis=1)
-    return np.stack([quantise_pmf(np.maximum(np.diff(row), 0), total_bits) for row in full])
+    return np.stack([quantise_pmf(np.maximum(np.diff(row), 0)) for row in full])
 
 
 @cache

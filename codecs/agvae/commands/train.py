@@ -187,7 +187,6 @@ class Bar:
     def __init__(self, screen: Console, name: str) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self._name = name
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

@@ -7,6 +7,7 @@ is only enqueued: nothing waits for the device before ``Reader.verdicts`` are lo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -172,16 +173,8 @@ def complain(verdicts: Sequence[int]) -> None:
 @cache
 def lane_thresholds() -> tuple[int, ...]:
     """Return the sizes in bytes from which ``suggested_lanes`` gives 2, 4, 8, ... lanes."""
-    thresholds = []
-    for lanes in LANES[1:]:
-        if lanes > MAX_AUTO_LANES:
-            break
-        low, high = 0, 1 << 30
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if suggested_lanes(middle) >= lanes else (middle + 1, high)
-        thresholds.append(low)
-    return tuple(thresholds)
+    automatic = [lanes for lanes in LANES[1:] if lanes <= MAX_AUTO_LANES]
+    return tuple(bisect_left(range(1 << 30), lanes, key=suggested_lanes) for lanes in automatic)
 
 
 class Writer:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.codecs.agvae.gpu.cuda_graphs import Recorder
 from bench.codecs.agvae.gpu.fused_transforms import Analysis, Synthesis
-from bench.codecs.agvae.model.config import HYPER_STRIDE, STRIDE, Config, hyper_size, latent_size
+from bench.codecs.agvae.model.config import STRIDE, Config, latent_size
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms
 from bench.image import Image
 
@@ -84,14 +84,8 @@ class DeviceTransforms(Transforms):
     @torch.no_grad()
     def hyper_analyse_batch(self, y: Tensor) -> Tensor:
         """Return z before its gain, (B, h, w, hyper) float32, from the gained y (B, H, W, M)."""
-        height, width = hyper_size(*y.shape[1:3])
-        x = y.permute(0, 3, 1, 2)
-        below, right = height * HYPER_STRIDE - y.shape[1], width * HYPER_STRIDE - y.shape[2]
-        if below or right:
-            x = nn.functional.pad(x, (0, right, 0, below), mode="replicate")
         with _tuned():
-            out: Tensor = self._h_a(x)
-        return out.permute(0, 2, 3, 1)
+            return super().hyper_analyse_batch(y)
 
     @torch.no_grad()
     def synthesise_batch(self, y: Tensor, size: tuple[int, int]) -> Callable[[], list[Image]]:

@@ -67,7 +67,7 @@ def gain_unit(channels: int, log_start: Tensor, *, gain: bool) -> GainUnit | NoG
     return GainUnit(channels, log_start) if gain else NoGain()
 
 
-def log_start(lambdas: tuple[float, ...], power: float = 1.0) -> Tensor:
-    """Return power * log sqrt(lambda_s / lambda_ref), shape (levels,); ref is the middle level."""
+def log_start(lambdas: tuple[float, ...]) -> Tensor:
+    """Return log sqrt(lambda_s / lambda_ref), shape (levels,); ref is the middle level."""
     log_lambda = torch.log(torch.tensor(lambdas))
-    return 0.5 * power * (log_lambda - log_lambda[len(lambdas) // 2])
+    return 0.5 * (log_lambda - log_lambda[len(lambdas) // 2])

@@ -9,16 +9,15 @@ because a network trained without it would have adapted.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe, measured
 from bench.figures.results import Context
 from bench.figures.spec import Entry
-from bench.image import Image, pixels_sha256
+from bench.image import Image
 from bench.output.figure import COMPUTED, MEASURED, Product, join, select, series
 from bench.output.plot_styles import style_of
 from bench.output.sheet import GREY, Sheet
@@ -46,21 +45,15 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     """Return the figure; see the module."""
     probe = Probe(context.figure_set.codec)
     tables = gain_rows(probe)
-    images = {name: context.image(name) for name in options.images}
-    key = {
-        "version": _VERSION,
-        "network": probe.key,
-        "pixels": [[name, pixels_sha256(image)] for name, image in images.items()],
-        "held": options.held,
-    }
-    done = context.measure(entry.kind, key, partial(measure, probe, images, options.held))
-    stamp = context.stamp_of(done, images, probe.weights)
-    data = join([tables, done.frame])
+    frame, stamp = measured(
+        context, entry, probe, options.images, measure, version=_VERSION, held=options.held
+    )
+    data = join([tables, frame])
     share, cost = select(data, "share")["y"], select(data, "cost")["y"]
     found = (
-        f"Real files of {', '.join(images)}, mean: z takes {share.iloc[0]:.1f} % of the file at "
-        f"level 0 and {share.iloc[-1]:.1f} % at the top; holding its gains at level "
-        f"{options.held:g} costs up to {cost.max():.2f} % more bits."
+        f"Real files of {', '.join(options.images)}, mean: z takes {share.iloc[0]:.1f} % of the "
+        f"file at level 0 and {share.iloc[-1]:.1f} % at the top; holding its gains at "
+        f"level {options.held:g} costs up to {cost.max():.2f} % more bits."
     )
     bound = (
         "Panel (c) is an upper bound: nothing was retrained. The paper's comparison (HCVR against "

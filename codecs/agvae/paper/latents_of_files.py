@@ -6,11 +6,12 @@ figure shows is what a file holds: ``reconstruct(latents(file))`` is ``decode(fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,8 +29,11 @@ from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
-from bench.image import Image
+from bench.figures.results import Context
+from bench.figures.spec import Entry
+from bench.image import Image, pixels_sha256
 from bench.output.figure import Skipped
+from bench.output.provenance import Stamp
 from bench.stopwatch import Phases
 
 Floats = NDArray[np.float64]
@@ -153,6 +157,28 @@ class Probe:
     @property
     def _engine(self) -> Engine:
         return engine_for(self.manifest, "cpu")
+
+
+def measured(
+    context: Context,
+    entry: Entry,
+    probe: Probe,
+    names: Sequence[str],
+    measure: Callable[..., pd.DataFrame],
+    *,
+    version: int,
+    **options: float,
+) -> tuple[pd.DataFrame, Stamp]:
+    """Return the rows of ``measure(probe, images, *options)``, made once, and their stamp.
+
+    A ``version`` of the measurement, the network, the images' pixels and the options say whether
+    it was made before.
+    """
+    images = {name: context.image(name) for name in names}
+    pixels = [[name, pixels_sha256(image)] for name, image in images.items()]
+    key = {"version": version, "network": probe.key, "pixels": pixels, **options}
+    done = context.measure(entry.kind, key, partial(measure, probe, images, *options.values()))
+    return done.frame, context.stamp_of(done, images, probe.weights)
 
 
 def _steps(level: float) -> int:

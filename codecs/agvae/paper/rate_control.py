@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
-from bench.codecs.agvae.paper.latents_of_files import Probe
+from bench.codecs.agvae.paper.latents_of_files import Probe, measured
 from bench.figures.results import Context
 from bench.figures.spec import Entry
-from bench.image import Image, pixels_sha256
+from bench.image import Image
 from bench.metrics import create as metric
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, select, series
@@ -130,23 +129,17 @@ def make_continuous(context: Context, entry: Entry, options: ContinuousOptions) 
     """Return Fig. 4: levels between the discrete ones, and their distance to chords."""
     probe = Probe(context.figure_set.codec)
     probe.log_table("gain_y.log_gain")  # without gains there is nothing between the levels
-    images = {name: context.image(name) for name in options.images}
-    key = {
-        "version": _VERSION,
-        "network": probe.key,
-        "pixels": [[name, pixels_sha256(image)] for name, image in images.items()],
-        "step": options.step,
-    }
-    done = context.measure(entry.kind, key, partial(measure_levels, probe, images, options.step))
-    stamp = context.stamp_of(done, images, probe.weights)
-    chord = select(done.frame, "chord")
+    frame, stamp = measured(
+        context, entry, probe, options.images, measure_levels, version=_VERSION, step=options.step
+    )
+    chord = select(frame, "chord")
     worst = chord.iloc[int(chord["y"].to_numpy().argmin())]
     note = (
-        f"Real files of {', '.join(images)} at steps of {options.step:g} level. The interpolated "
-        f"point furthest under the chord of its neighbouring levels lies {-worst['y']:+.3f} dB "
-        f"under it ({worst['series']}, level {worst['level']:g})."
+        f"Real files of {', '.join(options.images)} at steps of {options.step:g} level. The "
+        f"interpolated point furthest under the chord of its neighbouring levels lies "
+        f"{-worst['y']:+.3f} dB under it ({worst['series']}, level {worst['level']:g})."
     )
-    return Product(done.frame, stamp, draw_levels(done.frame, stamp.small_print()), notes=(note,))
+    return Product(frame, stamp, draw_levels(frame, stamp.small_print()), notes=(note,))
 
 
 def measure_levels(probe: Probe, images: dict[str, Image], step: float) -> pd.DataFrame:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe, measured
 from bench.codecs.agvae.paper.two_scales import split_mass
 from bench.figures.results import Context
 from bench.figures.spec import Entry
-from bench.image import Image, pixels_sha256
+from bench.image import Image
 from bench.output.figure import COMPUTED, MEASURED, Product, join, select, series
 from bench.output.plot_styles import style_of
 from bench.output.sheet import Sheet
@@ -109,25 +108,19 @@ def fit_split_normal(x: Floats) -> SplitNormal:
 def make(context: Context, entry: Entry, options: Options) -> Product:
     """Return the figure; see the module."""
     probe = Probe(context.figure_set.codec)
-    images = {name: context.image(name) for name in options.images}
-    key = {
-        "version": _VERSION,
-        "network": probe.key,
-        "pixels": [[name, pixels_sha256(image)] for name, image in images.items()],
-        "level": options.level,
-    }
-    done = context.measure(entry.kind, key, partial(measure, probe, images, options.level))
-    stamp = context.stamp_of(done, images, probe.weights)
-    shown = done.frame[done.frame["series"] == _HISTOGRAM].set_index("panel")
+    frame, stamp = measured(
+        context, entry, probe, options.images, measure, version=_VERSION, level=options.level
+    )
+    shown = frame[frame["series"] == _HISTOGRAM].set_index("panel")
     every, skewed = (shown.loc[panel].iloc[0] for panel in ("all", "skewed"))
     note = (
-        f"{', '.join(images)} at level {options.level:g}; channel {every['channel']:.0f}, which "
-        f"carries most bits. Over all its {every['count']:.0f} residuals the split normal gains "
-        f"{every['bits_gained']:.4f} bits a residual over the Gaussian; over the "
+        f"{', '.join(options.images)} at level {options.level:g}; channel {every['channel']:.0f}, "
+        f"which carries most bits. Over all its {every['count']:.0f} residuals the split normal "
+        f"gains {every['bits_gained']:.4f} bits a residual over the Gaussian; over the "
         f"{skewed['count']:.0f} that the network predicts to be most skewed, "
         f"{skewed['bits_gained']:.3f}."
     )
-    return Product(done.frame, stamp, draw(done.frame, stamp.small_print()), notes=(note,))
+    return Product(frame, stamp, draw(frame, stamp.small_print()), notes=(note,))
 
 
 def measure(probe: Probe, images: dict[str, Image], level: float) -> pd.DataFrame:

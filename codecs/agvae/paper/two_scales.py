@@ -14,17 +14,16 @@ symmetric scales would do better than either.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import ndtr
 
-from bench.codecs.agvae.paper.latents_of_files import Floats, Probe, Symbols
+from bench.codecs.agvae.paper.latents_of_files import Floats, Probe, Symbols, measured
 from bench.figures.results import Context
 from bench.figures.spec import Entry
-from bench.image import Image, pixels_sha256
+from bench.image import Image
 from bench.output.figure import ESTIMATED, Product, Skipped, join, select, series
 from bench.output.plot_styles import style_of
 from bench.output.sheet import GREY, Sheet
@@ -71,21 +70,14 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     probe = Probe(context.figure_set.codec)
     if not probe.config.asymmetric:
         raise Skipped(f"{probe.codec.name} has symmetric scales: there is nothing to tie")
-    images = {name: context.image(name) for name in options.images}
-    key = {
-        "version": _VERSION,
-        "network": probe.key,
-        "pixels": [[name, pixels_sha256(image)] for name, image in images.items()],
-    }
-    done = context.measure(entry.kind, key, partial(measure, probe, images))
-    stamp = context.stamp_of(done, images, probe.weights)
-    tied, matched = (select(done.frame, "cost", name)["y"] for name in (_TIED, _MATCHED))
+    frame, stamp = measured(context, entry, probe, options.images, measure, version=_VERSION)
+    tied, matched = (select(frame, "cost", name)["y"] for name in (_TIED, _MATCHED))
     note = (
-        f"Estimated bits of y on {', '.join(images)}, mean of the images' percentages, nothing "
-        f"retrained. Tying the scales costs {tied.min():.2f} to {tied.max():.2f} %; a Gaussian of "
-        f"the same mean and variance {matched.min():+.2f} to {matched.max():+.2f} %."
+        f"Estimated bits of y on {', '.join(options.images)}, mean of the images' percentages, "
+        f"nothing retrained. Tying the scales costs {tied.min():.2f} to {tied.max():.2f} %; a "
+        f"Gaussian of the same mean and variance {matched.min():+.2f} to {matched.max():+.2f} %."
     )
-    return Product(done.frame, stamp, draw(done.frame, stamp.small_print()), notes=(note,))
+    return Product(frame, stamp, draw(frame, stamp.small_print()), notes=(note,))
 
 
 def measure(probe: Probe, images: dict[str, Image]) -> pd.DataFrame:

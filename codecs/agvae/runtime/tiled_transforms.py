@@ -120,17 +120,22 @@ class Transforms:
 
     @torch.no_grad()
     def hyper_analyse(self, y: Tensor) -> Tensor:
-        """Return z before its gain, (h, w, hyper) float32, from the gained y.
+        """Return z before its gain, (h, w, hyper) float32, from the gained y."""
+        return self.hyper_analyse_batch(y[None])[0]
+
+    @torch.no_grad()
+    def hyper_analyse_batch(self, y: Tensor) -> Tensor:
+        """Return z before its gain, (B, h, w, hyper) float32, from the gained y (B, H, W, M).
 
         y is repeated at its lower and right edge up to whole hyper positions.
         """
-        height, width = hyper_size(*y.shape[:2])
-        x = y.permute(2, 0, 1)[None]
-        below, right = height * HYPER_STRIDE - y.shape[0], width * HYPER_STRIDE - y.shape[1]
+        height, width = hyper_size(*y.shape[1:3])
+        x = y.permute(0, 3, 1, 2)
+        below, right = height * HYPER_STRIDE - y.shape[1], width * HYPER_STRIDE - y.shape[2]
         if below or right:
             x = nn.functional.pad(x, (0, right, 0, below), mode="replicate")
         out: Tensor = self._h_a(x)
-        return out[0].permute(1, 2, 0)
+        return out.permute(0, 2, 3, 1)
 
     @torch.no_grad()
     def synthesise(self, y: Tensor, size: tuple[int, int]) -> Image:
