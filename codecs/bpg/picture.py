@@ -30,18 +30,7 @@ def pixel_format_of(image: Image, subsampling: str) -> PixelFormat:
 def encode(
     image: Image, *, qp: int, subsampling: str, bit_depth: int, level: int, md5: bool
 ) -> bytes:
-    """Return a BPG file.
-
-    Parameters
-    ----------
-    image
-        uint8 RGB (H, W, 3).
-    qp, level, md5
-        As in ``x265.encode``.
-    subsampling
-        ``4:4:4`` or ``4:2:0``.
-    bit_depth
-        8 or 10.
+    """Return a BPG file of uint8 RGB (H, W, 3); the options are those of the codec.
 
     Raises
     ------

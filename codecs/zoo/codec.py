@@ -275,14 +275,7 @@ def fetch(
 ) -> list[Path]:
     """Return the files of all published weights of a codec, downloading what is not available.
 
-    Parameters
-    ----------
-    name
-        A codec of this module, such as ``compressai-mbt2018-mean``.
-    metric
-        ``mse`` or ``ms-ssim``.
-    progress
-        Called with bytes done and bytes in all of each file.
+    ``metric`` is ``mse`` or ``ms-ssim``; ``progress`` hears of bytes done and bytes in all.
 
     Raises
     ------

@@ -103,15 +103,18 @@ class LatentCoder:
         """
         return residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
 
-    def decode(
+    def decode_later(
         self,
         streams: Sequence[Stream],
         level_steps: Sequence[int],
         size: tuple[int, int],
         phases: Phases,
         sizes_bytes: list[list[int]] | None = None,
-    ) -> Tensor:
-        """Return y_hat in steps of 2^-8, (B, H, W, M) float32.
+    ) -> tuple[Tensor, Callable[[], None]]:
+        """Return y_hat in steps of 2^-8, (B, H, W, M) float32, and a function to call before use.
+
+        A device may still be at work when this returns; the function waits for it, and raises
+        ``DecodeError`` if a payload is damaged.
 
         Parameters
         ----------
@@ -125,27 +128,6 @@ class LatentCoder:
             Stopwatch.
         sizes_bytes
             Where given, one list per image is appended: payload bytes of z and of each pass.
-
-        Raises
-        ------
-        DecodeError
-            If a payload is damaged.
-        """
-        y_hat, check = self.decode_later(streams, level_steps, size, phases, sizes_bytes)
-        check()
-        return y_hat
-
-    def decode_later(
-        self,
-        streams: Sequence[Stream],
-        level_steps: Sequence[int],
-        size: tuple[int, int],
-        phases: Phases,
-        sizes_bytes: list[list[int]] | None = None,
-    ) -> tuple[Tensor, Callable[[], None]]:
-        """Return what ``decode`` returns, and a function that raises if it must not be used.
-
-        A device may still be at work when this returns; the function waits for it.
         """
         positions: list[list[int]] = []
         with phases("entropy coding"):

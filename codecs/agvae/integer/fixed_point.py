@@ -195,18 +195,9 @@ class Conv3:
     """3x3 convolution as one matrix product, zero padding, on the grid.
 
     It is written out, not left to a convolution library, because those may choose algorithms
-    (Winograd, FFT) whose intermediate values leave the grid.
-
-    Parameters
-    ----------
-    weight
-        (outputs, inputs, 3, 3), rounded to the grid here.
-    bias
-        (outputs,).
-    shuffle
-        Whether a pixel shuffle follows: outputs = 4 C, the result has twice the sides.
-    leaky
-        As for ``Affine``.
+    (Winograd, FFT) whose intermediate values leave the grid. Weights (outputs, inputs, 3, 3) and
+    biases (outputs,) are rounded to the grid here. With ``shuffle`` a pixel shuffle follows:
+    outputs = 4 C, the result has twice the sides; ``leaky`` is as for ``Affine``.
     """
 
     def __init__(

@@ -36,12 +36,13 @@ _LOG = logging.getLogger(__name__)
 class Limbs:
     """The weights of a layer in two limbs.
 
-    Parameters
-    ----------
-    weight
-        Integers of magnitude up to 32,639, float64 (inputs, outputs).
-    scale
-        The activations times this are integers.
+    They are integers of magnitude up to 32,639, float64 (inputs, outputs); activations times
+    ``scale`` are integers too.
+
+    Raises
+    ------
+    ValueError
+        If the weights are no such integers.
     """
 
     def __init__(self, weight: Tensor, scale: float) -> None:

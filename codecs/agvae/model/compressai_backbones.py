@@ -25,20 +25,8 @@ NAMES = ("bmshj2018-hyperprior", "mbt2018-mean")
 class GainedBackbone(nn.Module):
     """A hyperprior with gain units on y and z and a split-normal entropy model of y.
 
-    Parameters
-    ----------
-    name
-        One of ``NAMES``; the first has no mean, the second has.
-    channels
-        N, of the inner layers and of z.
-    latent
-        M, of y.
-    lambdas
-        Loss weights of the levels, where the gains start.
-    gain
-        Whether gain units are there at all.
-    asymmetric
-        Whether the two scales differ.
+    Of ``NAMES`` the first has no mean, the second has. ``channels`` is N, of the inner layers and
+    of z, ``latent`` M, of y; the gains start at the loss weights of the levels, ``lambdas``.
     """
 
     def __init__(

@@ -131,16 +131,10 @@ class AGVAE(nn.Module):
         self.gain_z = gain_unit(config.hyper, Z_POWER * start, gain=config.gain)
 
     def forward(self, x: Tensor, level: Tensor, *, hard: bool = False) -> Estimate:
-        """Return reconstruction and estimated bits.
+        """Return reconstruction and estimated bits of images in [0, 1], (B, 3, H, W).
 
-        Parameters
-        ----------
-        x
-            Images in [0, 1], (B, 3, H, W); sides are multiples of 64.
-        level
-            Real rate level of each image, (B,).
-        hard
-            Rate of the rounded residuals (evaluation) instead of the noisy ones (training).
+        Sides are multiples of 64; ``level`` holds each image's real rate level, (B,). The rate is
+        that of the noisy residuals (training), or of the rounded ones (evaluation) where ``hard``.
         """
         y = self.g_a(x - 0.5).float() * self.gain_y.gain(level)
         z = self.h_a(y).float() * self.gain_z.gain(level)

@@ -134,15 +134,7 @@ def matched_percent(
 
     Log-rates are interpolated over quality (pchip) and compared at the qualities of the curve that
     has fewer points, or of both where they have equally many, as far as the other curve reaches.
-
-    Parameters
-    ----------
-    anchor, test
-        Image -> curve, the points of all curves of a codec in the same order.
-    images
-        Which ones; an image may appear several times.
-    metric
-        The quality column of the curves.
+    The points of all curves of a codec are in the same order; an image may appear several times.
 
     Returns
     -------

@@ -52,16 +52,8 @@ def train(
 ) -> Outcome:
     """Train, or continue, until the budget or the session ends; then export and measure.
 
-    Parameters
-    ----------
-    options
-        What to do. Calling this again with the same options continues.
-    session
-        Where and how long.
-    photos
-        The data, where it is in memory already.
-    real_files
-        Whether the final table is of real files, on the CPU; else of estimated bits.
+    Calling this again with the same options continues. The final table is of real files on the
+    CPU, or else of estimated bits.
 
     Raises
     ------

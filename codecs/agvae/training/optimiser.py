@@ -59,14 +59,8 @@ def is_matrix(parameter: Tensor) -> bool:
 class MuonAdam:
     """The optimiser; its rates are shares of ``muon_rate`` and ``adam_rate``, set by ``scale``.
 
-    Parameters
-    ----------
-    named
-        Names and parameters; those that need no gradient are left out.
-    muon_rate, adam_rate
-        Full learning rates.
-    clip
-        Norm that the gradient of all parameters together is cut to.
+    Parameters that need no gradient are left out; the gradient of all others together is cut to
+    the norm ``clip``.
 
     Attributes
     ----------
