@@ -121,7 +121,7 @@ def bench(env: dict[str, str], *words: object) -> subprocess.CompletedProcess[st
     """Run the command line in the environment ``env``."""
     command = [sys.executable, "-m", "bench", *map(str, words)]
     return subprocess.run(
-        command, check=False, capture_output=True, text=True, env=env, timeout=500
+        command, check=False, capture_output=True, text=True, env=env, timeout=1500
     )
 
 
