@@ -186,7 +186,7 @@ def test_too_wide_for_a_format(tmp_path: Path, run_bench: Bench):
         (["all", "--dataset", "sample", "--image", "nobody.png"], "nobody.png"),
         (["all", "--dataset", "sample", "--device", "tpu"], "cpu or cuda"),
         (["all", "--dataset", "sample", "--codec", "jpeg", "--points", "0"], "--points"),
-        (["tables", "--out", "absent"], "Run `bench all` first"),
+        (["tables", "--out", "absent"], "Run `bench all`."),
     ],
 )
 def test_mistakes_are_one_line(

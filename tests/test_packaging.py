@@ -92,5 +92,6 @@ def test_top_level_is_the_house():
     assert tops <= {
         "bench", "codecs", "datasets", "results", "tests", "tox.ini", "pyproject.toml",
         "README.md", ".ci", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", ".github",
-        ".gitignore", ".gitattributes", "action.yml", ".pre-commit-hooks.yaml",
+        ".gitignore", ".gitattributes", "action.yml", ".pre-commit-hooks.yaml", "docs",
+        ".pre-commit-config.yaml", "CITATION.cff", "SECURITY.md",
     }  # fmt: skip

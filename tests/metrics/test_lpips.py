@@ -186,7 +186,7 @@ def test_limits_are_not_too_strict(net, side):
         warnings.simplefilter("ignore")
         model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
 
-    assert side + 1 == lpips_net._NETS[net].min_side
+    assert side + 1 == metrics.discover()[f"lpips_{net}"].cls.smallest_px
     with pytest.raises(RuntimeError, match="too small"):
         model(torch.zeros(1, 3, side, 99), torch.zeros(1, 3, side, 99))
 

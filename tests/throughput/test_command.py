@@ -107,8 +107,8 @@ def test_busy_machine_is_refused(main, crops: Path, tmp_path: Path, monkeypatch)
     [
         (["--batch", "0"], "--batch wants whole numbers"),
         (["--threads", "many"], "--threads wants whole numbers"),
-        (["--precision", "float16"], "unknown precision 'float16'"),
-        (["--precision", "bfloat16"], "cannot choose the precision"),
+        (["--precision", "float16"], "--precision float16: null cannot compute in it"),
+        (["--precision", "bfloat16"], "--precision bfloat16: null cannot compute in it"),
         (["-c", "jepg"], "Did you mean jpeg"),
         (["--device", "tpu"], "unknown device"),
         (["--quality", "high"], "--quality wants numbers"),
