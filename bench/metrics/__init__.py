@@ -22,12 +22,13 @@ from typing import Any, ClassVar
 
 from bench.errors import BenchError, MetricError, UsageError, is_ctrl_c, one_line, suggest
 from bench.image import Image
+from bench.metrics.plugin_probe import deadly
 
 ENTRY_POINTS = "bench.metrics"
 _FOLDER = Path(__file__).parent
 _KINDS = {str: "a text", bool: "true or false", int: "a whole number"}
 _MOST_DIGITS = 15
-_HELPERS = frozenset({"columns"})
+_HELPERS = frozenset({"columns", "plugin_probe"})
 # Columns of the files of results that are no metric's.
 _TAKEN = frozenset(
     {
@@ -237,6 +238,15 @@ def _classes(module: ModuleType) -> list[type[Metric]]:
     ]
 
 
+def try_out(value: str) -> None:
+    """Load and make the metric of an entry point; called where that may end the process."""
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.value == value:
+            for item in _load(point.name, value, point.load):
+                if item.cls is not None:
+                    item.cls()
+
+
 @cache
 def discover() -> dict[str, Found]:
     """Return every metric by name: by rank, then by column.
@@ -248,9 +258,14 @@ def discover() -> dict[str, Found]:
         if not path.stem.startswith("_") and path.stem not in _HELPERS:
             load = partial(importlib.import_module, f"{__name__}.{path.stem}")
             candidates += _load(path.stem, f"metrics/{path.stem}", load)
-    for point in entry_points(group=ENTRY_POINTS):
+    points = list(entry_points(group=ENTRY_POINTS))
+    fatal = deadly([point.value for point in points], f"{__name__}:try_out")
+    for point in points:
         source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
-        candidates += _load(point.name, source, point.load)
+        if reason := fatal.get(point.value):
+            candidates.append(Found(point.name, source, None, reason))
+        else:
+            candidates += _load(point.name, source, point.load)
     found: dict[str, Found] = {}
     taken = set(_TAKEN)
     for item in candidates:

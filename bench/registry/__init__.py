@@ -23,7 +23,8 @@ from bench.errors import (
     one_line,
     suggest,
 )
-from bench.registry import guard, probe
+from bench.metrics.plugin_probe import deadly as deadly_plugins
+from bench.registry import guard
 from bench.registry.settings import (
     Spec,
     complete,
@@ -247,7 +248,7 @@ def discover() -> dict[str, Found]:
     points = sorted(
         entry_points(group=ENTRY_POINTS), key=lambda p: (p.dist.name if p.dist else "", p.value)
     )
-    deadly = probe.deadly([point.value for point in points])
+    deadly = deadly_plugins([point.value for point in points], f"{__name__}:try_out")
     candidates += [_from_entry_point(point, deadly.get(point.value, "")) for point in points]
     for item in candidates:
         if item.name not in found:
