@@ -166,7 +166,7 @@ def _again(
 
     published = [load_reference(path) for path in references or []]
     with locked(out):
-        results = load_results(out)
+        results = load_results(out, unfinished=True)
         show_remarks(results, out)
         written = write(
             results,

@@ -53,7 +53,7 @@ def read(path: Path) -> Locked:
         If nothing is there, or it is something else.
     """
     if path.is_dir():
-        return of_results(load_results(path))[0]
+        return of_results(load_results(path, unfinished=True))[0]
     if not path.is_file():
         raise UsageError(
             f"no baseline at {path}", f"Lock one: bench check --update --baseline {path}"
@@ -67,7 +67,9 @@ def _read_database(path: Path) -> Locked:
         link = Path(folder) / DATABASE
         link.symlink_to(path.resolve())
         try:
-            return replace(of_results(load_results(link.parent))[0], source=str(path))
+            return replace(
+                of_results(load_results(link.parent, unfinished=True))[0], source=str(path)
+            )
         except BenchError as error:
             what = error.what.replace(str(link), str(path)).replace(folder, str(path))
             raise UsageError(what, "Give a .csv, .sqlite or a run's folder.") from error

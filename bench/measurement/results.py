@@ -150,16 +150,24 @@ def duplicates_text(dataset: str, duplicates: Mapping[str, Sequence[str]]) -> st
     )
 
 
-def load_results(folder: Path | str) -> Results:
+def load_results(folder: Path | str, *, unfinished: bool = False) -> Results:
     """Return the results in ``folder``: of its database, else of ``rows.csv`` and ``run.json``.
 
-    They are those of the last plan that was finished. Where none ever was, they are what is there
-    of the plan that was begun last, and ``Results.unfinished`` says so.
+    They are those of the last plan that was finished.
+
+    Parameters
+    ----------
+    folder
+        What ``bench all`` or ``run`` wrote to.
+    unfinished
+        Where no plan ever finished, return what there is of the one that was begun last;
+        ``Results.unfinished`` says so, and whoever shows a number must say it too.
 
     Raises
     ------
     OutputError
-        If it has neither, nothing was measured, or what lies there is damaged.
+        If it has neither, nothing was measured, no plan was finished, or what lies there is
+        damaged.
     """
     folder = Path(folder)
     if (folder / DATABASE).is_file():
@@ -175,6 +183,12 @@ def load_results(folder: Path | str) -> Results:
         )
     if not results.rows["bpp"].notna().any():
         raise OutputError(f"{folder} holds no successful measurement", "Run `bench all`.")
+    if results.unfinished and not unfinished:
+        raise OutputError(
+            f"{folder} holds no finished run: {results.unfinished}",
+            "Run the same command again to finish it; in Python, load_results(..., "
+            "unfinished=True) returns what there is.",
+        )
     return results
 
 

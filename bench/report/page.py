@@ -132,7 +132,7 @@ def write(
     """
     options, started = options or Options(), time.perf_counter()
     progress("reading rows")
-    results = load_results(folder)
+    results = load_results(folder, unfinished=True)
 
     @functools.cache
     def original(dataset: str, image: str) -> Image:

@@ -160,7 +160,7 @@ def test_an_only_plan_that_is_unfinished_says_so(small: Path, tmp_path: Path):
     """Where no plan ever finished, what is there of the last one is used, loudly."""
     interrupted(f"folder:{small}", cells=2, out=tmp_path)
     interrupted(f"folder:{small}", cells=5, out=tmp_path, codecs=["webp"], metrics=["ms_ssim"])
-    found = load_results(tmp_path)
+    found = load_results(tmp_path, unfinished=True)
 
     assert "unfinished: 5 of 12 cells measured" == found.unfinished == found.remarks[0]
     assert (5, {"webp"}) == (len(found.rows), set(found.rows["codec"]))
@@ -179,7 +179,7 @@ def test_cells_scored_for_another_plan_only_are_not_measured(small: Path, tmp_pa
             metrics=["psnr", "ms_ssim"],
             progress=watch,
         )
-    found = load_results(tmp_path)
+    found = load_results(tmp_path, unfinished=True)
 
     assert "unfinished: 1 of 12 cells measured" == found.unfinished
     assert 1 == len(found.rows)
@@ -434,7 +434,10 @@ def test_an_unfinished_plan_on_a_database_of_the_first_schema(small: Path, tmp_p
     schema_1(out, small)
     interrupted(name, cells=1, out=out)
 
-    assert "unfinished: 13 of 24 cells measured" == load_results(out).unfinished
+    found = load_results(out, unfinished=True)
+    assert "unfinished: 13 of 24 cells measured" == found.unfinished
+    with pytest.raises(OutputError, match="no finished run: unfinished: 13 of 24 cells measured"):
+        load_results(out)
 
 
 def test_rows_and_record_are_enough(small: Path, tmp_path: Path):
@@ -506,7 +509,7 @@ def test_a_script_without_a_guard(tmp_path: Path):
 def test_unfinished_stands_in_titles_and_under_tables(small: Path, tmp_path: Path):
     """Nobody takes the tables of a plan that was broken off for those of a whole one."""
     interrupted(f"folder:{small}", cells=20, out=tmp_path / "out")
-    write(load_results(tmp_path / "out"), plots=False)
+    write(load_results(tmp_path / "out", unfinished=True), plots=False)
     tables = (tmp_path / "out" / "tables").glob("*_rd.md")
     text = next(iter(tables)).read_text()
 
