@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +26,14 @@ SHARED = ROOT.parent / "shared"
 for _name, _below in (("BENCH_DATA", "datasets"), ("BENCH_WEIGHTS", "weights")):
     if _name not in os.environ and (SHARED / _below).is_dir():
         os.environ[_name] = str(SHARED / _below)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_arrives() -> None:
+    """Let SIGINT reach what tests start, also where a shell runs them in the background."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -271,7 +271,10 @@ def test_ctrl_c_ends_a_run_that_hangs(
             time.sleep(0.1)
         started = time.monotonic()
         run.send_signal(signal.SIGINT)
-        stderr = run.communicate(timeout=60)[1]
+        try:
+            stderr = run.communicate(timeout=60)[1]
+        finally:
+            run.kill()  # else a run that goes on would hang the tests as well
     took_s = time.monotonic() - started
 
     assert 130 == run.returncode
