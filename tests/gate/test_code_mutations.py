@@ -13,7 +13,8 @@ import pytest
 from bench import metrics
 from bench.codec import Setting
 from bench.codecs.jpeg import Jpeg
-from bench.errors import BenchError, Unavailable
+from bench.errors import Unavailable
+from bench.gate.curves import Verdict
 from bench.gate.rows import Locked
 from bench.measurement import worker
 from bench.metrics import Undefined
@@ -234,13 +235,16 @@ def test_a_mutated_metric_has_its_verdict(name: str, small, locked_small, monkey
 
 
 @pytest.mark.parametrize(("metric", "value"), [("psnr", -math.inf), ("ms_ssim", 1.01)])
-def test_score_that_cannot_be_true_ends_the_run(metric, value, small, locked_small, monkeypatch):
-    """Results with an impossible score are refused by their own reader: one line, exit code 2."""
+def test_impossible_score_fails_its_cells(metric, value, small, locked_small, monkeypatch):
+    """An impossible score is a failed cell that cannot be compared, with the reason."""
     create = metrics.create
     monkeypatch.setattr(
         worker,
         "_metric",
         lambda wanted: Faulty(create(wanted), lambda *_: value if wanted == metric else 0.5),
     )
-    with pytest.raises(BenchError, match="lies outside"):
-        small.check(locked_small)
+    report = small.check(locked_small)
+
+    assert {Verdict.NOT_COMPARABLE} == {result.verdict for result in report.curves}
+    assert all(f"metric {metric} returned {value}" in result.notes[0] for result in report.curves)
+    assert 2 == report.exit_code

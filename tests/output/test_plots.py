@@ -314,7 +314,7 @@ def test_text_colours_are_legible_on_white():
     """Contrast of at least 4.5 with white for every label."""
     for style in plot_styles.styles(["webp", "agvae-gauss", "jxl", "bpg", "avif"]).values():
         channels = [int(style.text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        assert 1.05 / (plot_styles._luminance(channels) + 0.05) >= 4.45
+        assert 1.05 / (plot_styles.luminance(channels) + 0.05) >= 4.45
 
 
 def test_common_words_move_to_the_small_print():
