@@ -340,7 +340,7 @@ def choose_default(
             continue
         if default == "fallback":
             messages.append(
-                f"NEITHER KODAK NOR CLIC IS AT HAND: measuring {len(dataset.items)} photographs "
+                f"NEITHER KODAK NOR CLIC IS AVAILABLE: measuring {len(dataset.items)} photographs "
                 f"of `{name}` instead. No published number can be compared with these."
             )
         chosen.append(dataset)

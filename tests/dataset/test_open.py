@@ -308,7 +308,7 @@ def test_default_without_data_or_network(empty: Path) -> None:
     assert ["sample"] == [d.display_name for d in chosen]
     assert 2 == len(messages)
     assert re.search(r"dataset kodak is not available.*failed: .*cannot be reached", messages[0])
-    assert "NEITHER KODAK NOR CLIC IS AT HAND" in messages[1]
+    assert "NEITHER KODAK NOR CLIC IS AVAILABLE" in messages[1]
     assert "" == chosen[0].note
 
 
