@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.metrics.columns import Column, known, metric_columns
+from bench.metrics.columns import Column, drawn_form, known, metric_columns
 
 KEY = ["dataset", "codec", "label", "setting"]
 """What identifies a point of a curve; a row adds the image."""
@@ -197,10 +197,8 @@ class _Cut:
         self._values = rows[column.column].to_numpy(dtype=np.float64, na_value=np.nan)
         self._point = rows.groupby(KEY, sort=False).ngroup().to_numpy()
         image, self._images = pd.factorize(rows["image"])
-        usable = np.isfinite(self._values)
-        for form in known().values():
-            if form.source == column.column:
-                usable &= np.isfinite(form.of_means(self._values))
+        drawn = drawn_form(column).of_means(self._values)
+        usable = np.isfinite(self._values) & np.isfinite(drawn)
         shape = (int(self._point.max(initial=-1)) + 1, len(self._images))
         grid, same = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         grid[self._point, image] = usable

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.dataset import manifest
 from bench.errors import UsageError
-from bench.metrics.columns import Column, known
+from bench.metrics.columns import Column, drawn_form, known
 
 Points = Sequence[tuple[float, float]]
 
@@ -152,7 +152,7 @@ def _points(results: Mapping[str, Any]) -> tuple[dict[str, Points], tuple[str, .
         values = _values(_numbers(value, key), key, form)
         if len(values) != len(rates):
             raise _UnfitError(f"{key} has {len(values)} values for {len(rates)} rates")
-        column = _shown(form).column
+        column = drawn_form(form).column
         pairs = sorted(zip(rates, values, strict=True))
         if column in points and not _alike(points[column], pairs):
             raise _UnfitError(f"{origin[column]} and {key} are two different curves of one metric")
@@ -172,19 +172,14 @@ def _values(numbers: list[float], key: str, form: Column) -> list[float]:
     low, high = form.limits
     for value in numbers:
         if not low <= value <= high:
-            shown = _shown(form)
+            shown = drawn_form(form)
             decibels = f"{shown.column.replace('_', '-')}-rgb"
             hint = f"; decibels go under {decibels}" if shown is not form else ""
             raise _UnfitError(f"{key} must lie in {low:g} to {high:g}, found {value:g}{hint}")
         if value == form.exact:
             raise _UnfitError(f"{key} holds {value:g}: a lossless point lies on no curve")
-    shown = _shown(form)
-    return numbers if shown is form else [float(v) for v in shown.of_means(numbers)]
-
-
-def _shown(form: Column) -> Column:
-    """Return the form that curves of a column's metric are drawn in."""
-    return next((c for c in known().values() if c.decibels and c.source == form.column), form)
+    shown = drawn_form(form)
+    return numbers if shown == form else [float(v) for v in shown.of_means(numbers)]
 
 
 def _letters(text: str) -> str:

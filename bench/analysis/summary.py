@@ -154,11 +154,12 @@ def drawn_rates(means: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]
 def metric_images(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
     """Return over how many images each metric's mean is taken: (dataset, column) -> count."""
     kept = comparable(rows)
+    present = quality_columns(kept)
     return {
-        (str(dataset), name): int(group.loc[group[column(name).source].notna(), "image"].nunique())
+        (str(dataset), name): int(group.loc[group[form.source].notna(), "image"].nunique())
         for dataset, group in kept.groupby("dataset")
-        for name in known()
-        if column(name).source in quality_columns(kept)
+        for name, form in known().items()
+        if form.source in present
     }
 
 

@@ -82,5 +82,4 @@ def of(column: str) -> Score:
         If no metric fills a column of that name.
     """
     form = columns.column(columns.column(column).source)
-    decibels = [c.decibels for c in columns.known().values() if c.source == form.column]
-    return Score(form, next(filter(None, decibels), None))
+    return Score(form, columns.drawn_form(form).decibels)

@@ -147,6 +147,11 @@ def column(name: str) -> Column:
     return found[name]
 
 
+def drawn_form(form: Column) -> Column:
+    """Return the form that curves of a column's metric are drawn in: decibels where it has them."""
+    return next((c for c in known().values() if c.decibels and c.source == form.source), form)
+
+
 def metric_columns(frame: pd.DataFrame) -> list[str]:
     """Return the columns of ``frame`` that hold a metric's own values, empty ones too."""
     return [n for n, c in known().items() if c.decibels is None and n in frame.columns]
@@ -176,9 +181,4 @@ def curve_columns(frame: pd.DataFrame) -> list[str]:
     """
     found = known()
     present = {found[name].source for name in quality_columns(frame)}
-    formed = {c.source for c in found.values() if c.decibels is not None}
-    return [
-        name
-        for name, c in found.items()
-        if c.source in present and (c.decibels is not None or name not in formed)
-    ]
+    return [name for name, c in found.items() if c.source in present and drawn_form(c) == c]
