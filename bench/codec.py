@@ -194,6 +194,8 @@ class Codec(abc.ABC):
         File stem, CLI word and column value.
     title
         One phrase for ``bench list``.
+    display
+        What labels, figures and sentences call it, such as ``JPEG XL``. Empty: ``name``.
     suffix
         Of the files that ``bench encode`` writes, with the dot.
     format_version
@@ -205,6 +207,9 @@ class Codec(abc.ABC):
         What a setting may say. Empty: whatever ``ladder()`` says.
     in_default_run
         Whether ``bench all`` measures it when no ``--codec`` is given.
+    more_curves
+        Options of further curves of the default run, such as ``("speed=4",)`` for a slow one
+        beside the codec as it comes; ``--quick`` leaves them out.
     devices
         What ``device`` may be set to; the first is the default.
     pixel_tolerance
@@ -215,22 +220,21 @@ class Codec(abc.ABC):
         Whether it is a network. A network uses several cores as threads of one process; any other
         codec uses them as several processes. ``bench throughput`` times it accordingly.
     precisions
-        Arithmetics that ``precision`` may name, the most exact first, such as ``float32``; empty
-        for a codec without a network.
+        Arithmetics that ``precision`` may name, the most exact first; empty without a network.
     device, precision
         Where and in which arithmetic this object works. They are set after construction and before
         the first image; an empty precision is the codec's own choice for its device.
-    weights_sha256
-        Hash of the weights that the files depend on; ``bench check`` records it. Empty: none.
     """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
+    display: ClassVar[str] = ""
     suffix: ClassVar[str] = ".bin"
     format_version: ClassVar[int] = 1
     rate: ClassVar[str] = ""
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     in_default_run: ClassVar[bool] = True
+    more_curves: ClassVar[tuple[str, ...]] = ()
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     pixel_tolerance: ClassVar[int] = 0
     learned: ClassVar[bool] = False
@@ -273,9 +277,7 @@ class Codec(abc.ABC):
         settings: Sequence[Setting],
         phases: Phases | None = None,  # noqa: ARG002
     ) -> list[bytes]:
-        """Return one file per image, in order.
-
-        A codec that gains from several images at once overrides this and ``decode_batch``.
+        """Return one file per image, in order; for codecs that gain from several at once.
 
         Parameters
         ----------
@@ -311,8 +313,7 @@ class Codec(abc.ABC):
     ) -> tuple[bytes, Setting] | None:
         """Return the file nearest to a rate and its setting, or None: no search of its own.
 
-        A codec overrides this if it can do better than ``bench.rate_search``, which encodes anew
-        for every value of the rate parameter.
+        For a codec that is quicker than ``bench.rate_search``, which encodes every value anew.
 
         Parameters
         ----------
@@ -341,7 +342,7 @@ class Codec(abc.ABC):
 
     @property
     def weights_sha256(self) -> str:
-        """Hash of the weights that the files depend on; empty: none."""
+        """Hash of the weights that the files depend on, for ``bench check``; empty: none."""
         return ""
 
     @classmethod
@@ -362,6 +363,10 @@ class Codec(abc.ABC):
 
     def describe(self, setting: Setting) -> str:  # noqa: ARG002
         """Return chroma format and bit depth of a setting, such as ``4:2:0 8-bit``."""
+        return ""
+
+    def effort(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return how hard the encoder works, at its default too: ``speed 6``; empty: no choice."""
         return ""
 
     def note(self) -> str:
@@ -389,6 +394,6 @@ class Codec(abc.ABC):
         return {}
 
     def label(self, setting: Setting) -> str:
-        """Return the name of the curve that ``setting`` lies on: codec, format, version."""
-        words = " ".join(part for part in (self.name, self.describe(setting)) if part)
-        return f"{words} ({self.version()})"
+        """Return the name of the curve that ``setting`` lies on: codec, format, effort, version."""
+        words = " ".join(filter(None, (self.display or self.name, self.describe(setting))))
+        return f"{', '.join(filter(None, (words, self.effort(setting))))} ({self.version()})"

@@ -25,6 +25,7 @@ class Jpeg(Codec):
 
     name = "jpeg"
     title = "JPEG (Pillow, libjpeg-turbo)"
+    display = "JPEG"
     suffix = ".jpg"
     rate = "quality"
     parameters = (
@@ -45,8 +46,13 @@ class Jpeg(Codec):
 
     def describe(self, setting: Setting) -> str:
         """Return chroma format and depth."""
-        extra = "".join(f" {word}" for word in ("optimize", "progressive") if setting.get(word))
-        return f"{setting['subsampling']} 8-bit{extra}"
+        return f"{setting['subsampling']} 8-bit"
+
+    def effort(self, setting: Setting) -> str:
+        """Return which scans and Huffman tables; libjpeg optimises those of progressive scans."""
+        if setting.get("progressive"):
+            return "progressive"
+        return "baseline" + " optimised" * bool(setting.get("optimize"))
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return a JFIF file."""

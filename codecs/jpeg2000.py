@@ -34,6 +34,7 @@ class Jpeg2000(Codec):
 
     name = "jpeg2000"
     title = "JPEG 2000 (Pillow, OpenJPEG)"
+    display = "JPEG 2000"
     suffix = ".jp2"
     rate = "ratio"
     in_default_run = False

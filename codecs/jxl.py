@@ -35,6 +35,7 @@ class JpegXL(Codec):
 
     name = "jxl"
     title = "JPEG XL (pillow-jxl-plugin, libjxl)"
+    display = "JPEG XL"
     suffix = ".jxl"
     rate = "quality"
     in_default_run = False
@@ -51,10 +52,13 @@ class JpegXL(Codec):
         """Return libjxl's version where the plug-in tells, and the plug-in's."""
         return _version()
 
-    def describe(self, setting: Setting) -> str:
-        """Return chroma format and depth, and the effort if it is not libjxl's default."""
-        effort = setting.get("effort", 7)
-        return "4:4:4 8-bit" + (f" effort {effort}" if effort != 7 else "")
+    def describe(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return chroma format and depth."""
+        return "4:4:4 8-bit"
+
+    def effort(self, setting: Setting) -> str:
+        """Return libjxl's effort."""
+        return f"effort {setting.get('effort', 7)}"
 
     def note(self) -> str:
         """Return what libjxl optimises."""

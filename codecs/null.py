@@ -17,6 +17,7 @@ class Null(Codec):
 
     name = "null"
     title = "raw pixels; measures the harness"
+    display = "raw pixels"
     suffix = ".rgb"
     in_default_run = False
 

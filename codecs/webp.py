@@ -25,6 +25,7 @@ class WebP(Codec):
 
     name = "webp"
     title = "WebP, lossy (Pillow, libwebp)"
+    display = "WebP"
     suffix = ".webp"
     rate = "quality"
     parameters = (
@@ -47,10 +48,13 @@ class WebP(Codec):
         """Return libwebp's version."""
         return f"libwebp {features.version('webp')}"
 
-    def describe(self, setting: Setting) -> str:
-        """Return chroma format and depth, and the method if it is not libwebp's default."""
-        method = setting.get("method", 4)
-        return "4:2:0 8-bit" + (f" method {method}" if method != 4 else "")
+    def describe(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return chroma format and depth."""
+        return "4:2:0 8-bit"
+
+    def effort(self, setting: Setting) -> str:
+        """Return libwebp's method."""
+        return f"method {setting.get('method', 4)}"
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return a WebP file, RIFF header included."""

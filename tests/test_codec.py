@@ -208,3 +208,15 @@ def test_label_has_format_between_name_and_version():
             return f"{setting['subsampling']} 8-bit"
 
     assert Described().label(Setting(subsampling="4:4:4")) == "plain 4:4:4 8-bit (raw 1)"
+
+
+def test_label_says_the_effort():
+    """Behind the format, and the codec is called by its short name for people."""
+
+    class Slow(Plain):
+        display = "Plain Codec"
+
+        def effort(self, setting: Setting) -> str:
+            return f"speed {setting['speed']}"
+
+    assert Slow().label(Setting(speed=4)) == "Plain Codec, speed 4 (raw 1)"

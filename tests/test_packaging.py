@@ -67,7 +67,7 @@ def test_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Path):
         return done.stdout
 
     assert str(site) in run("-c", "import bench; print(bench.__file__)")
-    assert "jpeg 4:2:0 8-bit" in run("-m", "bench", "list")
+    assert "JPEG 4:2:0 8-bit" in run("-m", "bench", "list")
     run("-m", "bench", "all", "--dataset", "sample", "--codec", "jpeg", "--metric", "psnr")
     assert (empty / "results/run/tables").is_dir()
 

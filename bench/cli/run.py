@@ -82,7 +82,6 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Measure every codec on every image; write rows, tables and plots. Run again to continue."""
     from bench.cli.screen import Screen
-    from bench.measurement.plan import QUICK_POINTS
     from bench.measurement.run import run
     from bench.output.write import write
 
@@ -96,7 +95,8 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
                 dataset or [],
                 codec or [],
                 metric or [],
-                points=QUICK_POINTS if quick and points is None else points,
+                points=points,
+                quick=quick,
                 quality=numbers(quality),
                 images=image or [],
                 data_dir=data_dir,

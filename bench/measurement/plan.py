@@ -40,6 +40,8 @@ class Request:
         Instead of the ladder: these values of each codec's own rate parameter.
     device
         For codecs that can choose.
+    more_curves
+        Whether the default run has the slow curves too; see ``Codec.more_curves``.
     """
 
     datasets: Sequence[Dataset]
@@ -48,6 +50,7 @@ class Request:
     points: int | None = None
     quality: Sequence[float] | None = None
     device: str = "cpu"
+    more_curves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,7 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
         if not given:
             raise UsageError("no codec or no setting of one was asked for", "Name one.")
         return given, []
-    names = list(request.codecs) or [
-        name
-        for name, found in registry.discover().items()
-        if found.cls is None or found.cls.in_default_run
-    ]
+    names = list(request.codecs) or _default_curves(more=request.more_curves)
     curves: list[Curve] = []
     unavailable: list[tuple[str, str]] = []
     for word in dict.fromkeys(names):
@@ -131,10 +130,24 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
         except CodecError as error:
             if request.codecs:
                 raise
-            unavailable.append((word, str(error)))
+            unavailable.append((registry.Spec.parse(word).name, str(error)))
+    unavailable = list(dict.fromkeys(unavailable))  # a codec of several curves is told once
     if not curves:
         raise UsageError("no codec can run here", "See `bench list` for each one's reason.")
     return curves, unavailable
+
+
+def _default_curves(*, more: bool) -> list[str]:
+    """Return what a run measures that names no codec: ``avif``, ``avif:speed=4``, ...
+
+    A codec that is unavailable is among them, so that its reason is told.
+    """
+    names = []
+    for name, found in registry.discover().items():
+        if found.cls is None or found.cls.in_default_run:
+            options = found.cls.more_curves if more and found.cls is not None else ()
+            names += [name, *(f"{name}:{text}" for text in options)]
+    return names
 
 
 def _curve(spec: registry.Spec, request: Request) -> Curve:
@@ -199,13 +212,17 @@ def choose(request: Request) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A setting of a codec, with the words of the tables."""
+    """A setting of a codec, with the words of the tables.
+
+    ``conversion`` names what the colour conversion depends on: not effort, nor words for people.
+    """
 
     codec: Codec
     version: str
     setting: Setting
     curve: str
     label: str
+    conversion: str
 
     def cell(self, dataset: str, image: str, *, key: str = "", error: str = "") -> Cell:
         return Cell(dataset, image, self.curve, self.setting.json, self.label, key, error)
@@ -218,7 +235,9 @@ def _points(curves: Sequence[Curve]) -> list[_Point]:
         codec, version = curve.codec, curve.codec.version()
         for setting in curve.settings:
             name = registry.spec_name(codec, setting)
-            point = _Point(codec, version, setting, name, codec.label(setting))
+            words = " ".join(filter(None, (codec.name, codec.describe(setting))))
+            conversion = f"{words} ({version})"
+            point = _Point(codec, version, setting, name, codec.label(setting), conversion)
             found.setdefault((name, setting.json), point)
     return list(found.values())
 
@@ -272,9 +291,9 @@ def _plan_cell(
     if key in known.planned:
         return
     known.planned.add(key)
-    ceiling = (identity[0], point.label) not in known.ceilings
-    known.ceilings.add((identity[0], point.label))
-    row = Encoding(key, *identity, codec.name, point.version, point.label, setting.json)
+    ceiling = (identity[0], point.conversion) not in known.ceilings
+    known.ceilings.add((identity[0], point.conversion))
+    row = Encoding(key, *identity, codec.name, point.version, point.conversion, setting.json)
     stored = error == ""
     plan.tasks.append(Task(item, codec.name, codec.device, setting, missing, ceiling, row, stored))
 

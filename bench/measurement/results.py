@@ -244,9 +244,9 @@ def _ceilings(db: sqlite3.Connection, run: int) -> pd.DataFrame:
     """Return codec, label and mean no-codec ceiling in dB over the images of each curve."""
     return pd.read_sql_query(
         "SELECT c.dataset, c.curve AS codec, c.label, AVG(x.psnr_db) AS ceiling_psnr_db,"
-        " COUNT(*) AS images FROM (SELECT DISTINCT c.dataset, c.image, c.curve, c.label, e.pixels"
-        " FROM cells c JOIN encodings e ON e.key = c.key WHERE c.run = ?) c"
-        " JOIN ceilings x ON x.pixels = c.pixels AND x.label = c.label"
+        " COUNT(*) AS images FROM (SELECT DISTINCT c.dataset, c.image, c.curve, c.label, e.pixels,"
+        " e.label AS conversion FROM cells c JOIN encodings e ON e.key = c.key WHERE c.run = ?) c"
+        " JOIN ceilings x ON x.pixels = c.pixels AND x.label = c.conversion"
         " GROUP BY c.dataset, c.curve, c.label ORDER BY c.dataset, c.curve",
         db,
         params=(run,),

@@ -52,6 +52,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     metrics: Sequence[str] = (),
     *,
     points: int | None = None,
+    quick: bool = False,
     quality: Sequence[float] | None = None,
     images: Sequence[str] | Mapping[str, Sequence[str]] = (),
     data_dir: Path | str | None = None,
@@ -84,6 +85,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         ``psnr``, ``ms_ssim``, ``lpips``, ...; all that can be computed here if empty.
     points
         This many settings of each codec's ladder, spread evenly; all of them if None.
+    quick
+        Four settings of each ladder, and where no codec is named, no slow curve beside a codec.
     quality
         Instead of the ladder: these values of each codec's rate parameter.
     images
@@ -133,7 +136,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     opened, messages = open_datasets(
         datasets, images, None if data_dir is None else Path(data_dir), watch, download=download
     )
-    request = plans.Request(opened, codecs, metrics, points, quality, device)
+    points = plans.QUICK_POINTS if quick and points is None else points
+    request = plans.Request(opened, codecs, metrics, points, quality, device, not quick)
     plan = plans.choose(request)
     watch.chosen(plan)
     with results_folder(out) as folder, Store(folder) as store:

@@ -65,7 +65,11 @@ def encoding_key(
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """One row of ``encodings``, with its scores: metric name -> (version, value, note)."""
+    """One row of ``encodings``, with its scores: metric name -> (version, value, note).
+
+    ``label`` names the colour conversion: ceilings are stored by it. What curves are called stands
+    in the cells of a plan.
+    """
 
     key: str
     pixels: str

@@ -234,6 +234,8 @@ def _wrong_attributes(cls: type[Codec]) -> list[str]:
         wrong = [f"its parameters are {cls.parameters!r}, wanted bench.codec.Parameter"]
     if not wrong and not (cls.devices and all(isinstance(word, str) for word in cls.devices)):
         wrong = [f"its devices are {cls.devices!r}, wanted names"]
+    if not wrong and not all(isinstance(word, str) and "=" in word for word in cls.more_curves):
+        wrong = [f"its more_curves are {cls.more_curves!r}, wanted OPTION=VALUE"]
     return wrong
 
 

@@ -113,6 +113,7 @@ def _finite(value: Scalar) -> bool:
 _RESULTS: dict[str, Callable[[str, Any], object]] = {
     "version": _version,
     "describe": _text,
+    "effort": _text,
     "note": _text,
     "label": _text,
     "encode": _bytes,

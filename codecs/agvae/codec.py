@@ -81,10 +81,13 @@ class AgvaeCodec(Codec):
     def _released(self) -> bool:
         return all(network.status == "released" for network in self.networks)
 
-    def describe(self, setting: Setting) -> str:
-        """Return colour format and depth (the network sees RGB), and how long it was refined."""
-        steps = setting.get("refine", 0)
-        return "RGB 8-bit" + (f", refined in {steps} steps" if steps else "")
+    def describe(self, setting: Setting) -> str:  # noqa: ARG002
+        """Return colour format and depth: the network sees RGB."""
+        return "RGB 8-bit"
+
+    def effort(self, setting: Setting) -> str:
+        """Return how long the latents were refined, if they were."""
+        return f"{setting['refine']} steps" if "refine" in setting else ""
 
     def note(self) -> str:
         """Return the manifest's caveats."""
@@ -268,6 +271,7 @@ class Agvae(AgvaeCodec):
     """One gained network, asymmetric Gaussian entropy model: the paper's codec."""
 
     name = "agvae"
+    display = "AG-VAE"
     title = "AG-VAE: gain units, asymmetric Gaussian (Cui et al. 2021)"
     variant = "gain-asym"
 
@@ -276,6 +280,7 @@ class AgvaeMsSsim(AgvaeCodec):
     """One gained network, asymmetric Gaussian entropy model, fine-tuned for MS-SSIM."""
 
     name = "agvae-ms-ssim"
+    display = "AG-VAE MS-SSIM"
     title = "AG-VAE optimised for MS-SSIM: gain units, asymmetric Gaussian"
     variant = "gain-asym"
     metric = "ms-ssim"
@@ -291,6 +296,7 @@ class AgvaeRefined(Agvae):
     """The default network, asymmetric Gaussian, latents refined for PSNR."""
 
     name = "agvae-refined"
+    display = "AG-VAE refined"
     title = "AG-VAE, latents refined per image"
     parameters = _REFINED
     in_default_run = False
@@ -300,6 +306,7 @@ class AgvaeMsSsimRefined(AgvaeMsSsim):
     """The network trained for MS-SSIM, latents refined for MS-SSIM."""
 
     name = "agvae-ms-ssim-refined"
+    display = "AG-VAE MS-SSIM refined"
     title = "AG-VAE optimised for MS-SSIM, latents refined per image"
     parameters = _REFINED
     in_default_run = False
@@ -317,11 +324,13 @@ def _ablation(variant: str, preset: str = "base") -> type[AgvaeCodec]:
     """Return the codec of a variant at a preset: ``agvae-small-nogain``, say."""
     small = preset == "small"
     parts = ["small"] * small + [part for part in ("nogain", "gauss") if part in variant]
+    spoken = {"nogain": "no gain", "gauss": "Gaussian"}
     what = "AG-VAE" + " ablation" * (variant != "gain-asym") + ", small preset" * small
     members = {
         "__doc__": f"{what}: {_WORDS[variant]}.",
         "__module__": __name__,
         "name": "-".join(["agvae", *parts]),
+        "display": " ".join(["AG-VAE", *(spoken.get(part, part) for part in parts)]),
         "title": f"{what}: {_WORDS[variant]}",
         "variant": variant,
         "preset": preset,

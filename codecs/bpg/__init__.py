@@ -23,13 +23,14 @@ class Bpg(Codec):
 
     name = "bpg"
     title = "BPG (own container, x265 and FFmpeg's hevc through PyAV)"
+    display = "BPG"
     suffix = ".bpg"
     rate = "qp"
     parameters = (
         Parameter("qp", 29, "quantiser; lower is better and larger", low=0, high=51),
         Parameter("subsampling", "4:4:4", "chroma format", choices=("4:4:4", "4:2:0")),
         Parameter("depth", 8, "bits per coded sample", choices=(8, 10)),
-        Parameter("level", 8, "bpgenc's effort, 1 fast to 9", low=1, high=9),
+        Parameter("level", 8, "bpgenc's effort, 1 fast to 9: x265's presets", low=1, high=9),
         Parameter("md5", False, "MD5 of the planes inside, verified on decoding; 57 bytes"),
     )
 
@@ -45,12 +46,14 @@ class Bpg(Codec):
         return x265.version()
 
     def describe(self, setting: Setting) -> str:
-        """Return chroma format, depth, and what else differs from bpgenc's defaults."""
+        """Return chroma format and depth, and whether the file carries an MD5."""
         values = complete(self, setting)
         words = f"{values['subsampling']} {values['depth']}-bit"
-        if values["level"] != 8:
-            words += f" level {values['level']}"
         return words + " md5" * bool(values["md5"])
+
+    def effort(self, setting: Setting) -> str:
+        """Return x265's preset at bpgenc's level."""
+        return f"x265 {x265.PRESETS[int(complete(self, setting)['level']) - 1]}"
 
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return a BPG file."""

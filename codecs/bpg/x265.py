@@ -19,7 +19,7 @@ from bench.codecs.bpg.bits import DAMAGED
 from bench.codecs.bpg.colour import Plane, sample_type
 from bench.errors import DecodeError, EncodeError, Unavailable
 
-_PRESETS = (
+PRESETS = (
     "superfast",
     "veryfast",
     "faster",
@@ -115,7 +115,7 @@ def encode(
     ]
     padded = [_pad(plane, *shape) for plane, shape in zip(planes, shapes, strict=True)]
     name = _pixel_format_name(chroma_format_idc, bit_depth)
-    return _run(padded, name, _PRESETS[level - 1], parameters)
+    return _run(padded, name, PRESETS[level - 1], parameters)
 
 
 def _pad(plane: Plane, height: int, width: int) -> Plane:
@@ -181,7 +181,7 @@ def _view(plane: av.video.plane.VideoPlane, sample: np.dtype[np.unsignedinteger[
 def version() -> str:
     """Return x265's version, which it tells in an SEI message of its streams."""
     flat = np.zeros((64, 64), np.uint8)
-    stream = _run([flat], "gray", _PRESETS[0], "qp=51:keyint=1:info=1:log-level=none:pools=1")
+    stream = _run([flat], "gray", PRESETS[0], "qp=51:keyint=1:info=1:log-level=none:pools=1")
     found = re.search(rb"x265 \(build \d+\) - ([0-9.]+(?:\+\d+)?)", stream)
     return f"x265 {found[1].decode()}" if found else "x265 of unknown version"
 

@@ -203,6 +203,7 @@ class Factorized(_Zoo):
     """Ballé et al. 2018: one latent under a learned factorised density."""
 
     name = "compressai-bmshj2018-factorized"
+    display = "CompressAI bmshj2018-factorized"
     title = "Ballé 2018, factorised prior (CompressAI zoo)"
     parameters = _parameters(8)
     arch = "bmshj2018-factorized"
@@ -216,6 +217,7 @@ class Hyperprior(_Zoo):
     """Ballé et al. 2018: Gaussian scales from a hyperprior."""
 
     name = "compressai-bmshj2018-hyperprior"
+    display = "CompressAI bmshj2018-hyperprior"
     title = "Ballé 2018, scale hyperprior (CompressAI zoo)"
     parameters = _parameters(8)
     arch = "bmshj2018-hyperprior"
@@ -227,6 +229,7 @@ class MeanScale(_Zoo):
     """Minnen et al. 2018 without context: Gaussian means and scales from a hyperprior."""
 
     name = "compressai-mbt2018-mean"
+    display = "CompressAI mbt2018-mean"
     title = "Minnen 2018, mean-scale hyperprior (CompressAI zoo)"
     parameters = _parameters(8)
     arch = "mbt2018-mean"
@@ -238,6 +241,7 @@ class Joint(_Zoo):
     """Minnen et al. 2018: hyperprior and autoregressive context, one position after another."""
 
     name = "compressai-mbt2018"
+    display = "CompressAI mbt2018"
     title = "Minnen 2018, autoregressive (CompressAI zoo; slow)"
     parameters = _parameters(8)
     devices = ("cpu",)  # CompressAI advises against others: the loop runs on the host
@@ -250,6 +254,7 @@ class ChengAnchor(_Zoo):
     """Cheng et al. 2020 with residual blocks; autoregressive, single Gaussians."""
 
     name = "compressai-cheng2020-anchor"
+    display = "CompressAI cheng2020-anchor"
     title = "Cheng 2020, anchor (CompressAI zoo; slow)"
     parameters = _parameters(6)
     devices = ("cpu",)
@@ -262,6 +267,7 @@ class ChengAttention(_Zoo):
     """Cheng et al. 2020 with attention blocks; autoregressive, single Gaussians."""
 
     name = "compressai-cheng2020-attn"
+    display = "CompressAI cheng2020-attn"
     title = "Cheng 2020, attention (CompressAI zoo; slow)"
     parameters = _parameters(6)
     devices = ("cpu",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -16,7 +17,7 @@ import pytest
 
 from bench import metrics, registry
 from bench.codec import FASTEST, Codec, Setting
-from bench.errors import Unavailable
+from bench.errors import SettingError, Unavailable
 from bench.image import Image
 
 CORE = ("avif", "bpg", "jpeg", "jpeg2000", "null", "webp")
@@ -217,12 +218,36 @@ def test_files_carry_no_metadata(codec: Codec, images: dict[str, Image]):
 
 
 def test_label_states_the_version(codec: Codec):
-    """The label of a curve begins with the codec's name and ends with the encoder's version."""
+    """A label begins with the codec's short name and ends with the encoder's version."""
     label = codec.label(_middle(codec))
 
-    assert label.startswith(codec.name)
+    assert label.startswith(f"{codec.display} ")
     assert label.endswith(f"({codec.version()})")
     assert any(character.isdigit() for character in codec.version())
+
+
+EFFORTS = {"avif": "speed", "bpg": "level", "jpeg": "progressive", "jxl": "effort"} | {
+    "webp": "method",
+    "agvae-refined": "refine",
+    "agvae-ms-ssim-refined": "refine",
+}
+
+
+def test_label_states_the_effort(codec: Codec):
+    """At the default too, and a curve at another effort is labelled otherwise."""
+    setting = registry.complete(codec, _middle(codec))
+    said = codec.effort(setting)
+    rate = registry.rate_name(codec)
+
+    assert bool(said) == (codec.name in EFFORTS)
+    assert f", {said} (" in codec.label(setting) or not said
+    for parameter in registry.parameters(codec).values():
+        bounds = [end for end in (parameter.low, parameter.high) if end is not None]
+        for value in (*bounds, *parameter.choices, True):
+            with contextlib.suppress(SettingError):
+                other = setting.replace(**{parameter.name: parameter.check(value)})
+                moved = codec.label(setting) != codec.label(other)
+                assert moved == (parameter.name != rate and setting != other), other
 
 
 @pytest.mark.parametrize("kind", ["1x1", "13x8", "photo"])

@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 import bench
-from bench import image
-from bench.errors import BenchError, DatasetError, OutputError, UsageError
+from bench import image, registry
+from bench.errors import BenchError, DatasetError, OutputError, Unavailable, UsageError
 from bench.measurement import executor, worker
 from bench.measurement import plan as plans
 from bench.measurement.results import Results, load_results
@@ -315,6 +315,49 @@ def test_another_version_of_a_codec(small: Path, tmp_path: Path, monkeypatch):
     pd.testing.assert_frame_equal(old.rows, kept.rows)
     assert 12 == len(new.rows)
     assert all("libjpeg 99" in label for label in new.rows["label"])
+
+
+def test_other_words_for_a_codec_measure_nothing_again(small: Path, tmp_path: Path, monkeypatch):
+    """Stored rows take the new label, and keep their bytes and no-codec ceilings."""
+    from bench.codecs.jpeg import Jpeg
+
+    name, watch = f"folder:{small}", Watch()
+    old = go(name, codecs=["jpeg"], out=tmp_path / "out")
+    monkeypatch.setattr(Jpeg, "display", "Joint Photographic")
+    monkeypatch.setattr(Jpeg, "effort", lambda *_: "hardly any")
+    new = go(name, codecs=["jpeg"], out=tmp_path / "out", progress=watch)
+
+    assert watch.plan is not None
+    assert [] == watch.plan.tasks
+    assert all(label.startswith("Joint Photographic 4:2:0 8-bit, hard") for label in new.rows.label)
+    pd.testing.assert_frame_equal(old.rows.drop(columns="label"), new.rows.drop(columns="label"))
+    assert 1 == len(new.ceilings)
+    assert old.ceilings.ceiling_psnr_db.tolist() == new.ceilings.ceiling_psnr_db.tolist()
+
+
+def test_slow_curves_are_in_the_whole_default_run_alone():
+    """AVIF stands in it at two speeds, once in a quick run, and in no other default choice."""
+
+    def words(**more: bool) -> list[str]:
+        curves, _ = plans.choose_curves(plans.Request((), points=1, **more))
+        found = [registry.spec_name(curve.codec, curve.settings[0]) for curve in curves]
+        return [word for word in found if word.startswith("avif")]
+
+    assert ["avif", "avif:speed=4"] == words(more_curves=True)
+    assert ["avif"] == words()
+
+
+def test_a_codec_of_several_curves_is_unavailable_once(monkeypatch):
+    """Its reason is told once, by the name that `bench list` knows."""
+    from bench.codecs.avif import Avif
+
+    def nothing(_self: object) -> None:
+        raise Unavailable("no library")
+
+    monkeypatch.setattr(Avif, "__init__", nothing)
+    _, unavailable = plans.choose_curves(plans.Request((), points=1, more_curves=True))
+
+    assert [("avif", "no library")] == [pair for pair in unavailable if "avif" in pair[0]]
 
 
 def test_failed_cells_are_rows_and_are_tried_again_when_asked(tmp_path: Path, small: Path):
