@@ -1,18 +1,20 @@
 """Every error that the suite raises on purpose.
 
-BenchError                  shown as one line, exit code 2
-├── UsageError              what was typed cannot be done
-├── ImageError              a file is not an image that the suite can measure
-├── DatasetError            a dataset is unknown, incomplete or corrupt
-├── OutputError             a result cannot be written
-├── MetricError             a metric cannot be computed here
-├── BDError                 a Bjontegaard delta is not computable
-└── CodecError
-    ├── Unavailable         the codec's library or weights are missing
-    ├── SettingError        a setting has no such name or value
-    ├── EncodeError         the encoder refused or failed
-    ├── DecodeError         the bytes are damaged or of another format
-    └── CodecFailed         the codec's own code broke: not an error that it raised on purpose
+::
+
+    BenchError                  shown as one line, exit code 2
+    ├── UsageError              what was typed cannot be done
+    ├── ImageError              a file is not an image that the suite can measure
+    ├── DatasetError            a dataset is unknown, incomplete or corrupt
+    ├── OutputError             a result cannot be written
+    ├── MetricError             a metric cannot be computed here
+    ├── BDError                 a Bjontegaard delta is not computable
+    └── CodecError
+        ├── Unavailable         the codec's library or weights are missing
+        ├── SettingError        a setting has no such name or value
+        ├── EncodeError         the encoder refused or failed
+        ├── DecodeError         the bytes are damaged or of another format
+        └── CodecFailed         the codec's own code broke: not an error that it raised on purpose
 """
 
 from __future__ import annotations
