@@ -97,6 +97,11 @@ class Td:
         return cls(shown, None if math.isnan(value) else float(value), "n", best)
 
     @property
+    def numeric(self) -> bool:
+        """Whether it holds a number."""
+        return "n" in self.kind.split()
+
+    @property
     def classes(self) -> str:
         """Its CSS classes."""
         return " ".join(filter(None, [self.kind, "best" if self.best else ""]))
@@ -118,6 +123,10 @@ class Table:
         As many cells a row as there are heads.
     filter_by
         Column that the reader may filter by, or None.
+    chosen
+        What it is filtered by at first; empty: nothing.
+    notes
+        Sentences under it, numbered from 1.
     """
 
     name: str
@@ -125,12 +134,14 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[Td]]
     filter_by: int | None = None
+    chosen: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers alone."""
         places = range(len(self.head))
-        return [bool(self.rows) and all(row[i].kind == "n" for row in self.rows) for i in places]
+        return [bool(self.rows) and all(row[i].numeric for row in self.rows) for i in places]
 
     def markup(self) -> Markup:
         """Return the table in a box that scrolls sideways where it is too wide."""

@@ -76,11 +76,13 @@ def summary(context: Context) -> Markup:
 
 def _card(context: Context, verdict: verdicts.Verdict) -> dict[str, Any]:
     """Return what the card of a metric says and draws."""
-    by_rate = context.prose(verdicts.lead_sentence(verdict, context.marks))
+    marks = context.marks
+    by_rate = context.prose(verdicts.lead_sentence(verdict, marks))
     return {
         "term": term(column(verdict.metric).family, verdicts.words(verdict.metric)),
         "title": column(verdict.metric).title,
-        "verdict": context.prose(verdicts.sentence(verdict, context.marks)),
+        "verdict": context.prose(verdicts.sentence(verdict, marks)),
+        "losses": context.prose(verdicts.loss_sentence(verdict, marks)),
         "notes": [text for text in (by_rate, context.coverage(verdict.metric)) if text],
         **_bars(context, verdict.metric),
     }
@@ -136,11 +138,12 @@ def pictures_lead(*, exact: bool) -> Markup:
 
 
 def rates(context: Context) -> Markup:
-    """Return the two tables that the curves come down to."""
+    """Return the tables that the curves come down to."""
     labels = list(dict.fromkeys(str(label) for label in context.means["label"]))
     _, common = short_labels(labels)
     shared = Markup('<p class="small">All: {}.</p>').format(common) if common else ""
-    return tables.bd_rates(context) + tables.rates(context) + shared
+    parts = [tables.bd_rates(context), tables.per_image(context), tables.rates(context), shared]
+    return Markup("").join(parts)
 
 
 def failures(

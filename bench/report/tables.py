@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
@@ -43,33 +45,22 @@ def short_setting(context: Context, codec: str, setting: str) -> str:
 
 
 def bd_rates(context: Context) -> Markup:
-    """Return Bjontegaard rates of every codec by every metric, with their guard rails."""
+    """Return Bjontegaard rates of every codec by every metric, the best first, the anchor too."""
     rows = []
-    for (metric, codec), lines in context.bd.groupby(["metric", "codec"], sort=False):
-        by = {line["method"]: line for line in records(lines)}
-        head = by["pchip"]
-        rates = [float(by[m]["bd_rate_percent"]) if m in by else math.nan for m in METHODS]
-        known = context.bd[(context.bd["metric"] == metric) & (context.bd["method"] == "pchip")]
-        best = min(0.0, known["bd_rate_percent"].min())
-        median, worst, image = context.spread(str(codec), str(metric))
-        low, high = float(head["ci_low"]), float(head["ci_high"])
-        interval = NO_VALUE if math.isnan(low) else f"{_signed(low)} to {_signed(high)}"
-        on = Markup(" <small>{}</small>").format(image) if image else ""
-        note = "; ".join(dict.fromkeys(str(line["note"]) for line in by.values() if line["note"]))
-        rows.append(
-            [
-                Td.text(verdicts.words(str(metric))),
-                _codec(context, str(codec)),
-                Td.num(rates[0], 1, sign=True, best=rates[0] == best),
-                Td(interval, None if math.isnan(low) else low, "n"),
-                Td.num(float(head["bd_quality"]), column(str(metric)).digits, sign=True),
-                Td.num(median, 1, sign=True),
-                Td(escape(_signed(worst)) + on, _sortable(worst), "n"),
-                *(Td.num(rate, 1, sign=True) for rate in rates[1:]),
-                Td.num(float(head["overlap_percent"]), 0),
-                Td(note, note, "note" if note else ""),
-            ]
-        )
+    notes: dict[str, int] = {}
+    for metric, of_metric in context.bd.groupby("metric", sort=False):
+        by_codec = {
+            str(codec): {str(line["method"]): line for line in records(lines)}
+            for codec, lines in of_metric.groupby("codec", sort=False)
+        }
+        rates = {c: float(by[METHODS[0]]["bd_rate_percent"]) for c, by in by_codec.items()}
+        rates |= {context.anchor: 0.0} if context.anchor in context.looks_measured else {}
+        best = min((rate for rate in rates.values() if not math.isnan(rate)), default=math.nan)
+        for codec in sorted(rates, key=lambda c: (math.isnan(rates[c]), rates[c], c)):
+            line = _bd_line(context, str(metric), codec, by_codec.get(codec, {}), notes)
+            if rates[codec] == best:
+                line[2] = replace(line[2], best=True)
+            rows.append(line)
     known_anchor = context.looks.get(context.anchor)  # asked for, but not of this dataset: None
     anchor = known_anchor.label if known_anchor else context.anchor
     return Table(
@@ -84,6 +75,73 @@ def bd_rates(context: Context) -> Markup:
         ],
         rows=rows,
         filter_by=0,
+        notes=list(notes),
+    ).markup()
+
+
+def _bd_line(
+    context: Context,
+    metric: str,
+    codec: str,
+    by: Mapping[str, Mapping[str, Any]],
+    notes: dict[str, int],
+) -> list[Td]:
+    """Return the cells of one codec and metric; a note is its number in ``notes``.
+
+    ``by``: method -> line; empty for the anchor.
+    """
+    names = [Td.text(verdicts.words(metric)), _codec(context, codec)]
+    if not by:
+        nothing = Td(NO_VALUE, None, "n")
+        return [*names, Td.num(0.0, 1), *[nothing] * 7, Td("anchor", "the anchor", "note")]
+    head = by[METHODS[0]]
+    median, worst, image = context.spread(codec, metric)
+    low, high = float(head["ci_low"]), float(head["ci_high"])
+    interval = NO_VALUE if math.isnan(low) else f"{_signed(low)} to {_signed(high)}"
+    on = Markup(" <small>{}</small>").format(image) if image else ""
+    said = dict.fromkeys(n for line in by.values() for n in str(line["note"]).split("; ") if n)
+    numbers = [str(notes.setdefault(note, len(notes) + 1)) for note in said]
+    rates = [float(by[m]["bd_rate_percent"]) if m in by else math.nan for m in METHODS]
+    return [
+        *names,
+        Td.num(rates[0], 1, sign=True),
+        Td(interval, None if math.isnan(low) else low, "n"),
+        Td.num(float(head["bd_quality"]), column(metric).digits, sign=True),
+        Td.num(median, 1, sign=True),
+        Td(escape(_signed(worst)) + on, _sortable(worst), "n"),
+        *(Td.num(rate, 1, sign=True) for rate in rates[1:]),
+        Td.num(float(head["overlap_percent"]), 0),
+        Td(", ".join(numbers), "; ".join(said), "note"),
+    ]
+
+
+def per_image(context: Context) -> Markup:
+    """Return the BD-rate of each image by itself, every codec against the anchor."""
+    metrics = [m for m in context.metrics if any(key[1] == m for key in context.deltas)]
+    codecs = list(dict.fromkeys(codec for codec, _ in context.deltas))
+    if not metrics or context.anchor not in context.looks_measured:
+        return Markup("")
+    found = {key: delta.image_rates for key, delta in context.deltas.items()}
+    mean = {c: context.deltas[c, metrics[0]].bd_rate_percent for c in codecs}
+    codecs.sort(key=lambda codec: (mean[codec] is None, mean[codec] or 0.0, codec))
+    rows = []
+    for metric in metrics:
+        images = {image for codec in codecs for image in found.get((codec, metric), {})}
+        for image in sorted(images, key=summary.natural):
+            rates = [found.get((codec, metric), {}).get(image, math.nan) for codec in codecs]
+            cells = [
+                replace(Td.num(rate, 1, sign=True), kind="n worse" if rate > 0 else "n")
+                for rate in rates
+            ]
+            rows.append([Td.text(verdicts.words(metric)), Td(image, image, "image"), *cells])
+    return Table(
+        name=f"images-{context.name}",
+        caption=f"BD-rate of each image in percent, against {context.looks[context.anchor].name}, "
+        f"{context.name}: minus needs fewer bits than the anchor, plus needs more",
+        head=["Metric", "Image", *(context.looks[codec].name for codec in codecs)],
+        rows=rows,
+        filter_by=0,
+        chosen=verdicts.words(metrics[0]),
     ).markup()
 
 

@@ -15,9 +15,15 @@ from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
 from bench.metrics.columns import column, curve_columns
 from bench.output.coverage import count_text
+from bench.output.coverage import listed as shortened
 from bench.report.bit_allocation import Ledger
 
 _GRID = 400
+_JUDGES = {
+    "psnr": "squared errors",
+    "ms_ssim": "structure",
+    "lpips": "what a neural network sees",
+}
 _SHORT = 0.08  # a lead over less than this share of the log-rate range is a tie, not a range
 
 
@@ -74,6 +80,12 @@ class Verdict:
     def tied(self) -> bool:
         """Whether the saving is nothing as it is shown."""
         return self.delta is not None and abs(self.delta.bd_rate_percent or 0.0) < 0.05
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Images on which ``winner`` needs more bits than ``second``, in percent, worst first."""
+        rates = self.delta.image_rates if self.delta else {}
+        return {i: r for i, r in sorted(rates.items(), key=lambda item: -item[1]) if r > 0}
 
     @property
     def images_won(self) -> tuple[int, int]:
@@ -261,8 +273,12 @@ def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[st
         return []
     by_codec = {c: [words(m) for m, w in winners.items() if w == c] for c in winners.values()}
     parts = [f"{names[codec]} by {listed(metrics)}" for codec, metrics in by_codec.items()]
-    what = "PSNR counts squared errors, MS-SSIM structure, LPIPS what a neural network sees."
-    return [f"The metrics do not agree on the best: {listed(parts)}. {what}"]
+    text = f"The metrics do not agree on the best: {listed(parts)}."
+    # of the metrics that were measured, and of no other
+    judged = {words(m): _JUDGES[f] for m in winners if (f := column(m).family) in _JUDGES}
+    if len(judged) > 1:
+        text += f" {listed([f'{name} judges {what}' for name, what in judged.items()])}."
+    return [text]
 
 
 def words(metric: str) -> str:
@@ -325,6 +341,14 @@ def sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
         text += f" (95 % interval over images: {-delta.ci_high:.1f} to {-delta.ci_low:.1f} %)."
     won, of = verdict.images_won
     return f"{text} It needs fewer on {won} of {count_text(of, 'image')}." if of else text
+
+
+def loss_sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
+    """Return on which images the winner needs more bits than the next best, worst first."""
+    if not verdict.losses or verdict.tied:
+        return ""
+    lost = [f"{image} (+{rate:.1f} %)" for image, rate in verdict.losses.items()]
+    return f"{names[verdict.winner]} needs more than {names[verdict.second]} on {shortened(lost)}."
 
 
 def lead_sentence(verdict: Verdict, names: Mapping[str, str]) -> str:

@@ -118,18 +118,31 @@ def test_the_plot_by_keyboard(page: Any):
     assert not page.is_visible("#drill")
 
 
-def test_a_long_note_leaves_its_row_readable(page: Any):
-    """A note wraps over a few lines in a wide column, not over ten in a narrow one."""
-    page.add_script_tag(
-        content="""const cell = document.querySelector('table[data-name^="bd-rate"] td:last-child');
-        cell.textContent = "the curves' quality ranges overlap by 71 % only; ".repeat(3);
-        cell.className = "note";"""
-    )
-    height = page.evaluate(
-        "document.querySelector('table[data-name^=\"bd-rate\"] tbody tr').offsetHeight"
-    )
+def test_every_table_is_whole_on_a_desktop(page: Any):
+    """At 1440 pixels no column of any table is cut off, and nothing widens the page."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    cut = page.evaluate("""() => [...document.querySelectorAll(".tablebox")]
+      .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
+      .map((box) => box.getAttribute("aria-label"))""")
 
-    assert height < 110
+    assert [] == cut
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1440
+
+
+def test_each_image_against_the_anchor(page: Any):
+    """The images that a codec loses on come first when its column is sorted down."""
+    table = page.query_selector('.dataset:not([hidden]) table[data-name^="images-"]')
+    shown = """t => [...t.tBodies[0].rows].filter((r) => !r.hidden)
+      .map((r) => [r.cells[0].textContent, +r.cells[2].dataset.v])"""
+    first = table.evaluate(shown)
+    sort = table.query_selector_all("thead th")[2].query_selector(".sort")
+    sort.click()
+    sort.click()
+    sorted_down = table.evaluate(shown)
+
+    assert {"PSNR"} == {metric for metric, _ in first}
+    assert page.evaluate("() => core.dataset().images.length") == len(first)
+    assert sorted(first, key=lambda row: -row[1]) == sorted_down
 
 
 def test_tables_sort_and_filter(page: Any):

@@ -123,6 +123,19 @@ def test_hostile_names_stay_text(html: str):
     assert "\\u003cimg src=x" in html
 
 
+def test_bd_rates_stand_by_value_with_the_anchor(html: str):
+    """Within a metric the rates rise, and the anchor stands at 0 among them."""
+    table = re.search(r'<table class="grid" data-name="bd-rate-.*?</table>', html, re.DOTALL)
+    assert table is not None
+    lines = re.findall(r'<tr><td data-v="(\S+)">.*?<td class="n[^"]*" data-v="([^"]*)">', table[0])
+    psnr = [float(rate) for metric, rate in lines if metric == "PSNR"]
+
+    assert sorted(psnr) == psnr
+    assert 2 == len(psnr)
+    assert 0.0 in psnr
+    assert "the anchor" in table[0]
+
+
 def test_ledger_of_some_images_says_so(results_dir: Path, tmp_path: Path, html: str):
     """Where bytes are itemised for some images only, their names stand beside the bars."""
     options = Options(images=["face.png"], rates=(0.5,))

@@ -170,3 +170,31 @@ def test_reasons_name_chroma_and_overhead():
 def test_change(percent: float, text: str):
     """A delta in words keeps its direction."""
     assert text == verdicts.change(percent)
+
+
+def test_losses_are_named_worst_first():
+    """The card says on which images the winner needs more bits, the worst first."""
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
+    factor = rows["image"].map({"i2": 1.03, "i4": 1.2}).fillna(0.7)
+    made = rows.assign(bpp=rows["bpp"].where(rows["codec"] == "a", rows["bpp"] * factor))
+    (found,) = verdicts.verdicts(made, summary.bd_table(made, "a", quality=True))
+
+    assert "B needs more than A on i4 (+20.0 %), i2 (+3.0 %)." == verdicts.loss_sentence(
+        found, NAMES
+    )
+    (clean,) = verdicts.verdicts(
+        rows, summary.bd_table(rows.assign(bpp=rows["bpp"]), "a", quality=True)
+    )
+    assert "" == verdicts.loss_sentence(clean, NAMES)
+
+
+def test_only_measured_metrics_are_named():
+    """Where metrics disagree, the sentence explains those of the run and no other."""
+    rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
+    rows["psnr_db"] += np.where(rows["codec"] == "a", 1.0, 0.0)
+    rows["ms_ssim"] = 1 - np.where(rows["codec"] == "a", 0.2, 0.1) / (10 * rows["bpp"])
+    found = verdicts.verdicts(rows, summary.bd_table(rows, "a", quality=True))
+    (said,) = verdicts.reasons(rows, NO_CEILINGS, Ledger(), NAMES, found)[-1:]
+
+    assert "PSNR judges squared errors and MS-SSIM judges structure." in said
+    assert "LPIPS" not in said

@@ -49,7 +49,7 @@ const tables = (() => {
   function toCsv(table) {
     const lines = [core.csv($$("thead th", table).map(plain))];
     for (const row of table.tBodies[0].rows)
-      if (!row.hidden) lines.push(core.csv([...row.cells].map((c) => (c.classList.contains("n") && c.dataset.v) || c.textContent)));
+      if (!row.hidden) lines.push(core.csv([...row.cells].map((c) => (c.matches(".n, .note") && c.dataset.v) || c.textContent)));
     return lines.join("\n") + "\n";
   }
 
@@ -71,6 +71,10 @@ const tables = (() => {
       const select = el("select", { onchange: () => filter(table, column, select.value) },
         el("option", { value: "", text: "all" }), ...names.map((name) => el("option", { value: name, text: name })));
       tools.append(el("label", { class: "choice" }, plain($$("thead th", table)[column]), " ", select));
+      if (table.dataset.chosen) {
+        select.value = table.dataset.chosen;
+        filter(table, column, select.value);
+      }
     }
     tools.append(el("button", { type: "button", class: "csv", text: "CSV", "aria-label": `Save as CSV: ${table.caption.textContent}`,
       onclick: () => core.save(`${table.dataset.name}.csv`, toCsv(table)) }));
