@@ -178,5 +178,5 @@ def _package(module: str) -> str:
 
 def suggest(word: str, known: list[str]) -> str:
     """Return ``Did you mean x? Known: ...`` for a mistyped word."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return (f"Did you mean {near[0]}? " if near else "") + f"Known: {', '.join(known)}."
