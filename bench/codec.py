@@ -224,6 +224,8 @@ class Codec(abc.ABC):
     device, precision
         Where and in which arithmetic this object works. They are set after construction and before
         the first image; an empty precision is the codec's own choice for its device.
+    ledger_decodes
+        Whether ``ledger`` has to decode the file; ``bench info`` then asks for it on request only.
     """
 
     name: ClassVar[str]
@@ -239,6 +241,7 @@ class Codec(abc.ABC):
     pixel_tolerance: ClassVar[int] = 0
     learned: ClassVar[bool] = False
     precisions: ClassVar[tuple[str, ...]] = ()
+    ledger_decodes: ClassVar[bool] = False
 
     device: str = "cpu"
     precision: str = ""

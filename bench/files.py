@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -59,6 +60,47 @@ def _cannot_write(path: Path, error: Exception) -> OutputError:
         "nothing was written there",
         next_step,
     )
+
+
+def check_writable(path: Path, *, make_folders: bool = False) -> None:
+    """Refuse an output before the work whose result it will hold; nothing is left behind.
+
+    Parameters
+    ----------
+    path
+        The file to be written; a device or pipe is not touched.
+    make_folders
+        Whether folders that are missing will be made for it.
+
+    Raises
+    ------
+    OutputError
+        If it is a folder, or no file can be made where it is to lie.
+    """
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if target.exists() and not target.is_file():
+            return
+        folder = target.parent
+        while make_folders and not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder of results that cannot be made or written to; nothing is left behind.
+
+    Raises
+    ------
+    OutputError
+        If that is so.
+    """
+    check_writable(folder / "part", make_folders=True)
 
 
 def make_folder(folder: Path) -> Path:

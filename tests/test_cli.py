@@ -70,7 +70,7 @@ def test_agvae_by_command(picture: Path, tmp_path: Path, run_bench: Bench):
     target = tmp_path / "photo.agv"
     run_bench("encode", picture, target, "--codec", "agvae", "--bpp", 0.8)
     run_bench("decode", target, tmp_path / "back.png")
-    told = run_bench("info", target).stdout
+    told = run_bench("info", "--parts", target).stdout
     found = re.findall(r"^  (.+?) +(\d+) bytes +[\d.]+%$", told, re.MULTILINE)
     sizes = {name: int(size) for name, size in found}
 

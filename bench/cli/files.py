@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,7 +17,23 @@ if TYPE_CHECKING:
     from bench.image import Image
     from bench.registry import Spec
 
+R = TypeVar("R")
 Device = Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")]
+
+
+def _apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN401
+    """Return ``function(*args)``, with a stranger's codec in a process of its own.
+
+    What starts processes is imported for strangers alone: it takes longer than most codecs.
+    """
+    from bench import registry
+
+    found = registry.discover().get(name)
+    if found is None or not found.package:
+        return function(*args)
+    from bench.measurement.executor import apart
+
+    return apart(name, function, *args)
 
 
 def encode(
@@ -35,7 +52,6 @@ def encode(
     """Compress one image."""
     from bench import files, image, metrics, registry
     from bench.errors import UsageError
-    from bench.measurement.executor import apart
     from bench.measurement.plan import check_device
 
     if quality is not None and bpp is not None:
@@ -44,8 +60,10 @@ def encode(
     spec = registry.Spec.parse(codec or _by_suffix(target))
     check_device(device)
     pixels = image.load(source)
-    data, label, setting, reached = apart(spec.name, _encode, spec, device, pixels, quality, bpp)
-    psnr = metrics.create("psnr")(pixels, apart(spec.name, _ask, spec.name, device, "decode", data))
+    data, label, setting, reached = _apart(spec.name, _encode, spec, device, pixels, quality, bpp)
+    psnr = metrics.create("psnr")(
+        pixels, _apart(spec.name, _ask, spec.name, device, "decode", data)
+    )
     files.write_atomically(target, data)
     found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
     typer.echo(
@@ -136,9 +154,11 @@ def _check_target(source: Path, target: Path) -> None:
     A regular file is replaced; a device such as /dev/stdout is written to.
     """
     from bench.errors import OutputError
+    from bench.files import check_writable
 
     try:
         if not target.exists():
+            check_writable(target)
             return
         mode = target.stat().st_mode
         same = target.samefile(source) if source.exists() else False
@@ -153,6 +173,7 @@ def _check_target(source: Path, target: Path) -> None:
     elif not stat.S_ISREG(mode) and not in_dev:
         found = "it is not a regular file"
     else:
+        check_writable(target)
         return
     raise OutputError(f"cannot write {target}: {found}; nothing was written", "Name another file.")
 
@@ -161,13 +182,12 @@ def _recognise(data: bytes, word: str | None, device: str, source: Path) -> str:
     """Return the name of the codec ``word``, or of the one that recognises the bytes."""
     from bench import registry
     from bench.errors import CodecError, UsageError
-    from bench.measurement.executor import apart
 
     if word:
         return registry.Spec.parse(word).name
     for name, found in registry.discover().items():
         with contextlib.suppress(CodecError):
-            if found.cls and apart(name, _ask, name, device, "recognises", data):
+            if found.cls and _apart(name, _ask, name, device, "recognises", data):
                 return name
     raise UsageError(
         f"{source} is not a file of any codec that is available here",
@@ -185,7 +205,6 @@ def decode(
 ) -> None:
     """Decompress one file, from its bytes alone."""
     from bench import image
-    from bench.measurement.executor import apart
     from bench.measurement.plan import check_device
 
     _check_target(source, target)
@@ -193,9 +212,9 @@ def decode(
     data = _read(source)
     check_device(device)
     name = _recognise(data, codec, device, source)
-    bits = apart(name, _ask, name, device, "sample_bits", data)
+    bits = _apart(name, _ask, name, device, "sample_bits", data)
     _check_depth(bits, name, codec or "", source)
-    pixels = apart(name, _ask, name, device, "decode", data)
+    pixels = _apart(name, _ask, name, device, "decode", data)
     image.save(pixels, target)
     typer.echo(f"{target}: {pixels.shape[1]}x{pixels.shape[0]}, by {name}")
 
@@ -217,18 +236,29 @@ def info(
     codec: Annotated[
         str | None, typer.Option("--codec", "-c", help="Default: by the file's first bytes.")
     ] = None,
+    parts: Annotated[
+        bool,
+        typer.Option(
+            "--parts", help="Decode the file where only that tells what its bytes are spent on."
+        ),
+    ] = False,
 ) -> None:
-    """Show where the bytes of a compressed file went."""
-    data = _read(source)
-    from bench.measurement.executor import apart
+    """Show what the header of a compressed file says, and what its bytes are spent on."""
+    from bench import registry
 
+    data = _read(source)
     name = _recognise(data, codec, "cpu", source)
-    parts, facts = (apart(name, _ask, name, "cpu", word, data) for word in ("ledger", "facts"))
+    found = registry.discover()[name].cls
+    slow = found is not None and found.ledger_decodes and not parts
+    facts = _apart(name, _ask, name, "cpu", "facts", data)
+    sizes = {} if slow else _apart(name, _ask, name, "cpu", "ledger", data)
     typer.echo(f"{source}: {name}, {len(data)} bytes")
     for word, value in facts.items():
         typer.echo(f"  {word:<16} {value}")
-    for word, size in parts.items():
+    for word, size in sizes.items():
         typer.echo(f"  {word:<16} {size:>10} bytes  {size / max(1, len(data)):7.2%}")
+    if slow:
+        typer.echo("  bench info --parts decodes the file and shows what its bytes are spent on")
 
 
 def fetch(

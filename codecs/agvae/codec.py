@@ -44,6 +44,7 @@ class AgvaeCodec(Codec):
     learned = True
     precisions = precisions.NAMES
     pixel_tolerance = 1
+    ledger_decodes = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("level", 4.0, "rate level, any real number, in steps of 1/256", low=0, high=7),
     )
