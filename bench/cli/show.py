@@ -41,8 +41,11 @@ def list_(
             f"largest image, loaded or decoded: {image.max_pixels()} pixels; padding to a codec's "
             f"blocks counts (bench --max-megapixels NUMBER, or {image.MAX_MEGAPIXELS})\n"
         )
-    _print_table("datasets", datasets, ("name", "available", "title", "licence"))
-    _print_table("metrics", metrics, ("name", "available", "title"))
+    about = ("name", "available", "title", *(["licence"] if verbose else []))
+    _print_table("datasets (images available here)", datasets, about)
+    typer.echo("")
+    _print_table("metrics", [m for m in metrics if m["available"] == "yes"], ("name", "title"))
+    _print_unavailable([m for m in metrics if m["available"] == "no"], "title", verbose=verbose)
 
 
 def _photo() -> Image:
@@ -91,24 +94,34 @@ def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
 
 
 def _print_codecs(codecs: list[dict[str, Any]], *, verbose: bool) -> None:
-    typer.echo("codecs (* measured by `bench all` as it comes)")
-    for codec in codecs:
-        star = "*" if codec.get("default") else " "
-        if codec["available"] == "no":
-            typer.echo(f"  {codec['name']:<24} unavailable: {codec['reason']}")
-            continue
-        typer.echo(f"{star} {codec['name']:<24} {codec['label']}")
-        if codec["note"]:
-            typer.echo(f"{'':<27}note: {codec['note']}")
+    """Print a line for each usable codec, those of the default run first; the others together."""
+    typer.echo("codecs (* measured by `bench all` when no codec is named)")
+    usable = [codec for codec in codecs if codec["available"] == "yes"]
+    width = max((len(codec["name"]) for codec in usable), default=0)
+    for codec in sorted(usable, key=lambda codec: not codec["default"]):
+        star = "*" if codec["default"] else " "
+        typer.echo(f"{star} {codec['name']:<{width}}  {codec['label']}")
         if verbose:
             ceiling = codec["ceiling_db"]
-            typer.echo(f"{'':<27}{codec['title']}; {codec['source']}")
-            typer.echo(
-                f"{'':<27}no-codec ceiling {f'{ceiling} dB' if ceiling else 'none (stays in RGB)'}"
-            )
-            typer.echo(f"{'':<27}{codec['rate'] or 'no rate parameter'}: {codec['ladder']}")
-            for name, text in codec["parameters"].items():
-                typer.echo(f"{'':<27}{name}: {text}")
+            about = [
+                f"{codec['title']}; {codec['source']}",
+                *([f"note: {codec['note']}"] if codec["note"] else []),
+                f"no-codec ceiling {f'{ceiling} dB' if ceiling else 'none (stays in RGB)'}",
+                f"{codec['rate'] or 'no rate parameter'}: {codec['ladder']}",
+                *(f"{name}: {text}" for name, text in codec["parameters"].items()),
+            ]
+            typer.echo("\n".join(f"{'':<{width + 4}}{line}" for line in about))
+    _print_unavailable([c for c in codecs if c["available"] == "no"], "reason", verbose=verbose)
+
+
+def _print_unavailable(entries: list[dict[str, Any]], reason: str, *, verbose: bool) -> None:
+    """Print the names of what cannot be used; its reasons where they are asked for."""
+    if verbose:
+        for entry in entries:
+            typer.echo(f"  {entry['name']}: unavailable: {entry[reason]}")
+    elif entries:
+        names = ", ".join(entry["name"] for entry in entries)
+        typer.echo(f"  unavailable (bench list --verbose says why): {names}")
     typer.echo("")
 
 
@@ -134,7 +147,6 @@ def _print_table(title: str, entries: list[dict[str, str]], columns: tuple[str, 
     for entry in entries:
         words = [f"{entry[c]!s:<{w}}" for c, w in zip(columns, widths, strict=False)]
         typer.echo("  " + "  ".join([*words, entry[columns[-1]]]))
-    typer.echo("")
 
 
 def tables(out: Out = Path("results/run"), anchor: Anchor = None) -> None:
