@@ -201,8 +201,7 @@ class Codec(abc.ABC):
     format_version
         Raise it when the same setting gives other bytes, or old bytes no longer decode.
     rate
-        Name of the parameter that moves along the curve; ``--quality`` speaks it.
-        Empty: the one that varies over ``ladder()``.
+        Name of the parameter that moves along the curve; empty: the one that varies in ``ladder()``.
     parameters
         What a setting may say. Empty: whatever ``ladder()`` says.
     in_default_run
@@ -214,8 +213,7 @@ class Codec(abc.ABC):
         What ``device`` may be set to; the first is the default.
     pixel_tolerance
         How far samples may differ between two decodes of one file. 0 for integer arithmetic; 1
-        for a floating-point synthesis, whose sums move in the last bit with thread count, memory
-        alignment and library, so that now and then one of them rounds to the next integer.
+        for a floating-point synthesis, whose last bit moves with threads, memory and library.
     learned
         Whether it is a network. A network uses several cores as threads of one process; any other
         codec uses them as several processes. ``bench throughput`` times it accordingly.
@@ -225,7 +223,7 @@ class Codec(abc.ABC):
         Where and in which arithmetic this object works. They are set after construction and before
         the first image; an empty precision is the codec's own choice for its device.
     ledger_decodes
-        Whether ``ledger`` has to decode the file; ``bench info`` then asks for it on request only.
+        Whether ``ledger`` decodes the file; ``bench info`` then asks for it on request only.
     """
 
     name: ClassVar[str]
