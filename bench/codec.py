@@ -197,18 +197,17 @@ class Codec(abc.ABC):
     display
         What labels, figures and sentences call it, such as ``JPEG XL``. Empty: ``name``.
     suffix
-        Of the files that ``bench encode`` writes, with the dot.
+        Of the files that ``bench encode`` writes.
     format_version
         Raise it when the same setting gives other bytes, or old bytes no longer decode.
     rate
-        Name of the parameter that moves along the curve; empty: the one that varies in ``ladder()``.
+        Parameter that moves along the curve; empty: the one that varies over ``ladder()``.
     parameters
         What a setting may say. Empty: whatever ``ladder()`` says.
     in_default_run
         Whether ``bench all`` measures it when no ``--codec`` is given.
     more_curves
-        Options of further curves of the default run, such as ``("speed=4",)`` for a slow one
-        beside the codec as it comes; ``--quick`` leaves them out.
+        Options of further, slow curves of the default run: ``("speed=4",)``; not of ``--quick``.
     devices
         What ``device`` may be set to; the first is the default.
     pixel_tolerance
@@ -220,8 +219,8 @@ class Codec(abc.ABC):
     precisions
         Arithmetics that ``precision`` may name, the most exact first; empty without a network.
     device, precision
-        Where and in which arithmetic this object works. They are set after construction and before
-        the first image; an empty precision is the codec's own choice for its device.
+        Where and in which arithmetic it works, set before the first image; an empty precision is
+        the codec's own choice for its device.
     ledger_decodes
         Whether ``ledger`` decodes the file; ``bench info`` then asks for it on request only.
     """
