@@ -1,4 +1,7 @@
-"""Finding codecs: one file or package in ``codecs/`` each, or an entry point ``bench.codecs``."""
+"""Finding codecs: in ``codecs/``, as an entry point ``bench.codecs``, or in a file of yours.
+
+A file is Python with a class, or TOML with a command; see ``from_file`` and ``command``.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ from bench.errors import (
     suggest,
 )
 from bench.metrics.plugin_probe import deadly as deadly_plugins
-from bench.registry import guard
+from bench.registry import from_file, guard
+from bench.registry.command import codec_class
 from bench.registry.settings import (
     Spec,
     complete,
@@ -76,7 +80,7 @@ class Found:
 
 
 def _stems() -> list[str]:
-    """Return the names of the plug-in files and packages in ``codecs/``."""
+    """Return the names of the plug-in files, packages and commands in ``codecs/``."""
     if not _FOLDER.is_dir():
         raise UsageError(
             f"{_FOLDER} is not a folder: this checkout lost its symbolic links",
@@ -86,7 +90,7 @@ def _stems() -> list[str]:
         path.stem
         for path in _FOLDER.iterdir()
         if not path.name.startswith(("_", "."))
-        and (path.suffix == ".py" or (path / "__init__.py").is_file())
+        and (path.suffix in (".py", ".toml") or (path / "__init__.py").is_file())
     )
 
 
@@ -124,7 +128,11 @@ def _reason_of(found: list[str]) -> Iterator[None]:
 def _from_folder(stem: str) -> Iterator[Found]:
     source, reasons, classes = f"codecs/{stem}", list[str](), list[type[Codec]]()
     with _reason_of(reasons):
-        classes = _classes(importlib.import_module(f"bench.codecs.{stem}"))
+        toml = _FOLDER / f"{stem}.toml"
+        if toml.is_file():
+            classes = [codec_class(toml)]
+        else:
+            classes = _classes(importlib.import_module(f"bench.codecs.{stem}"))
     if not classes:
         lacking = f"{source} defines no subclass of bench.codec.Codec with a name of its own"
         yield Found(stem, source, None, *(reasons or [lacking]))
@@ -148,8 +156,23 @@ def _from_entry_point(point: EntryPoint, deadly: str = "") -> Found:
     return replace(_found(point.name, source, cls), package=package)
 
 
+def _from_file(word: str, deadly: str = "") -> Found:
+    """Return the codec of a file; one whose loading is ``deadly`` is not loaded."""
+    cls, reasons = None, [deadly] if deadly else []
+    if not deadly:
+        with _reason_of(reasons):
+            cls = from_file.load(word)
+    if cls is None:
+        return Found(_safe(Path(word.partition(":")[0]).stem), word, None, reasons[0], word)
+    return replace(_found("file", word, cls), package=word)
+
+
 def try_out(value: str) -> None:
-    """Load and make the codec of an entry point; called where that may end the process."""
+    """Load and make the codec of an entry point or file; it may end the process."""
+    if value.startswith("/"):
+        item = _from_file(value)
+        if item.cls is not None:
+            _make(item, "cpu")
     for point in entry_points(group=ENTRY_POINTS):
         if point.value == value:
             item = _from_entry_point(point)
@@ -250,8 +273,11 @@ def discover() -> dict[str, Found]:
     points = sorted(
         entry_points(group=ENTRY_POINTS), key=lambda p: (p.dist.name if p.dist else "", p.value)
     )
-    deadly = deadly_plugins([point.value for point in points], f"{__name__}:try_out")
+    files = [*from_file.configured(), *from_file.known()]
+    programs = [word for word in files if not word.endswith(".toml")]
+    deadly = deadly_plugins([*(p.value for p in points), *programs], f"{__name__}:try_out")
     candidates += [_from_entry_point(point, deadly.get(point.value, "")) for point in points]
+    candidates += [_from_file(word, deadly.get(word, "")) for word in dict.fromkeys(files)]
     for item in candidates:
         if item.name not in found:
             found[item.name] = item

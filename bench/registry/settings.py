@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench.codec import Codec, Parameter, Scalar, Setting
 from bench.errors import SettingError, UsageError, suggest
+from bench.registry import from_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class Spec:
     """What ``--codec`` says: a codec and the options that are held along its curve.
 
     ``avif`` is the codec as it comes; ``avif:subsampling=4:2:0,speed=4`` holds two options.
+    ``path/to/mine.py:Mine`` and ``path/to/mine.toml`` name the codec of a file.
     """
 
     name: str
@@ -25,9 +27,11 @@ class Spec:
         Raises
         ------
         UsageError
-            If an option lacks its ``=``.
+            If an option lacks its ``=``, or a file that is named holds no codec.
         """
         name, _, rest = text.partition(":")
+        if in_file := from_file.split(text):
+            name, rest = from_file.name_of(in_file[0]), in_file[1]
         options: dict[str, Scalar] = {}
         for part in filter(None, rest.split(",")):
             key, equals, value = part.partition("=")

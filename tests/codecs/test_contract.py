@@ -19,6 +19,7 @@ from bench import metrics, registry
 from bench.codec import FASTEST, Codec, Setting
 from bench.errors import SettingError, Unavailable
 from bench.image import Image
+from bench.registry.command import CommandCodec
 
 CORE = ("avif", "bpg", "jpeg", "jpeg2000", "null", "webp")
 IMAGES = ("1x1", "1x7", "13x8", "161x163", "gray", "noise", "photo")
@@ -27,9 +28,14 @@ TIMEOUT_S = 120
 
 
 def _sort_out() -> tuple[dict[str, Codec], dict[str, str]]:
-    """Return the codecs that can run here, and the reasons of those that cannot."""
+    """Return the codecs that can run here, and the reasons of those that cannot.
+
+    Command lines start a program for every picture; test_command_codecs.py has their tests.
+    """
     codecs, reasons = {}, {}
-    for name in sorted(registry.discover()):
+    for name, item in sorted(registry.discover().items()):
+        if item.cls is not None and issubclass(item.cls, CommandCodec):
+            continue
         try:
             codecs[name] = registry.create(name)
         except Unavailable as error:
