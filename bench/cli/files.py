@@ -57,7 +57,7 @@ def encode(
     if quality is not None and bpp is not None:
         raise UsageError("--quality and --bpp exclude each other", "Give one of them.")
     _check_target(source, target)
-    spec = registry.Spec.parse(codec or _by_suffix(target))
+    spec = registry.Spec.typed(codec or _by_suffix(target))
     check_device(device)
     pixels = image.load(source)
     data, label, setting, reached = _apart(spec.name, _encode, spec, device, pixels, quality, bpp)
@@ -184,7 +184,7 @@ def _recognise(data: bytes, word: str | None, device: str, source: Path) -> str:
     from bench.errors import CodecError, UsageError
 
     if word:
-        return registry.Spec.parse(word).name
+        return registry.Spec.typed(word).name
     for name, found in registry.discover().items():
         with contextlib.suppress(CodecError):
             if found.cls and _apart(name, _ask, name, device, "recognises", data):
@@ -224,7 +224,7 @@ def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
     from bench.errors import DecodeError
     from bench.registry import Spec
 
-    if bits > 8 and str(Spec.parse(word).options.get("depth")) != str(bits):
+    if bits > 8 and str(Spec.typed(word).options.get("depth")) != str(bits):
         raise DecodeError(
             f"{source} is deeper than 8 bits: {name} codes {bits} bits a sample",
             f"To have it rounded to 8-bit RGB: --codec {name}:depth={bits}",

@@ -85,6 +85,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = False,
 ) -> None:
     """Compare with a locked baseline; exit 0: nothing is worse, 1: regressed, 2: cannot tell."""
+    from bench import registry
     from bench.measurement.provenance import cpu_count
 
     common = {
@@ -94,7 +95,8 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
         "timeout_s": timeout,
         "download": download,
     }
-    session = _Session(baseline, against, dataset or [], codec or [], metric or [], points, common)
+    words = [str(registry.Spec.typed(word)) for word in codec or []]
+    session = _Session(baseline, against, dataset or [], words, metric or [], points, common)
     files = _Files(markdown, junit, json_path)
 
     def work() -> int:

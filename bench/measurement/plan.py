@@ -124,7 +124,7 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
     unavailable: list[tuple[str, str]] = []
     for word in dict.fromkeys(names):
         try:
-            curves.append(_curve(registry.Spec.parse(word), request))
+            curves.append(_curve(registry.Spec.typed(word), request))
         except SettingError:
             raise
         except CodecError as error:

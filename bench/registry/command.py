@@ -50,6 +50,16 @@ class CommandCodec(Codec):
         """Return the first line that the version command writes."""
         return _version(self.command)
 
+    def describe(self, setting: Setting) -> str:
+        """Return every parameter but rate and effort, such as ``yuv 420``."""
+        others = (key for key in setting if key not in (self.command.rate, self.command.effort))
+        return " ".join(f"{key} {setting[key]}" for key in others)
+
+    def effort(self, setting: Setting) -> str:
+        """Return the parameter that the file calls its effort, or the file's words."""
+        name = self.command.effort
+        return f"{name} {setting[name]}" if name in setting else name
+
     def note(self) -> str:
         """Return the caveat of the file."""
         return self.command.note

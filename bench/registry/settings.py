@@ -14,7 +14,6 @@ class Spec:
     """What ``--codec`` says: a codec and the options that are held along its curve.
 
     ``avif`` is the codec as it comes; ``avif:subsampling=4:2:0,speed=4`` holds two options.
-    ``path/to/mine.py:Mine`` and ``path/to/mine.toml`` name the codec of a file.
     """
 
     name: str
@@ -22,16 +21,14 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> Spec:
-        """Read ``NAME`` or ``NAME:OPTION=VALUE,OPTION=VALUE``.
+        """Read ``NAME`` or ``NAME:OPTION=VALUE,OPTION=VALUE``, from a table for instance.
 
         Raises
         ------
         UsageError
-            If an option lacks its ``=``, or a file that is named holds no codec.
+            If an option lacks its ``=``.
         """
         name, _, rest = text.partition(":")
-        if in_file := from_file.split(text):
-            name, rest = from_file.name_of(in_file[0]), in_file[1]
         options: dict[str, Scalar] = {}
         for part in filter(None, rest.split(",")):
             key, equals, value = part.partition("=")
@@ -41,6 +38,23 @@ class Spec:
                 )
             options[key.strip()] = value.strip()
         return cls(name.strip(), Setting(**options))
+
+    @classmethod
+    def typed(cls, text: str) -> Spec:
+        """Read what the user typed: as ``parse``, or the codec of a file, which is loaded.
+
+        ``path/to/mine.py:Mine:step=8`` and ``path/to/mine.toml`` name files. Never use this for
+        words of a file of results: it runs code.
+
+        Raises
+        ------
+        UsageError
+            If an option lacks its ``=``, or a file that is named holds no codec.
+        """
+        in_file = from_file.split(text)
+        if in_file is None:
+            return cls.parse(text)
+        return cls.parse(f"{from_file.name_of(in_file[0])}:{in_file[1]}")
 
     def __str__(self) -> str:
         if not self.options:

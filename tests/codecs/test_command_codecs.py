@@ -119,6 +119,15 @@ def test_pixels_travel_through_the_programs(folder: Path):
     assert [10, 90] == [setting["quality"] for setting in codec.ladder()]
 
 
+def test_label_says_effort_and_other_parameters(folder: Path):
+    """Two curves of one program differ in their labels."""
+    codec = codec_class(_write(folder, 'effort = "preset"'))()
+    other = codec_class(_write(folder, 'effort = "the only one"'))()
+
+    assert "mine, preset b (raw 1.0)" == codec.label(Setting(quality=1, preset="b"))
+    assert "mine preset b, the only one (raw 1.0)" == other.label(Setting(quality=1, preset="b"))
+
+
 @pytest.mark.parametrize("value", ["a b", "$(touch x)", "'; rm -rf ~; '", "{quality}", "*", "-x"])
 def test_a_value_is_one_argument_and_is_never_read_by_a_shell(folder: Path, value: str):
     """Whatever characters it has."""
@@ -210,7 +219,7 @@ def test_ladder_values_outside_the_range_are_refused(folder: Path):
 
 def test_a_file_is_a_codec_by_its_path(folder: Path):
     """``FILE.toml:OPTION=VALUE`` is a spec; the codec is then known by the file's stem."""
-    spec = registry.Spec.parse(f"{_write(folder)}:preset=b")
+    spec = registry.Spec.typed(f"{_write(folder)}:preset=b")
     codec = registry.create(spec.name)
 
     assert ("mine", {"preset": "b"}) == (spec.name, dict(spec.options))
@@ -224,7 +233,7 @@ def test_an_edited_file_has_another_version(folder: Path):
         os.environ.pop("BENCH_CODEC_FILES", None)
         registry.discover.cache_clear()
         versions.append(
-            registry.create(registry.Spec.parse(str(_write(folder, more))).name).version()
+            registry.create(registry.Spec.typed(str(_write(folder, more))).name).version()
         )
 
     assert versions[0] != versions[1]
@@ -233,7 +242,7 @@ def test_an_edited_file_has_another_version(folder: Path):
 def test_a_file_that_changes_while_it_is_used_is_refused(folder: Path):
     """A worker that starts late must not measure another codec under the same version."""
     path = _write(folder)
-    registry.Spec.parse(str(path))
+    registry.Spec.typed(str(path))
     _write(folder, 'title = "other"')
     registry.discover.cache_clear()
     with pytest.raises(Unavailable, match="was changed while it was used"):
@@ -259,7 +268,7 @@ def test_a_class_in_a_file_is_a_codec(folder: Path, word: str, monkeypatch: pyte
     (folder / "mine.py").write_text(CLASS.format(name="First") + CLASS.format(name="Second"))
     (folder / "one.py").write_text(CLASS.format(name="First"))
     monkeypatch.chdir(folder)
-    codec = registry.create(registry.Spec.parse(word).name)
+    codec = registry.create(registry.Spec.typed(word).name)
 
     assert codec.name == "First"
     assert np.array_equal(_pixels(), codec.decode(codec.encode(_pixels(), Setting(step=1))))
@@ -291,7 +300,20 @@ def test_a_file_without_a_codec_is_refused_in_words(
     shutil.copy(_write(folder), folder / "webp.toml")
     monkeypatch.chdir(folder)
     with pytest.raises(UsageError, match=words):
-        registry.Spec.parse(word)
+        registry.Spec.typed(word)
+
+
+@pytest.mark.parametrize("word", ["broken.py", "broken.py:First", "./mine.toml"])
+def test_a_table_of_results_never_loads_a_file(
+    folder: Path, word: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Only what is typed does: a folder of results from elsewhere may name any file."""
+    (folder / "broken.py").write_text("1 / 0")
+    monkeypatch.chdir(folder)
+    _write(folder)
+
+    assert registry.Spec.parse(word.partition(":")[0]).name == word.partition(":")[0]
+    assert not from_file.known()
 
 
 @pytest.mark.parametrize("word", ["avif:subsampling=4:2:0", "webp", "jpeg:quality=3"])
@@ -302,7 +324,7 @@ def test_names_are_no_files(word: str):
 
 def test_options_with_an_illegal_value_are_refused(folder: Path):
     """As for every codec, before anything is measured."""
-    spec = registry.Spec.parse(f"{_write(folder)}:quality=101")
+    spec = registry.Spec.typed(f"{_write(folder)}:quality=101")
     with pytest.raises(SettingError, match="quality must be a whole number from 0 to 100"):
         registry.settings(registry.create(spec.name), spec)
 
