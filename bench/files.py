@@ -100,7 +100,14 @@ def check_folder(folder: Path) -> None:
     OutputError
         If that is so.
     """
-    check_writable(folder / "part", make_folders=True)
+    try:
+        check_writable(folder / "part", make_folders=True)
+    except OutputError as error:
+        cause = error.__cause__
+        raise OutputError(
+            f"cannot write results to {folder}: {getattr(cause, 'strerror', None) or cause}",
+            "Choose another --out.",
+        ) from error
 
 
 def make_folder(folder: Path) -> Path:

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+os.environ["BENCH_OFFLINE"] = "1"  # no test needs the web; those that serve themselves unset it
+
 # When this file is imported, because some tests sort out what is available while collected.
 for _name, _below in (("BENCH_DATA", "datasets"), ("BENCH_WEIGHTS", "weights")):
     if _name not in os.environ and (SHARED / _below).is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import threading
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 from bench.dataset.manifest import SUFFIXES
 from bench.errors import DatasetError, OutputError
 
+OFFLINE = "BENCH_OFFLINE"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 16
@@ -59,8 +61,10 @@ def reach(url: str) -> None:
     Raises
     ------
     Unreachable
-        If it does not within ``CONNECT_TIMEOUT_S``.
+        If it does not within ``CONNECT_TIMEOUT_S``, or ``$BENCH_OFFLINE`` is set.
     """
+    if os.environ.get(OFFLINE, "0") not in ("", "0"):
+        raise Unreachable(f"{urlsplit(url).netloc} is not asked ({OFFLINE} is set)")
     import requests
 
     outcome: list[str] = []

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import registry
+from bench import metrics, registry
 from bench.dataset.download import Check, Unreachable, download, extract, reach, temporary_beside
 from bench.dataset.identity import Identity, expected, file_hash, identify, match, verify
 from bench.dataset.manifest import (
@@ -102,15 +102,12 @@ class Report:
         return "\n".join(lines)
 
 
-LPIPS_ALEX = "lpips-alex"
-
-
 def fetch_any(
     name: str, data_dir: Path | None = None, *, progress: Tell | None = None
 ) -> Report | str:
     """Fetch whatever ``bench fetch`` knows by this name, and return what to tell about it.
 
-    That is a dataset, ``lpips-alex``, or a codec, by its method ``fetch``.
+    That is a dataset; a metric, whose weights it may lack; or a codec, by its method ``fetch``.
 
     Raises
     ------
@@ -122,19 +119,56 @@ def fetch_any(
     tell = progress or (lambda _: None)
     if name in names():
         return fetch(name, data_dir, progress=progress)
-    if name == LPIPS_ALEX:
-        from bench.metrics.lpips import fetch_alex
-
-        def show(done: int, total: int) -> None:
-            tell(f"{name}: {_megabytes(done, total)}")
-
-        return f"{name}: {fetch_alex(show)}"
+    scored = {word.replace("_", "-"): m.cls for word, m in metrics.discover().items() if m.cls}
+    if (metric := scored.get(name.replace("_", "-"))) is not None:
+        path = fetch_weights(metric, tell)
+        return f"{name}: {path or 'nothing to download'}"
     codecs = {found.name: found.cls for found in registry.discover().values() if found.cls}
     if name not in codecs:
-        known = [*names(), LPIPS_ALEX, *sorted(codecs)]
+        known = [*names(), *sorted(scored), *sorted(codecs)]
         raise UsageError(f"nothing to fetch is called {name!r}", suggest(name, known))
     paths = codecs[name].fetch(tell)
     return f"{name}: {', '.join(map(str, paths)) or 'nothing to download'}"
+
+
+def fetch_weights(metric: type[metrics.Metric], tell: Tell) -> Path | None:
+    """Download and verify the file that a metric lacks; return it, or None: it lacks none.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be downloaded or is another file; nothing is left behind.
+    OutputError
+        If it cannot be written.
+    """
+    wanted = metric.wanted()
+    if wanted is None:
+        return None
+
+    def check(path: Path) -> None:
+        found = file_hash(path, "sha256")
+        if not found.startswith(wanted.sha256):
+            raise DatasetError(
+                f"{wanted.url} has the wrong sha256: wanted {wanted.sha256}..., found "
+                f"{found[:16]}...; the download was deleted"
+            )
+
+    name = wanted.path.name
+    tell(f"{name}: asking {urlsplit(wanted.url).netloc}")
+    try:
+        reach(wanted.url)
+        download(
+            wanted.url,
+            wanted.path,
+            check,
+            lambda done, total: tell(f"{name}: {_megabytes(done, total)}"),
+        )
+    except DatasetError as error:
+        raise type(error)(
+            f"weights of {metric.name} could not be downloaded: {error.what}",
+            f"Try again, or put {name} into {wanted.path.parent} by hand.",
+        ) from error
+    return wanted.path
 
 
 def _megabytes(done: int, total: int) -> str:

@@ -223,6 +223,9 @@ def open_all(
     images
         Names of images, or dataset as in ``names`` -> names of its images; all if empty.
     """
+    for name in names:  # a mistyped one is told before another one is downloaded
+        if isinstance(name, str):
+            _open_folder(name) if name.startswith(FOLDER_PREFIX) else manifests.read(name)
     opened: dict[Path | str, Dataset] = {}
     for name in names:
         if isinstance(name, Dataset):
@@ -303,13 +306,21 @@ def choose_default(
     *,
     download: bool = True,
     images: Sequence[str] = (),
+    one: bool = False,
     progress: Callable[[str], object] | None = None,
 ) -> tuple[list[Dataset], list[str]]:
     """Return what a bare ``bench all`` measures, and what must be said about the choice, loudly.
 
     Datasets of ``default = "download"`` (Kodak) if they are available or can be downloaded, those
-    of ``available`` (CLIC) as far as they lie here, and the embedded ``fallback`` where that is
+    of ``available`` (CLIC) that lie here complete, and the embedded ``fallback`` where that is
     nothing.
+
+    Parameters
+    ----------
+    data_dir, download, images, progress
+        See ``open_dataset``.
+    one
+        Whether the first of them is enough.
 
     Raises
     ------
@@ -323,11 +334,12 @@ def choose_default(
     unknown: UsageError | None = None
     for name in manifests.names():
         default = manifests.read(name).default
-        if default == "fallback" and chosen:
+        if chosen and (one or default == "fallback"):
             continue
         fetching = download and default == "download"
         try:
-            if default == "available" and not at_hand(name, data_dir, images=images).items:
+            if default == "available" and (lacks := _lacks(name, data_dir, images)) is not None:
+                messages.append(lacks)
                 continue
             dataset = open_dataset(
                 name, data_dir, download=fetching, images=images, progress=progress
@@ -346,7 +358,18 @@ def choose_default(
         chosen.append(dataset)
     if not chosen:
         raise unknown or NotAtHand("no dataset is available", "Run `bench fetch kodak`.")
-    return chosen, messages
+    return chosen, [text for text in messages if text]
+
+
+def _lacks(name: str, data_dir: Path | None, images: Sequence[str]) -> str | None:
+    """Return what of a dataset is not here; empty: all of it; None: it is complete."""
+    manifest, found = manifests.read(name), at_hand(name, data_dir, images=images)
+    if not found.items:
+        return ""
+    if _complete(found, manifest, images):
+        return None
+    here = f"{len(found.items)} of {found.expected} images are available"
+    return f"{name} is left out: {here}; --dataset {name} measures them"
 
 
 def overview(data_dir: Path | None = None) -> list[dict[str, str]]:

@@ -198,16 +198,20 @@ def choose_metrics(
 
 
 def choose(request: Request) -> Plan:
-    """Return the plan of ``request`` as far as it needs neither images nor a store.
+    """Return the plan of ``request`` as far as it needs nothing that may have to be downloaded.
+
+    Its metrics are added by ``choose_metrics``.
 
     Raises
     ------
     BenchError
-        If a codec or metric that was asked for by name cannot be measured here.
+        If a codec that was asked for by name cannot be measured here, or a metric is unknown.
     """
+    for word in request.metrics:
+        if word != "bpp":
+            metrics_of.members(word)
     curves, unavailable = choose_curves(request)
-    chosen, lacking = choose_metrics(request.metrics)
-    return Plan(curves, chosen, unavailable + lacking)
+    return Plan(curves, [], unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import metrics as metrics_of
 from bench.codec import Setting
 from bench.dataset import open as opening
 from bench.dataset.dataset import Dataset
-from bench.errors import UsageError
+from bench.dataset.fetch import fetch_weights
+from bench.errors import BenchError, UsageError
+from bench.files import check_folder
 from bench.measurement import executor, provenance
 from bench.measurement import plan as plans
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
@@ -34,7 +37,7 @@ class Progress:
         """Take a sentence that a reader of the numbers must know."""
 
     def chosen(self, plan: plans.Plan) -> None:
-        """Take the codecs and metrics, before a folder is touched; an error ends the run."""
+        """Take the codecs, before anything is fetched or written; an error ends the run."""
 
     def planned(self, plan: plans.Plan) -> None:
         """Take the whole plan, before anything is measured."""
@@ -133,13 +136,18 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     """
     watch = progress or Progress()
     plans.check_device(device)
-    opened, messages = open_datasets(
-        datasets, images, None if data_dir is None else Path(data_dir), watch, download=download
-    )
     points = plans.QUICK_POINTS if quick and points is None else points
-    request = plans.Request(opened, codecs, metrics, points, quality, device, not quick)
-    plan = plans.choose(request)
+    plan = plans.choose(plans.Request((), codecs, metrics, points, quality, device, not quick))
     watch.chosen(plan)
+    if out is not None:
+        check_folder(Path(out))
+    where = None if data_dir is None else Path(data_dir)
+    opened, messages = open_datasets(datasets, images, where, watch, download=download, one=quick)
+    if download:
+        _fetch_weights(metrics, watch)
+    plan.metrics, lacking = plans.choose_metrics(metrics)
+    plan.unavailable += lacking
+    watch.status("reading images")
     with results_folder(out) as folder, Store(folder) as store:
         plans.complete(plan, opened, store, retry_failed=retry_failed)
         _report(plan, watch)
@@ -171,15 +179,21 @@ def open_datasets(
     watch: Progress,
     *,
     download: bool,
+    one: bool = False,
 ) -> tuple[list[Dataset], list[str]]:
-    """Return the datasets, and what must be said about their choice; ``watch`` is told as well."""
+    """Return the datasets, and what must be said about their choice; ``watch`` is told as well.
+
+    Where none is named, ``one`` takes the first of the usual ones.
+    """
     messages: list[str] = []
     if not datasets:
         if isinstance(images, Mapping):
             raise UsageError("images of a dataset were named without the dataset")
         opened, messages = opening.choose_default(
-            data_dir, download=download, images=images, progress=watch.status
+            data_dir, download=download, images=images, one=one, progress=watch.status
         )
+        chosen = ", ".join(f"{d.display_name} ({len(d.items)} images)" for d in opened)
+        watch.say(f"no dataset is named; measuring {chosen}")
     else:
         opened = opening.open_all(
             datasets, data_dir, download=download, images=images, progress=watch.status
@@ -190,6 +204,17 @@ def open_datasets(
         if dataset.note:
             watch.say(f"{dataset.name}: {dataset.note}")
     return opened, messages
+
+
+def _fetch_weights(words: Sequence[str], watch: Progress) -> None:
+    """Download what the first choice of each metric lacks; where that fails, say so in a line."""
+    for word in dict.fromkeys(words or metrics_of.default_names()):
+        metric = None if word == "bpp" else metrics_of.members(word)[0].cls
+        try:
+            if metric is not None:
+                fetch_weights(metric, watch.status)
+        except BenchError as error:
+            watch.say(error.what)
 
 
 @contextlib.contextmanager
@@ -204,8 +229,9 @@ def results_folder(out: Path | str | None) -> Iterator[Path]:
 
 def _report(plan: plans.Plan, watch: Progress) -> None:
     """Say what is left out, and refuse a plan of which no image can be read."""
-    for name, reason in plan.unavailable:
-        watch.say(f"left out: {name}: {reason}")
+    if plan.unavailable:
+        names = ", ".join(name for name, _ in plan.unavailable)
+        watch.say(f"unavailable here and left out (bench list --verbose says why): {names}")
     for name, about in plan.datasets.items():
         if about["duplicates"]:
             watch.say(duplicates_text(name, about["duplicates"]))

@@ -66,6 +66,23 @@ class Decibels:
     digits: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A file that a metric needs and that can be downloaded.
+
+    Attributes
+    ----------
+    url, path
+        Where it comes from, and where it is put.
+    sha256
+        Its hash, or how that begins.
+    """
+
+    url: str
+    path: Path
+    sha256: str
+
+
 class Metric(abc.ABC):
     """A metric: where its values stand, what they mean, how to compute them.
 
@@ -138,6 +155,11 @@ class Metric(abc.ABC):
         """Return the value for one pair of images."""
         self.require_defined(reference)
         return self.score(self.prepare(reference), decoded)
+
+    @classmethod
+    def wanted(cls) -> Weights | None:
+        """Return the file that is missing here and can be downloaded; None: there is no such."""
+        return None
 
     def require_defined(self, reference: Image) -> None:
         """Raise ``Undefined`` for an image whose shortest side is under ``smallest_px``."""
@@ -312,6 +334,21 @@ def basic_names() -> list[str]:
     return [name for name in default_names() if name not in families()]
 
 
+def members(name: str) -> list[Found]:
+    """Return the metric of that name, or those of the family, first choice first.
+
+    Raises
+    ------
+    UsageError
+        If no metric has that name.
+    """
+    found, groups = discover(), families()
+    word = name if name in found or name in groups else name.replace("-", "_")
+    if word not in found and word not in groups:
+        raise UsageError(f"unknown metric {name!r}", suggest(word, ["bpp", *names()]))
+    return [found[word]] if word in found else [found[member] for member in groups[word]]
+
+
 def create(name: str) -> Metric:
     """Return the metric, or the first of the family that works here, called ``name``.
 
@@ -322,20 +359,17 @@ def create(name: str) -> Metric:
     MetricError
         If it cannot be computed here, with the reason and the remedy.
     """
-    found, groups = discover(), families()
-    word = name if name in found or name in groups else name.replace("-", "_")
-    if word in found:
-        return _created(found[word])
-    if word not in groups:
-        raise UsageError(f"unknown metric {name!r}", suggest(word, ["bpp", *names()]))
+    choices = members(name)
+    if len(choices) == 1:
+        return _created(choices[0])
     reasons = []
-    for member in groups[word]:
+    for item in choices:
         try:
-            return _created(found[member])
+            return _created(item)
         except MetricError as error:
             reasons.append(error)
     why = "; ".join(error.what for error in reasons)
-    raise MetricError(f"no metric of {word} can be computed here: {why}", reasons[0].next_step)
+    raise MetricError(f"no metric of {name} can be computed here: {why}", reasons[0].next_step)
 
 
 def _created(item: Found) -> Metric:

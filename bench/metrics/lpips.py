@@ -3,19 +3,17 @@
 R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The unreasonable effectiveness of deep
 features as a perceptual metric", CVPR 2018. The two nets give different values, so the net is part
 of the column's name. The package carries its linear heads; the backbone is a file of torchvision's
-that is searched for on this machine and never downloaded but by ``fetch_alex``.
+that is searched for on this machine; ``wanted`` says where AlexNet's can be downloaded.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import math
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,13 +22,12 @@ import numpy as np
 
 from bench.errors import MetricError
 from bench.image import Image
-from bench.metrics import Metric, require_same_shape
+from bench.metrics import Metric, Weights, require_same_shape
 
 if TYPE_CHECKING:
     import torch
 
 ALEX_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
-_TIMEOUT_S = 10
 
 # Above this many pixels the reference's features are recomputed for each decoded image rather than
 # kept: SqueezeNet's take 140 bytes per pixel.
@@ -101,69 +98,6 @@ def _missing(*nets: str) -> MetricError:
         "Get AlexNet by `bench fetch lpips-alex`, or set BENCH_WEIGHTS to a folder that has "
         "lpips/ with one of them.",
     )
-
-
-def fetch_alex(progress: Callable[[int, int], None] | None = None) -> Path:
-    """Return AlexNet's file; download it (233 MiB) to torch hub's cache where it is missing.
-
-    Parameters
-    ----------
-    progress
-        Called with bytes received and bytes expected (0 if unknown).
-
-    Raises
-    ------
-    MetricError
-        If the download fails or its sha256 is wrong; nothing is left behind.
-    """
-    path = backbone_path("alex")
-    if path is not None:
-        return path
-    name, sha256_start = next(iter(_FILES["alex"].items()))
-    target = _hub() / name
-    try:
-        found = _download(ALEX_URL, target, sha256_start, progress)
-    except OSError as error:  # URLError and time-outs are OSErrors too
-        reason = getattr(error, "reason", None) or error
-        raise MetricError(
-            f"could not download {ALEX_URL} to {target.parent}: {reason}",
-            f"Try again with network access, or copy {name} into that folder by hand.",
-        ) from error
-    if not found.startswith(sha256_start):
-        raise MetricError(
-            f"{ALEX_URL} has the wrong sha256: wanted {sha256_start}..., found {found[:16]}...",
-            "The download was thrown away; try again, perhaps from another network.",
-        )
-    return target
-
-
-def _download(
-    url: str, target: Path, sha256_start: str, progress: Callable[[int, int], None] | None
-) -> str:
-    """Download to a temporary name, move to ``target`` if the hash fits; return the sha256."""
-    from urllib.request import urlopen
-
-    digest, received = hashlib.sha256(), 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        urlopen(url, timeout=_TIMEOUT_S) as response,  # noqa: S310 - a constant https address
-        tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file,
-    ):
-        try:
-            expected = int(response.headers.get("Content-Length") or 0)
-            while chunk := response.read(1 << 20):
-                file.write(chunk)
-                digest.update(chunk)
-                received += len(chunk)
-                if progress:
-                    progress(received, expected)
-            file.close()
-            if digest.hexdigest().startswith(sha256_start):
-                Path(file.name).replace(target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(file.name).unlink()
-    return digest.hexdigest()
 
 
 @functools.cache
@@ -290,6 +224,12 @@ class LpipsAlex(_Lpips):
     definition = _definition(net)
     smallest_px = 31
     rank = 2
+
+    @classmethod
+    def wanted(cls) -> Weights | None:
+        """Return AlexNet's file (233 MiB), in torch hub's cache, where it is missing."""
+        name, sha256_start = next(iter(_FILES[cls.net].items()))
+        return None if backbone_path(cls.net) else Weights(ALEX_URL, _hub() / name, sha256_start)
 
 
 class LpipsSqueeze(_Lpips):

@@ -287,6 +287,7 @@ def test_caveat_stands_beside_the_numbers(folder: Path):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A web server on this machine; yields its address."""
+    monkeypatch.delenv("BENCH_OFFLINE", raising=False)
     (tmp_path / "web").mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")

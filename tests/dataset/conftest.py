@@ -119,6 +119,7 @@ def _clean_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.delenv("BENCH_OFFLINE", raising=False)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from bench.codec import Codec
 from bench.dataset import download
 from bench.dataset.fetch import Incomplete, fetch, fetch_any
 from bench.errors import DatasetError, OutputError, UsageError
+from bench.metrics import Weights
+from bench.metrics.lpips import LpipsAlex
 
 Site = Any  # the class stands in conftest.py, which tests cannot import
 
@@ -261,24 +263,27 @@ def test_fetch_any_asks_a_codec(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "jpeg: nothing to download" == fetch_any("jpeg")
 
 
-def test_fetch_any_fetches_lpips_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name lpips-alex gets AlexNet's weights, with its progress in words."""
+def test_fetch_any_fetches_weights_of_a_metric(
+    site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A metric says what it lacks; the file is verified, and put where it will be looked for."""
+    site.files["net.pth"] = b"weights"
+    path = tmp_path / "hub" / "net.pth"
+    start = hashlib.sha256(b"weights").hexdigest()[:8]
+    wanted = Weights(f"{site.url}/net.pth", path, start)
+    monkeypatch.setattr(LpipsAlex, "wanted", lambda: None if path.exists() else wanted)
     told: list[str] = []
 
-    def fetch_alex(progress: Any) -> Path:
-        progress(1_000_000, 4_000_000)
-        return Path("alexnet.pth")
-
-    monkeypatch.setattr("bench.metrics.lpips.fetch_alex", fetch_alex)
-
-    assert "lpips-alex: alexnet.pth" == fetch_any("lpips-alex", progress=told.append)
-    assert ["lpips-alex: 1.0 of 4.0 MB"] == told
+    assert f"lpips-alex: {path}" == fetch_any("lpips-alex", progress=told.append)
+    assert b"weights" == path.read_bytes()
+    assert "net.pth: 0.0 of 0.0 MB" == told[-1]
+    assert "lpips_alex: nothing to download" == fetch_any("lpips_alex")
 
 
 def test_fetch_any_suggests_a_name() -> None:
     """What nothing is called gets the near name of all that can be fetched."""
-    with pytest.raises(UsageError, match=r"called 'lpips'\. Did you mean lpips-alex\?.*kodak"):
-        fetch_any("lpips")
+    with pytest.raises(UsageError, match=r"called 'lpips-ale'\. Did you mean lpips-alex\?.*kodak"):
+        fetch_any("lpips-ale")
 
 
 def test_fetch_suggests_a_name() -> None:

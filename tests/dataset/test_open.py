@@ -289,16 +289,32 @@ def test_provenance_follows_the_pixels(site: Site, home: Path, tmp_path: Path) -
     assert hashes["first"] != hashes["other"]
 
 
-def test_default_is_kodak_and_the_clic_at_hand(
-    kodak_dir: Path, clic2025_dir: Path, empty: Path
-) -> None:
-    """A bare run takes Kodak and whatever of CLIC lies here, and downloads no archive."""
+def test_default_is_kodak_and_complete_clic(kodak_dir: Path, clic2025_dir: Path) -> None:
+    """A bare run takes Kodak and says which of CLIC is not whole here; no archive is downloaded."""
     chosen, messages = dataset.choose_default(kodak_dir.parent)
     count = len(list(clic2025_dir.glob("*.png")))
 
-    assert ["kodak", f"clic2025-validation ({count} of 32)"] == [d.display_name for d in chosen]
+    assert ["kodak"] == [d.display_name for d in chosen]
+    here = f"{count} of 32 images are available; --dataset clic2025-validation measures them"
+    assert [f"clic2025-validation is left out: {here}"] == messages
+
+
+@pytest.mark.parametrize("one", [False, True])
+def test_a_complete_archive_is_measured_beside_kodak(
+    kodak_dir: Path, empty: Path, photo, *, one: bool
+) -> None:
+    """All 41 images of an archive make it part of a bare run, but not where one is enough."""
+    folder = empty / manifest.read("clic2020-professional").folders[0]
+    folder.mkdir(parents=True)
+    (empty / "kodak").symlink_to(kodak_dir)
+    for number in range(41):
+        image.save(photo[number : number + 8, :8], folder / f"{number}.png")
+    chosen, messages = dataset.choose_default(empty, download=False, one=one)
+
+    assert ["kodak", *([] if one else ["clic2020-professional"])] == [
+        d.display_name for d in chosen
+    ]
     assert [] == messages
-    assert "downloading" not in chosen[1].note
 
 
 def test_default_without_data_or_network(empty: Path) -> None:

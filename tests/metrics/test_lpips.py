@@ -18,7 +18,8 @@ import torch
 from PIL import Image as PILImage
 
 from bench import metrics
-from bench.errors import MetricError
+from bench.dataset.fetch import fetch_weights
+from bench.errors import DatasetError, MetricError
 from bench.metrics import Undefined
 from bench.metrics import lpips as lpips_net
 
@@ -271,8 +272,9 @@ def test_create_needs_no_torch(squeeze):
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
     """A web server on this machine: set ``data``, get ``url``."""
+    monkeypatch.delenv("BENCH_OFFLINE", raising=False)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -295,42 +297,50 @@ def server():
 
 
 def test_fetch(nowhere, monkeypatch, server):
-    """fetch_alex downloads to torch hub's cache once, verifies, and reports its progress."""
+    """AlexNet is downloaded to torch hub's cache once and verified; its progress is told."""
     server.data = bytes(3 << 20)
     monkeypatch.setattr(lpips_net, "ALEX_URL", server.url)
     expect_sha256(monkeypatch, "alex", ALEX, server.data)
-    seen = []
-    path = lpips_net.fetch_alex(progress=lambda *counts: seen.append(counts))
+    told = []
+    path = fetch_weights(lpips_net.LpipsAlex, told.append)
 
     assert nowhere[1] / ALEX == path
     assert server.data == path.read_bytes()
-    assert (3 << 20, 3 << 20) == seen[-1]
+    assert f"{ALEX}: 3.1 of 3.1 MB" == told[-1]
     assert [ALEX] == [entry.name for entry in nowhere[1].iterdir()]
-
-    monkeypatch.setattr(lpips_net, "ALEX_URL", "http://never-asked.invalid/")
-    assert path == lpips_net.fetch_alex()
+    assert lpips_net.LpipsAlex.wanted() is None
+    assert fetch_weights(lpips_net.LpipsAlex, told.append) is None
 
 
 def test_fetch_of_the_wrong_file(nowhere, monkeypatch, server):
     """A download with the wrong sha256 is thrown away."""
     server.data = b"<html>please log in</html>"
     monkeypatch.setattr(lpips_net, "ALEX_URL", server.url)
-    with pytest.raises(MetricError, match=r"wrong sha256: wanted 7be5be79\.\.\., found"):
-        lpips_net.fetch_alex()
+    with pytest.raises(DatasetError, match=r"wrong sha256: wanted 7be5be79\.\.\., found"):
+        fetch_weights(lpips_net.LpipsAlex, str)
 
-    assert not list(nowhere[1].iterdir())
+    assert not list(nowhere[1].glob("*"))
 
 
 def test_fetch_without_network(nowhere, monkeypatch):
     """Without network the error comes at once, with the folder to put the file in by hand."""
+    monkeypatch.delenv("BENCH_OFFLINE", raising=False)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/{ALEX}"
     monkeypatch.setattr(lpips_net, "ALEX_URL", url)
     started = time.monotonic()
-    with pytest.raises(MetricError, match="could not download") as caught:
-        lpips_net.fetch_alex()
+    with pytest.raises(DatasetError, match="could not be downloaded") as caught:
+        fetch_weights(lpips_net.LpipsAlex, str)
 
     assert time.monotonic() - started < 5
     assert str(nowhere[1]) in str(caught.value)
-    assert not list(nowhere[1].iterdir())
+    assert not list(nowhere[1].glob("*"))
+
+
+def test_offline_nothing_is_asked(nowhere, monkeypatch, server):
+    """BENCH_OFFLINE keeps every download away from the network."""
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.setattr(lpips_net, "ALEX_URL", server.url)
+    with pytest.raises(DatasetError, match="BENCH_OFFLINE is set"):
+        fetch_weights(lpips_net.LpipsAlex, str)
