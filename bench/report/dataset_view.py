@@ -17,6 +17,8 @@ from bench.metrics.columns import curve_columns
 from bench.output.coverage import Coverage, coverage
 from bench.output.plot_styles import Style, luminance, styles
 from bench.report.bit_allocation import Ledger
+from bench.report.results import About
+from bench.report.speed import Speeds
 from bench.report.verdicts import Verdict, words
 from bench.report.verdicts import verdicts as verdicts_of
 
@@ -68,7 +70,7 @@ def _lightened(colour: str, contrast: float) -> str:
     return "#" + "".join(f"{round(255 * c):02X}" for c in mixed)
 
 
-def looks(rows: pd.DataFrame, about: Mapping[str, tuple[str, str]]) -> dict[str, Look]:
+def looks(rows: pd.DataFrame, about: Mapping[str, About]) -> dict[str, Look]:
     """Return codec -> look for every codec of ``rows``, those that succeeded nowhere too."""
     pairs = zip(rows["codec"], rows["label"], strict=True)
     labels = {str(codec): str(label) for codec, label in pairs}
@@ -80,21 +82,21 @@ def looks(rows: pd.DataFrame, about: Mapping[str, tuple[str, str]]) -> dict[str,
             codec=codec,
             name=names[codec],
             label=labels[codec],
-            title=about[codec][0],
-            note=about[codec][1],
+            title=about[codec].title,
+            note=about[codec].note,
             style=style[codec],
         )
         for i, codec in enumerate(sorted(labels))
     }
 
 
-def _names(codecs: Sequence[str], about: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """Return what sentences call each codec: the head of its title where that is its alone."""
+def _names(codecs: Sequence[str], about: Mapping[str, About]) -> dict[str, str]:
+    """Return what sentences call each codec, ``AVIF`` or ``AVIF speed 4``, no two alike."""
     found = {}
     for codec in codecs:
         base, _, options = codec.partition(":")
-        head = re.split(r"[:(,]", about.get(codec, ("", ""))[0])[0].strip()
-        found[codec] = (head or base) + (f" ({options})" if options else "")
+        display = about[codec].display or re.split(r"[:(,]", about[codec].title)[0].strip()
+        found[codec] = " ".join(filter(None, [display or base, re.sub("=", " ", options)]))
     taken = list(found.values())
     return {codec: name if taken.count(name) == 1 else codec for codec, name in found.items()}
 
@@ -119,6 +121,8 @@ class Context:
         Every codec of the page.
     cover
         Which images its means are over.
+    speeds
+        How fast its codecs are, where that was measured.
     """
 
     index: int
@@ -132,6 +136,7 @@ class Context:
     ledger: Ledger
     looks: Mapping[str, Look]
     cover: Coverage
+    speeds: Speeds
 
     @property
     def anchor(self) -> str:
@@ -205,6 +210,7 @@ def make(
     every_ceiling: pd.DataFrame,
     ledger: Ledger,
     looks: Mapping[str, Look],
+    speeds: Speeds | None = None,
 ) -> Context:
     """Return the context of the dataset that ``rows`` are of."""
     name = str(rows["dataset"].iloc[0])
@@ -221,6 +227,7 @@ def make(
         ledger,
         looks,
         coverage(rows)[name],
+        speeds or Speeds(),
     )
 
 

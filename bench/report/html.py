@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bench.output.table_formats import number
+from bench.output.table_formats import number, significant
 
 NO_VALUE = "\u2013"
 
@@ -95,6 +95,12 @@ class Td:
         """Return a cell of a number; NaN shows as a dash."""
         shown = number(value, digits, sign=sign) or NO_VALUE
         return cls(shown, None if math.isnan(value) else float(value), "n", best)
+
+    @classmethod
+    def significant(cls, value: float) -> Td:
+        """Return a cell of the three leading digits of a number; NaN shows as a dash."""
+        shown = significant(value) or NO_VALUE
+        return cls(shown, None if math.isnan(value) else float(value), "n")
 
     @property
     def numeric(self) -> bool:

@@ -21,7 +21,7 @@ from bench.image import Image
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
-from bench.report import bit_allocation, dataset_view, page_data, summary_section, tables
+from bench.report import bit_allocation, dataset_view, page_data, speed, summary_section, tables
 from bench.report import results as data
 from bench.report.html import render, script_json
 from bench.report.image_viewer import RATES, Builder, Gallery, choose_images
@@ -196,6 +196,7 @@ def _contexts(
     """Return what the sections need, dataset by dataset."""
     progress("Bjontegaard deltas")
     bd = summary.bd_table(results.rows, options.anchor, quality=True)
+    timed, unusable = speed.load(results.folder)
     found = []
     for index, name in enumerate(results.datasets):
         rows = results.rows[results.rows["dataset"] == name]
@@ -207,6 +208,9 @@ def _contexts(
                 every_ceiling=results.ceilings,
                 ledger=bit_allocation.build(rows, chosen[name], streams, progress),
                 looks=looks,
+                speeds=speed.Speeds(unusable=unusable)
+                if unusable
+                else speed.of_dataset(timed, rows, results.record),
             )
         )
     return found

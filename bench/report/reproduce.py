@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from bench.codec import Setting
 from bench.errors import BenchError
 from bench.measurement.plan import spread
 from bench.report.dataset_view import Context
+from bench.report.speed import plain_name
 
 
 def commands(contexts: Sequence[Context]) -> str:
@@ -25,8 +25,16 @@ def commands(contexts: Sequence[Context]) -> str:
     return "\n".join([*(_measure(context) for context in contexts), "bench report"])
 
 
+def speed_command(context: Context) -> str:
+    """Return the ``bench throughput`` whose result the page would show; OUT is the run's folder."""
+    codecs = sorted(str(codec) for codec in context.means["codec"].unique())
+    words = ["bench", "throughput", "--dataset", plain_name(context.name)]
+    words += [word for codec in codecs for word in ("--codec", codec)]
+    return shlex.join([*words, "--out", "OUT/throughput"])
+
+
 def _measure(context: Context) -> str:
-    name = re.sub(r" \(\d+ of \d+\)$", "", context.name)
+    name = plain_name(context.name)
     codecs = sorted(str(codec) for codec in context.rows["codec"].unique())
     words = ["bench", "all", "--dataset", name]
     if name != context.name:

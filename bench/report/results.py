@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -65,16 +65,32 @@ def codec_of(column: str) -> Codec:
     return registry.create(registry.Spec.parse(column).name)
 
 
-def about_codecs(columns: list[str], record: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return title and caveat of each codec; what the run recorded outranks what is said today."""
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a codec says of itself; empty where it is not available here.
+
+    Attributes
+    ----------
+    title, display, note
+        As of ``Codec``: one phrase, what sentences call it, a caveat.
+    """
+
+    title: str = ""
+    display: str = ""
+    note: str = ""
+
+
+def about_codecs(columns: list[str], record: Mapping[str, Any]) -> dict[str, About]:
+    """Return what each codec says of itself; a caveat that the run recorded outranks today's."""
     notes = record.get("notes") or {}
     found = {}
     for word in columns:
-        title, note = "", ""
+        about = About()
         with contextlib.suppress(BenchError):
             codec = codec_of(word)
-            title, note = codec.title, codec.note()
-        found[word] = (title, str(notes.get(registry.Spec.parse(word).name, note)))
+            about = About(codec.title, codec.display, codec.note())
+        said = notes.get(registry.Spec.parse(word).name)
+        found[word] = about if said is None else replace(about, note=str(said))
     return found
 
 

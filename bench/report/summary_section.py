@@ -14,7 +14,7 @@ from bench.output.coverage import count_text
 from bench.output.plot_styles import short_labels
 from bench.output.provenance import machine_of
 from bench.output.table_formats import number
-from bench.report import reproduce, tables, verdicts
+from bench.report import reproduce, speed_section, tables, verdicts
 from bench.report import results as data
 from bench.report.dataset_view import Context
 from bench.report.html import Table, Td, render, term
@@ -71,6 +71,9 @@ def summary(context: Context) -> Markup:
         images=context.images,
         total=context.cover.total,
         overlap=min(overlaps, default=100.0),
+        speed=speed_section.card(context),
+        speed_missing=speed_section.missing(context),
+        speed_command=reproduce.speed_command(context),
     )
 
 
@@ -82,6 +85,7 @@ def _card(context: Context, verdict: verdicts.Verdict) -> dict[str, Any]:
         "term": term(column(verdict.metric).family, verdicts.words(verdict.metric)),
         "title": column(verdict.metric).title,
         "verdict": context.prose(verdicts.sentence(verdict, marks)),
+        "speed": context.prose(speed_section.sentence(context, verdict.winner, verdict.second)),
         "losses": context.prose(verdicts.loss_sentence(verdict, marks)),
         "notes": [text for text in (by_rate, context.coverage(verdict.metric)) if text],
         **_bars(context, verdict.metric),

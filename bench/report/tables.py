@@ -255,9 +255,11 @@ def codecs(context: Context) -> Markup:
                 Td.num(float(len(curve)), 0),
                 Td(f"{low:.2f} to {high:.2f}", low, "n"),
                 Td(shown, _sortable(value), "n"),
+                *_speeds(context, str(codec)),
                 Td.text(look.note),
             ]
         )
+    ways = ("Encode (MP/s) ↑", "Decode (MP/s) ↑") if context.speeds.codecs else ()
     return Table(
         name=f"codecs-{context.name}",
         caption=f"Codecs, {context.name}, {context.over()}, with the best PSNR that their colour "
@@ -265,10 +267,19 @@ def codecs(context: Context) -> Markup:
         head=[
             *("Codec", "Chroma, depth, encoder", "What it is", term("rung", "Rungs"), "bpp"),
             term("ceiling", "No-codec ceiling") + " (dB) ↑",
+            *ways,
             "Caveat",
         ],
         rows=rows,
     ).markup()
+
+
+def _speeds(context: Context, codec: str) -> list[Td]:
+    """Return the cells of a codec's speed; none where none was measured."""
+    if not context.speeds.codecs:
+        return []
+    speed = context.speeds.codecs.get(codec)
+    return [Td.significant(v) for v in ((speed.encode, speed.decode) if speed else [math.nan] * 2)]
 
 
 def failures(context: Context) -> list[Markup]:
