@@ -30,7 +30,7 @@ class AgvaeCodec(Codec):
 
     Attributes
     ----------
-    variant, preset, metric
+    variant, preset, metric, branch
         Which weights: see ``checkpoints.find``.
     precision
         Of the transforms; empty: bfloat16 on CUDA, else float32. It moves pixels by a rounding,
@@ -51,10 +51,11 @@ class AgvaeCodec(Codec):
     variant: ClassVar[str]
     preset: ClassVar[str] = "base"
     metric: ClassVar[str] = "mse"
+    branch: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.networks: list[Manifest] = checkpoints.find(
-            self.variant, preset=self.preset, metric=self.metric
+            self.variant, preset=self.preset, metric=self.metric, branch=self.branch
         )
         if not self.networks:
             level = " --level 4" if self.variant.startswith("nogain") else ""

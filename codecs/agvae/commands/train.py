@@ -83,6 +83,9 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     storage_bits: Annotated[
         int | None, typer.Option(help="Most bits per weight in the file, 8 to 12.")
     ] = None,
+    branch: Annotated[
+        bool, typer.Option("--branch", help="Store the weights as differences from --init.")
+    ] = False,
     pause_after: PauseAfter = None,
     device: Device = "auto",
     fuse: Fuse = True,
@@ -117,6 +120,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
         level_power=level_power,
         seed=seed,
         storage_bits=storage_bits,
+        branch=branch,
     )
     _train(
         options.with_out(options.out),

@@ -44,18 +44,16 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
         str | None, typer.Option(help="Budget of the default codec, such as 1300s.")
     ] = None,
     ms_ssim_budget: Annotated[str | None, typer.Option(help="Budget of its MS-SSIM twin.")] = None,
-    ablation_steps: Annotated[
-        int | None, typer.Option(help="Steps of every network of the ablation.")
-    ] = None,
-    trunk_steps: Annotated[
-        int | None,
-        typer.Option(help="Steps of a network that the ablation starts from; default: none."),
-    ] = None,
+    small_steps: Annotated[int | None, typer.Option(help="Steps of the small network.")] = None,
     trunk: Annotated[
-        Path | None, typer.Option(help="Weights that all networks of the ablation start from.")
+        Path | None, typer.Option(help="Weights that the ablation branches off: NAME.safetensors.")
     ] = None,
+    branch_steps: Annotated[
+        int | None, typer.Option(help="Steps of every branch of the ablation.")
+    ] = None,
+    branch_batch: Annotated[int | None, typer.Option(help="Crops per step of a branch.")] = None,
     branch_rate: Annotated[
-        float | None, typer.Option(help="Learning rate of networks with such a start, as a share.")
+        float | None, typer.Option(help="Learning rate of a branch, as a share of the full one.")
     ] = None,
     levels: Annotated[
         str | None, typer.Option(help="Levels of the networks without gain, such as 1,4,7.")
@@ -96,9 +94,10 @@ def train_all(  # noqa: PLR0913, PLR0917 - one parameter an option
     given = {
         "base_budget": base_budget and Budget.parse(base_budget),
         "ms_ssim_budget": ms_ssim_budget and Budget.parse(ms_ssim_budget),
-        "ablation_steps": ablation_steps,
-        "trunk_steps": trunk_steps,
+        "small_steps": small_steps,
         "trunk": trunk,
+        "branch_steps": branch_steps,
+        "branch_batch": branch_batch,
         "branch_rate": branch_rate,
         "levels": levels and _levels(levels),
         "init": init and Path(init),

@@ -7,8 +7,12 @@ interpolation m_r^l m_t^(1-l) is linear in what is stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
+
+from bench.codecs.agvae.model.config import Config
 
 
 class GainUnit(nn.Module):
@@ -71,3 +75,28 @@ def log_start(lambdas: tuple[float, ...]) -> Tensor:
     """Return log sqrt(lambda_s / lambda_ref), shape (levels,); ref is the middle level."""
     log_lambda = torch.log(torch.tensor(lambdas))
     return 0.5 * (log_lambda - log_lambda[len(lambdas) // 2])
+
+
+def level_gains(tables: Mapping[str, Tensor], level: int) -> dict[str, Tensor]:
+    """Return ``gain_y.gain`` and its like at a trained level, (C,), from a gained state dict."""
+    return {
+        f"{unit}.{word}": tables[f"{unit}.log_{word}"][level].exp()
+        for unit in ("gain_y", "gain_z")
+        for word in ("gain", "inverse")
+    }
+
+
+def folding(config: Config, gains: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what makes a gained network one without gain: name of a tensor -> its factor.
+
+    Multiplied by these, which broadcast, the convolutions beside the gain units compute what both
+    did together at the level of ``level_gains``. h_a and the context see the gained y in either
+    network, so nothing else changes.
+    """
+    factors = {}
+    beside = (("gain_y", f"g_a.{sum(config.depth) + 3}", "g_s.0.0"), ("gain_z", "h_a.4", "h_s.0.0"))
+    for unit, before, after in beside:
+        factors[f"{before}.weight"] = gains[f"{unit}.gain"][:, None, None, None]
+        factors[f"{before}.bias"] = gains[f"{unit}.gain"]
+        factors[f"{after}.weight"] = gains[f"{unit}.inverse"][:, None, None]
+    return factors

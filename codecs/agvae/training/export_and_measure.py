@@ -16,9 +16,10 @@ from bench.codecs.agvae.training import evaluate
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photographs import UNKNOWN_LICENCE, Photos
 from bench.codecs.agvae.training.run import Run, Session
-from bench.codecs.agvae.weights.checkpoints import Z_TABLES, load, read_manifest
+from bench.codecs.agvae.weights.checkpoints import SOURCES, Z_TABLES, Manifest, load, read_manifest
 from bench.codecs.agvae.weights.export import export
-from bench.files import write_atomically
+from bench.errors import UsageError
+from bench.files import make_folder, write_atomically
 
 HALF_LEVELS = (0.5, 3.5, 6.5)
 """Measured beside the whole ones: interpolated gains must lie on the curve."""
@@ -100,6 +101,7 @@ def _export(run: Run) -> None:
     """Write weights and manifest, still without what they reach."""
     options = run.options
     taints = [*run.taints, *_licence_taints(run.training)]
+    base = _base(options.init, run.origin) if options.branch and options.init else None
     note = {"note": "; ".join(taints)} if taints else {}
     export(
         run.trainer.average(),
@@ -114,7 +116,40 @@ def _export(run: Run) -> None:
             "training": training_facts(run),
             **note,
         },
+        base=base,
     )
+
+
+def _base(init: Path, origin: Mapping[str, Any]) -> Manifest:
+    """Return the base of a branch; it must be the file that the run began with.
+
+    Raises
+    ------
+    UsageError
+        If it is another one.
+    """
+    base = read_manifest(init.with_suffix(".json"))
+    if base.sha256 != origin.get("sha256"):
+        raise UsageError(
+            f"--init {init} has sha256 {base.sha256[:12]}, this run began with "
+            f"{origin.get('name')} of sha256 {str(origin.get('sha256'))[:12]}",
+            "Give the file that it began with, or another --out.",
+        )
+    if base.base is not None or not base.config.gain:
+        raise UsageError(
+            f"--init {init} is no base of a branch: wanted the whole weights of a gained network",
+            "Give another file, or leave out --branch.",
+        )
+    return base
+
+
+def _write_sources(photos: Photos, folder: Path) -> str:
+    """Write the list of photographs beside the weights, once for all trained on them; its name."""
+    name = f"{SOURCES}/{photos.digest[:12]}.json"
+    listed = {"pixels_sha256": photos.digest, "sources_by_licence": photos.sources_by_licence()}
+    make_folder(folder / SOURCES)
+    write_atomically(folder / name, (json.dumps(listed, indent=1) + "\n").encode())
+    return name
 
 
 def _licence_taints(photos: Photos) -> list[str]:
@@ -127,6 +162,7 @@ def training_facts(run: Run) -> dict[str, Any]:
     """Return what the manifest says of the run: enough to repeat it, and whose pictures it saw."""
     options = run.options
     data = run.training.facts()
+    data["sources"] = _write_sources(run.training, options.out.parent)
     gpu = torch.cuda.get_device_name() if run.session.device == "cuda" else ""
     return {
         "data": data,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model.gain_units import folding, level_gains
 from bench.codecs.agvae.training import state
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Z_TABLES
@@ -85,17 +85,9 @@ def _released(path: Path) -> tuple[Config, Start]:
         "name": manifest.name,
         "model_id": manifest.model_id,
         "sha256": manifest.sha256,
-        "training": _without_lists(facts.get("training", {})),
+        "training": facts.get("training", {}),
     }
     return manifest.config, Start(stored, origin, tuple(taints))
-
-
-def _without_lists(training: Mapping[str, Any]) -> Any:  # noqa: ANN401 - plain data
-    """Return a training record without the list of its photographs, which its manifest has."""
-    plain = json.loads(json.dumps(training))
-    if isinstance(plain.get("data"), dict):
-        plain["data"].pop("sources_by_licence", None)
-    return plain
 
 
 def _adapted(
@@ -117,17 +109,7 @@ def _adapted(
     adapted = dict(tensors)
     if found.gain and not wanted.gain:
         assert level is not None
-        _fold_gains(adapted, wanted, level)
+        for name, factor in folding(wanted, level_gains(adapted, level)).items():
+            adapted[name] = adapted[name] * factor
+        adapted = {k: v for k, v in adapted.items() if not k.startswith(("gain_y.", "gain_z."))}
     return adapted
-
-
-def _fold_gains(tensors: dict[str, Tensor], config: Config, level: int) -> None:
-    """Multiply the gains of a level into the convolutions beside them, and drop the tables."""
-    last = f"g_a.{sum(config.depth) + 3}"
-    for table, before, after in (("gain_y", last, "g_s.0.0"), ("gain_z", "h_a.4", "h_s.0.0")):
-        gain = tensors.pop(f"{table}.log_gain")[level].exp()
-        inverse = tensors.pop(f"{table}.log_inverse")[level].exp()
-        tensors[f"{before}.weight"] = tensors[f"{before}.weight"] * gain[:, None, None, None]
-        tensors[f"{before}.bias"] = tensors[f"{before}.bias"] * gain
-        tensors[f"{after}.weight"] = tensors[f"{after}.weight"] * inverse[:, None, None]
-    # h_a and the context see the gained y in both networks, so nothing else changes.

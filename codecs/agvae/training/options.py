@@ -58,6 +58,8 @@ class Options:
     storage_bits
         Bits per weight that the file holds at most, 8 to 12; None: as ``export`` finds best.
         While the rate falls, the network is trained with its weights rounded so.
+    branch
+        Store differences from ``init``, which is a base file of a gained network.
     """
 
     data: tuple[Path, ...]
@@ -79,6 +81,7 @@ class Options:
     warm_up_steps: int = 100
     average: float = 0.9995
     storage_bits: int | None = None
+    branch: bool = False
 
     def __post_init__(self) -> None:
         """Check what does not depend on files.
@@ -98,7 +101,11 @@ class Options:
         self._check_crop()
         if self.storage_bits is not None and not 8 <= self.storage_bits <= 12:
             raise UsageError(f"--storage-bits must be 8 to 12, found {self.storage_bits}")
-
+        if self.branch and (self.init is None or self.init.suffix != ".safetensors"):
+            raise UsageError(
+                "--branch stores differences from released weights: wanted --init "
+                f"NAME.safetensors, found {self.init or 'none'}"
+            )
         if not 0 < self.rate <= 4 or not 0 <= self.decay <= 1:
             raise UsageError(
                 f"--rate must lie in (0, 4] and --decay in [0, 1], found {self.rate:g}, "
@@ -181,7 +188,7 @@ class Options:
     def fixed(self) -> dict[str, Any]:
         """Return as plain data what may not change when a run is continued."""
         values = asdict(self)
-        for name in ("data", "out", "init", "validation", "budget"):
+        for name in ("data", "out", "init", "validation", "budget", "branch"):
             del values[name]
         return values
 

@@ -89,17 +89,20 @@ class Photos:
         return Photos(large, (*self.left_out, *small))
 
     def facts(self) -> dict[str, Any]:
-        """Return what a manifest of weights says of its training data: every source by licence."""
-        by_licence: dict[str, list[str]] = {}
-        for photo in sorted(self.members, key=lambda p: (p.licence, p.source or p.name)):
-            by_licence.setdefault(photo.licence, []).append(photo.source or photo.name)
+        """Return what a manifest of weights says of its training data."""
         return {
             "photos": len(self.members),
             "megapixels": round(sum(p.pixels.size for p in self.members) / 3e6, 1),
             "pixels_sha256": self.digest,
             "licences": dict(Counter(photo.licence for photo in self.members).most_common()),
-            "sources_by_licence": by_licence,
         }
+
+    def sources_by_licence(self) -> dict[str, list[str]]:
+        """Return where every photograph comes from, by licence."""
+        by_licence: dict[str, list[str]] = {}
+        for photo in sorted(self.members, key=lambda p: (p.licence, p.source or p.name)):
+            by_licence.setdefault(photo.licence, []).append(photo.source or photo.name)
+        return by_licence
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 1. ``base-gain-asym-mse``: the default codec, continued from the packaged weights.
 2. ``base-gain-asym-ms-ssim``: its twin, fine-tuned from it for MS-SSIM.
-3. ``small-*``: the ablation. Every network from the same start, on the same crops, with the same
-   number of steps and the same schedule. The start is random weights of one seed, or, where time
-   is short, a trunk: ``small-trunk``, a gained, asymmetric network of constant rate, trained for
-   that alone, or weights that are there already.
+3. ``small-gain-asym-mse``: a small network from scratch, for tests and the gate.
+4. ``branch-*``: the ablation. Eight networks that continue the default codec for a few hundred
+   steps, each from the same start, on the same crops, with the same number of steps and the same
+   schedule; they are stored as differences from it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photographs import read as read_photos
 from bench.codecs.agvae.training.run import Progress, Session
 from bench.codecs.agvae.training.schedule import Budget
+from bench.codecs.agvae.weights.checkpoints import SOURCES, read_manifest
 from bench.errors import UsageError
-from bench.files import write_atomically
+from bench.files import make_folder, write_atomically
 
 PACKAGED = Path(__file__).parents[1] / "weights" / "base-gain-asym-mse.safetensors"
 MSE, MS_SSIM = "base-gain-asym-mse", "base-gain-asym-ms-ssim"
-TRUNK = "small-trunk"
+SMALL = "small-gain-asym-mse"
 _BRANCH_DECAY = 0.8
-"""Branches of a trunk are short, so their rate falls nearly all the way."""
+"""Branches are short, so their rate falls nearly all the way."""
 BASE_BUDGET, MS_SSIM_BUDGET = Budget(time_s=1300.0), Budget(time_s=360.0)
 _MS_SSIM_CROP = 192
 """The smallest that MS-SSIM allows."""
@@ -51,29 +52,30 @@ class Settings:
         Folder of weights, logs and states.
     base_budget, ms_ssim_budget
         Of the first two stages.
-    ablation_steps
-        Of every network of the ablation.
-    trunk_steps
-        Of the network that all of them start from; 0: each from scratch.
+    small_steps
+        Of the small network.
     trunk
-        Weights or a state that all of them start from instead; None: none.
-    branch_rate
-        Share of the full learning rate that the branches of a trunk begin with; the full one
-        undoes much of what a trunk learnt while its own rate fell.
+        Weights that the ablation branches off.
+    branch_steps, branch_batch, branch_rate
+        Of every branch: optimiser steps, crops per step, and the share of the full learning rate
+        that it begins with; the full one undoes much of what the trunk learnt while its own rate
+        fell.
     levels
-        Of the networks without gain.
+        Of the branches without gain.
     init
         Where the default codec starts; None: from scratch.
     only
         Patterns of stage names; empty: all.
     storage_bits
-        Bits per weight of every file at most; None: as ``export`` finds best, 29 MB together.
+        Bits per weight of every file at most; None: as ``export`` finds best.
     base_rate, base_decay
         Share of the full learning rate that the default codec begins with, and the last share of
         its budget over which that falls; lower and longer suit short runs from trained weights.
     base_level_power
         Of the default codec: its levels' losses count (lambda_mid / lambda)^power.
-    batch, crop, seed
+    batch
+        Crops per step of every stage that is no branch.
+    crop, seed
         Of every stage.
     """
 
@@ -81,10 +83,11 @@ class Settings:
     work: Path
     base_budget: Budget = BASE_BUDGET
     ms_ssim_budget: Budget = MS_SSIM_BUDGET
-    ablation_steps: int = 20_000
-    trunk_steps: int = 0
-    trunk: Path | None = None
-    branch_rate: float = 1.0
+    small_steps: int = 20_000
+    trunk: Path = PACKAGED
+    branch_steps: int = 300
+    branch_batch: int = 8
+    branch_rate: float = 0.1
     levels: tuple[int, ...] = (1, 4, 7)
     init: Path | None = PACKAGED
     only: tuple[str, ...] = field(default=())
@@ -95,21 +98,6 @@ class Settings:
     batch: int = 32
     crop: int = 256
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check what does not go together.
-
-        Raises
-        ------
-        UsageError
-            If the ablation is to have two starts.
-        """
-        if self.trunk is not None and self.trunk_steps:
-            raise UsageError(
-                f"two starts of the ablation: --trunk {self.trunk} and --trunk-steps "
-                f"{self.trunk_steps}",
-                "Give one of them.",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +110,10 @@ class Stage:
         Of its training.
     after
         Name of the stage whose weights it starts from, or None.
-    ships
-        Whether its weights are for use; those of a trunk are not.
     """
 
     options: Options
     after: str | None = None
-    ships: bool = True
 
     @property
     def name(self) -> str:
@@ -175,7 +160,10 @@ def stages(settings: Settings) -> list[Stage]:
         decay=settings.base_decay,
         level_power=settings.base_level_power,
     )
-    every = [Stage(base), Stage(twin, MSE), *_ablation(settings, common)]
+    steps = Budget(steps=settings.small_steps)
+    small = replace(common, preset="small", budget=steps, init=None)
+    small = small.with_out(settings.work / SMALL)
+    every = [Stage(base), Stage(twin, MSE), Stage(small), *_branches(settings, common)]
     patterns = settings.only or ("*",)
     chosen = [s for s in every if any(fnmatch.fnmatch(s.name, pattern) for pattern in patterns)]
     if not chosen:
@@ -186,31 +174,28 @@ def stages(settings: Settings) -> list[Stage]:
     return chosen
 
 
-def _ablation(settings: Settings, common: Options) -> list[Stage]:
-    """Return the networks that are compared, after the trunk if they share one."""
-    budget = Budget(steps=settings.ablation_steps)
-    base = replace(common, preset="small", budget=budget, init=None)
-    before: list[Stage] = []
-    if settings.trunk_steps:
-        budget = Budget(steps=settings.trunk_steps)
-        trunk = replace(base, budget=budget, decay=0.0).with_out(settings.work / TRUNK)
-        before.append(Stage(trunk, ships=False))
-        base = replace(base, init=trunk.out)
-    elif settings.trunk is not None:
-        base = replace(base, init=settings.trunk)
-    if base.init is not None:
-        base = replace(base, rate=settings.branch_rate, decay=_BRANCH_DECAY)
+def _branches(settings: Settings, common: Options) -> list[Stage]:
+    """Return the networks that are compared: of the trunk's size, on equal terms."""
+    manifest = settings.trunk.with_suffix(".json")
+    base = replace(
+        common,
+        preset=read_manifest(manifest).config.preset if manifest.is_file() else "base",
+        budget=Budget(steps=settings.branch_steps),
+        init=settings.trunk,
+        batch=settings.branch_batch,
+        rate=settings.branch_rate,
+        decay=_BRANCH_DECAY,
+        branch=True,
+    )
     named = {
-        f"small-{variant}-mse": replace(base, variant=variant)
+        f"branch-{variant}-mse": replace(base, variant=variant)
         for variant in ("gain-asym", "gain-gauss")
     } | {
-        f"small-{variant}-mse-level{level}": replace(base, variant=variant, level=level)
+        f"branch-{variant}-mse-level{level}": replace(base, variant=variant, level=level)
         for level in settings.levels
         for variant in ("nogain-asym", "nogain-gauss")
     }
-    after = before[0].name if before else None
-    branches = [Stage(opts.with_out(settings.work / name), after) for name, opts in named.items()]
-    return before + branches
+    return [Stage(options.with_out(settings.work / name)) for name, options in named.items()]
 
 
 @dataclass(slots=True)
@@ -284,10 +269,11 @@ def install(settings: Settings, folder: Path) -> list[str]:
 
     A weights file is written before its manifest, so that no codec sees one without the other.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    done = [s for s in stages(settings) if s.ships and s.finished and s.options.out.is_file()]
+    make_folder(folder / SOURCES)
+    done = [stage for stage in stages(settings) if stage.finished and stage.options.out.is_file()]
     for stage in done:
         options = stage.options
-        for path in (options.out, options.manifest):
-            write_atomically(folder / path.name, path.read_bytes())
+        listed = read_manifest(options.manifest).facts["training"]["data"]["sources"]
+        for path in (options.out, options.out.parent / listed, options.manifest):
+            write_atomically(folder / path.relative_to(options.out.parent), path.read_bytes())
     return [stage.name for stage in done]

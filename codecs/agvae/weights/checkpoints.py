@@ -3,6 +3,7 @@
 A set of weights is two files of one stem: ``NAME.safetensors`` (see ``weights/quantised.py``) and
 ``NAME.json``, its manifest. They are looked for in ``$BENCH_WEIGHTS/agvae``, in the package's
 ``weights`` folder and in the user's cache, in this order; the first of a name wins.
+A branch (see ``weights/difference.py``) also needs the base file that its manifest names by sha256.
 Nothing here imports torch until tensors are read, so listing codecs stays quick.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MANIFEST_VERSION = 1
 Z_TABLES = "z_frequencies"
 """Name of the integer tables of z among the stored tensors."""
+SOURCES = "photographs"
+"""Folder beside the manifests of lists of photographs, which several of them share."""
 
 _ENCODER_ONLY = ("g_a.", "h_a.", "gain_y.log_gain", "gain_z.log_gain")
 _TRAINING_ONLY = ("z_prior.",)
@@ -73,6 +76,12 @@ class Manifest:
         return self.folder / f"{self.name}.safetensors"
 
     @property
+    def base(self) -> Mapping[str, Any] | None:
+        """Name, model id and sha256 of the file that a branch is stored as differences from."""
+        found: Mapping[str, Any] | None = self.facts.get("base")
+        return found
+
+    @property
     def levels(self) -> tuple[float, ...]:
         """Levels that the network was trained at."""
         if self.level is not None:
@@ -99,11 +108,16 @@ def manifests() -> list[Manifest]:
         If a manifest cannot be read.
     """
     found: dict[str, Manifest] = {}
+    for manifest in _everywhere():
+        found.setdefault(manifest.name, manifest)
+    return list(found.values())
+
+
+def _everywhere() -> Iterator[Manifest]:
+    """Yield every set of weights, also those that another of their name hides."""
     for folder in folders():
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-            manifest = _read(path, path.stat().st_mtime_ns)
-            found.setdefault(manifest.name, manifest)
-    return list(found.values())
+            yield _read(path, path.stat().st_mtime_ns)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -146,19 +160,58 @@ def _read(path: Path, _modified_ns: int) -> Manifest:
         ) from error
 
 
-def find(variant: str, *, preset: str = "base", metric: str = "mse") -> list[Manifest]:
-    """Return the networks of a variant, lowest level first: one with gain, several without."""
+def find(
+    variant: str, *, preset: str = "base", metric: str = "mse", branch: bool = False
+) -> list[Manifest]:
+    """Return the networks of a variant, lowest level first: one with gain, several without.
+
+    Branches are found where ``branch`` is true, and nothing else.
+
+    Raises
+    ------
+    Unavailable
+        If a manifest cannot be read, or the base of a branch that was found is not available.
+    """
     matching = [
         manifest
         for manifest in manifests()
         if manifest.config.variant == variant
         and manifest.config.preset == preset
         and manifest.metric == metric
+        and (manifest.base is not None) == branch
     ]
-    if matching and matching[0].level is None:
-        return matching[:1]
     by_level = {manifest.level: manifest for manifest in reversed(matching)}
-    return [by_level[level] for level in sorted(level for level in by_level if level is not None)]
+    gained = [by_level[None]] if None in by_level else []
+    dedicated = sorted(level for level in by_level if level is not None)
+    networks = gained or [by_level[level] for level in dedicated]
+    for network in networks:
+        base_of(network)
+    return networks
+
+
+def base_of(manifest: Manifest) -> Manifest | None:
+    """Return the base file that a branch needs, wherever it lies; None: it is no branch.
+
+    Raises
+    ------
+    Unavailable
+        If no file of that sha256 is available.
+    """
+    if manifest.base is None:
+        return None
+    name, wanted = str(manifest.base["name"]), manifest.base["sha256"]
+    others = []
+    for other in _everywhere():
+        if other.sha256 == wanted and other.base is None and other.path.is_file():
+            return other
+        if other.name == name:
+            others.append(f"{other.folder} has one of sha256 {other.sha256[:12]}")
+    raise Unavailable(
+        f"{manifest.name} is stored as differences from {name} of sha256 {wanted[:12]}, which is "
+        f"not available: {'; '.join(others) or 'there is no file of that name'}",
+        f"Put that {name}.safetensors and its .json into $BENCH_WEIGHTS/agvae, or train the branch "
+        "again: bench train-all --only 'branch-*'.",
+    )
 
 
 def by_model_id(model_id: str) -> Manifest:
@@ -187,9 +240,31 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
     Unavailable
         If the file is missing or is not the one that the manifest describes.
     """
-    from safetensors.torch import load as load_bytes
+    from bench.codecs.agvae.weights import difference, quantised
 
-    from bench.codecs.agvae.weights.quantised import unpack
+    base = base_of(manifest)
+    stored = stored_tensors(manifest)
+    if base is None:
+        return quantised.unpack(stored)
+    inside = stored[difference.BASE].numpy().tobytes().hex()
+    if inside != base.sha256:
+        raise Unavailable(
+            f"{manifest.path} holds differences from a file of sha256 {inside[:12]}, its manifest "
+            f"names {base.sha256[:12]}",
+            "The manifest is damaged or was replaced; install the weights again.",
+        )
+    return difference.unpack(stored, stored_tensors(base), manifest.config)
+
+
+def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
+    """Return the tensors of a set of weights as its own file holds them.
+
+    Raises
+    ------
+    Unavailable
+        If the file is missing or is not the one that the manifest describes.
+    """
+    from safetensors.torch import load as load_bytes
 
     try:
         data = manifest.path.read_bytes()
@@ -203,13 +278,14 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
             f"{manifest.path}: sha256 is {found[:12]}, the manifest says {manifest.sha256[:12]}",
             "The file is damaged or was replaced; install the weights again.",
         )
-    return unpack(load_bytes(data))
+    return load_bytes(data)
 
 
 def model_id(stored: Mapping[str, Tensor], config: Config) -> str:
     """Return 8 hexadecimal digits that stand for everything a decoder computes with.
 
-    Of the tensors as stored, integers and scales, those of the encoder alone do not count.
+    Of the tensors as stored, integers and scales, those of the encoder alone do not count. Those of
+    a branch are taken as they are computed from base and differences.
     """
     digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
     for name in sorted(stored):

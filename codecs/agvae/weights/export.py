@@ -14,7 +14,15 @@ from torch import Tensor
 from bench.codecs.agvae.bitstream.frequency_tables import z_tables_from_cdf
 from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
-from bench.codecs.agvae.weights.checkpoints import MANIFEST_VERSION, Z_TABLES, model_id
+from bench.codecs.agvae.model.gain_units import level_gains
+from bench.codecs.agvae.weights import difference
+from bench.codecs.agvae.weights.checkpoints import (
+    MANIFEST_VERSION,
+    Z_TABLES,
+    Manifest,
+    model_id,
+    stored_tensors,
+)
 from bench.codecs.agvae.weights.quantised import deflate, pack
 
 Z_TAIL = 2.0**-17
@@ -41,7 +49,7 @@ def storage_bits(config: Config) -> dict[str, int]:
     }
 
 
-def export(
+def export(  # noqa: PLR0913 - independent facts of one set of weights
     state: Mapping[str, Tensor],
     config: Config,
     folder: Path | str,
@@ -51,6 +59,7 @@ def export(
     level: float | None = None,
     bits: Mapping[str, int] | None = None,
     facts: Mapping[str, Any] | None = None,
+    base: Manifest | None = None,
 ) -> Path:
     """Write NAME.safetensors and NAME.json, and return the manifest's path.
 
@@ -72,13 +81,28 @@ def export(
         Bits per weight by prefix; ``storage_bits(config)`` if None.
     facts
         Further entries of the manifest: ``status``, ``training``, ``reached``, ``note``.
+    base
+        Store a branch: differences from these weights, a gained network's, with ``bits`` of its
+        own.
+
+    Raises
+    ------
+    Unavailable
+        If the base cannot be read.
     """
     from safetensors.torch import save
 
     bits = storage_bits(config) if bits is None else bits
-    stored = pack(state, bits)
-    stored[Z_TABLES] = z_tables(state, config)
-    data = save(deflate(stored))
+    if base is None:
+        stored = pack(state, bits)
+        stored[Z_TABLES] = z_tables(state, config)
+        computed_with, branch = stored, {}
+        stored = deflate(stored)
+    else:
+        stored, computed_with = _as_branch(state, config, level, base)
+        branch = {"base": {"name": base.name, "model_id": base.model_id, "sha256": base.sha256}}
+        bits = base.facts["storage_bits"]
+    data = save(stored)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").write_bytes(data)
@@ -88,16 +112,29 @@ def export(
         "config": config.to_dict(),
         "level": level,
         "metric": metric,
-        "model_id": model_id(stored, config),
+        "model_id": model_id(computed_with, config),
         "status": "released",
         "sha256": hashlib.sha256(data).hexdigest(),
         "size_bytes": len(data),
         "storage_bits": dict(bits),
+        **branch,
         **(facts or {}),
     }
     path = folder / f"{name}.json"
     path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _as_branch(
+    state: Mapping[str, Tensor], config: Config, level: float | None, base: Manifest
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return what a branch's file holds, and what is computed with once it is read."""
+    base_tensors = stored_tensors(base)
+    gains = {} if level is None else level_gains(base_tensors, int(level))
+    whole = {**state, Z_TABLES: z_tables(state, config)}
+    stored = difference.pack(whole, base_tensors, config, gains)
+    stored[difference.BASE] = torch.frombuffer(bytearray.fromhex(base.sha256), dtype=torch.uint8)
+    return stored, difference.unpack(stored, base_tensors, config)
 
 
 @torch.no_grad()

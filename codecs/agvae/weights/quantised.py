@@ -132,19 +132,30 @@ def inflate(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what ``pack`` was given, up to the rounding of the weights; takes files' form too."""
-    state: dict[str, Tensor] = {}
+    steps, scales, others = integers(stored)
+    return others | {name: steps[name].float() * scales[name] for name in steps}
+
+
+def integers(
+    stored: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Return the integers of what ``pack`` or ``deflate`` gave, their scales, and what has none.
+
+    Integers are int16 of each tensor's shape; scales are float32 and broadcast to it.
+    """
+    steps_of, scales, others = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
     stored = inflate(stored)
     for name, tensor in stored.items():
         if name.endswith((LOW, SCALE)):
             continue
         if tensor.dtype != torch.int8:
-            state[name] = tensor
+            others[name] = tensor
             continue
         steps = tensor.to(torch.int16)
         if name + LOW in stored:
             planes = np.unpackbits(stored[name + LOW].numpy(), axis=1, count=tensor.numel())
             for plane in torch.from_numpy(planes):
                 steps = steps * 2 + plane.reshape(tensor.shape)
-        scale = stored[name + SCALE].reshape(-1, *[1] * (tensor.ndim - 1))
-        state[name] = steps.float() * scale
-    return state
+        steps_of[name] = steps
+        scales[name] = stored[name + SCALE].reshape(-1, *[1] * (tensor.ndim - 1))
+    return steps_of, scales, others

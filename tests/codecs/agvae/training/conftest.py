@@ -14,7 +14,7 @@ from bench import image
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.run import Session
 from bench.codecs.agvae.training.schedule import Budget
-from bench.codecs.agvae.training.stages import Settings, run, stages
+from bench.codecs.agvae.training.stages import PACKAGED, Settings, run, stages
 from bench.image import Image
 
 CROPS = {
@@ -83,15 +83,15 @@ def options(photo_dir: Path, tmp_path: Path) -> Callable[..., Options]:
 def ablation_settings(
     tmp_path_factory: pytest.TempPathFactory, photo_dir: Path
 ) -> Callable[..., Settings]:
-    """Return a function: what differs -> settings of a tiny ablation in a fresh folder."""
+    """Return a function: what differs -> settings of tiny branches in a fresh folder."""
 
     def make(**more: object) -> Settings:
         values = {
             "data": (photo_dir,),
             "work": tmp_path_factory.mktemp("work"),
-            "ablation_steps": 2,
-            "only": ("small-*",),
-            "batch": 8,
+            "trunk": PACKAGED.with_name("small-gain-asym-mse.safetensors"),
+            "branch_steps": 2,
+            "only": ("branch-*",),
             "crop": 64,
         }
         return Settings(**{**values, **more})
@@ -101,7 +101,7 @@ def ablation_settings(
 
 @pytest.fixture(scope="session")
 def trained(ablation_settings: Callable[..., Settings]) -> Settings:
-    """All eight networks of the ablation, trained for two steps each."""
+    """All eight networks of the ablation, two steps from the packaged small network."""
     settings = ablation_settings()
     torch.set_num_threads(1)
     run(

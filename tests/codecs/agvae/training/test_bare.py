@@ -46,7 +46,7 @@ def test_train_all_on_a_bare_machine(photo_dir, tmp_path):
     """One command trains, exports and measures with torch and little else."""
     done = on_a_bare_machine(
         *("train-all", "--data", photo_dir, "--work", tmp_path / "work", "--only"),
-        *("small-gain-asym-mse", "--ablation-steps", 2, "--batch", 8, "--crop", 64),
+        *("small-gain-asym-mse", "--small-steps", 2, "--batch", 8, "--crop", 64),
         *("--estimate", "--pause-after", "520s"),
     )
 

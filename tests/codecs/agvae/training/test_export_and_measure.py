@@ -84,7 +84,9 @@ def test_the_manifest_says_what_was_done(finished):
 
     assert ("released", None) == (facts["status"], facts.get("note"))
     assert {"CC0": 5} == training["data"]["licences"]
-    assert 5 == len(training["data"]["sources_by_licence"]["CC0"])
+    listed = json.loads((options.out.parent / training["data"]["sources"]).read_text())
+    assert training["data"]["pixels_sha256"] == listed["pixels_sha256"]
+    assert 5 == len(listed["sources_by_licence"]["CC0"])
     assert (3, 24, "3steps", 0) == tuple(
         training[key] for key in ("steps", "crops", "budget", "seed")
     )

@@ -17,7 +17,7 @@ from bench.errors import UsageError
 @pytest.fixture(scope="module")
 def gained(trained):
     """Weights of a gained network whose gains are not alike."""
-    path = trained.work / "small-gain-asym-mse.safetensors"
+    path = trained.work / "branch-gain-asym-mse.safetensors"
     config = preset("small")
     tensors = initialise.read(path, config, None).tensors
     torch.manual_seed(8)
@@ -74,7 +74,7 @@ def test_packaged_weights_bring_their_caveat():
 )
 def test_sizes_must_agree_variants_need_not(trained, config, level, match):
     """Weights of another preset are refused, those of another variant taken."""
-    path = trained.work / "small-gain-asym-mse.safetensors"
+    path = trained.work / "branch-gain-asym-mse.safetensors"
     if match:
         with pytest.raises(UsageError, match=match):
             initialise.read(path, config, level)
@@ -84,7 +84,7 @@ def test_sizes_must_agree_variants_need_not(trained, config, level, match):
 
 def test_gain_cannot_come_from_nothing(trained):
     """A network without gain has no gain tables to continue."""
-    path = trained.work / "small-nogain-asym-mse-level4.safetensors"
+    path = trained.work / "branch-nogain-asym-mse-level4.safetensors"
 
     with pytest.raises(UsageError, match="cannot become a gained one"):
         initialise.read(path, preset("small"), None)
@@ -94,7 +94,7 @@ def test_gain_cannot_come_from_nothing(trained):
 
 def test_a_run_begins_where_its_start_ended(options, trained):
     """The first loss after --init is that of the trained weights, and the manifest names them."""
-    path = trained.work / "small-gain-asym-mse.safetensors"
+    path = trained.work / "branch-gain-asym-mse.safetensors"
     run = Run(options("more", steps=1, init=path), Session())
 
     assert all(
@@ -102,4 +102,4 @@ def test_a_run_begins_where_its_start_ended(options, trained):
         for name, tensor in initialise.read(path, preset("small"), None).tensors.items()
     )
     outcome = train(options("more", steps=1, init=path), Session(), real_files=False)
-    assert '"name": "small-gain-asym-mse"' in outcome.manifest.read_text()
+    assert '"name": "branch-gain-asym-mse"' in outcome.manifest.read_text()

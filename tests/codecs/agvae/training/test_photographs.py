@@ -90,8 +90,9 @@ def test_split_and_size(photo_dir):
 
 def test_facts_name_every_source(photo_dir):
     """The record of a training names each photograph under its licence."""
-    facts = photographs.read([photo_dir]).facts()
+    photos = photographs.read([photo_dir])
+    facts = photos.facts()
 
     assert {"CC0": 6} == facts["licences"]
-    assert "sky/rocket0.png" in facts["sources_by_licence"]["CC0"]
+    assert "sky/rocket0.png" in photos.sources_by_licence()["CC0"]
     assert 0.3 == facts["megapixels"]

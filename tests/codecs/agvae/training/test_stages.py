@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench.codecs.agvae.training import stages as staging
 from bench.codecs.agvae.training.run import Session
-from bench.codecs.agvae.training.stages import MS_SSIM, MSE, Settings, stages
+from bench.codecs.agvae.training.stages import MS_SSIM, MSE, SMALL, Settings, stages
 from bench.codecs.agvae.weights import checkpoints
 from bench.errors import UsageError
 
@@ -24,71 +25,86 @@ def run(settings: Settings, **session: object) -> staging.Result:
 
 
 def test_the_whole_set(photo_dir, tmp_path):
-    """The default codec, its twin, and eight networks on equal terms."""
+    """The default codec, its twin, a small network, and eight branches on equal terms."""
     every = stages(Settings((photo_dir,), tmp_path))
-    ablation = [stage.options for stage in every[2:]]
+    branches = [stage.options for stage in every[3:]]
 
-    assert [MSE, MS_SSIM] == [stage.name for stage in every[:2]]
+    assert [MSE, MS_SSIM, SMALL] == [stage.name for stage in every[:3]]
     assert every[0].options.out == every[1].options.init
     assert "ms-ssim" == every[1].options.metric
-    assert 8 == len(ablation)
-    assert {"small"} == {options.preset for options in ablation}
-    assert {1, 4, 7, None} == {options.level for options in ablation}
+    assert ("small", None) == (every[2].options.preset, every[2].options.init)
+    assert 8 == len(branches)
+    assert {("base", True)} == {(options.preset, options.branch) for options in branches}
+    assert {1, 4, 7, None} == {options.level for options in branches}
     for name in ("budget", "seed", "batch", "crop", "init", "data", "rate", "decay", "level_power"):
-        assert 1 == len({str(getattr(options, name)) for options in ablation})
+        assert 1 == len({str(getattr(options, name)) for options in branches})
     base = stages(Settings((photo_dir,), tmp_path, base_level_power=0.1))
     assert [0.1, 0.4, 0.4] == [stage.options.level_power for stage in base[:3]]
 
 
-def test_a_trunk_is_shared_and_not_shipped(ablation_settings, tmp_path):
-    """With a trunk all eight start from it, on equal terms still; it is not installed."""
-    settings = ablation_settings(
-        only=("small-trunk", "small-*-level1"), trunk_steps=2, ablation_steps=2
+def test_branches_are_made_by_the_documented_command(photo_dir, tmp_path):
+    """A stage is what TRAINING.md writes out as one command: 300 steps of 8 crops."""
+    options = next(
+        s.options for s in stages(Settings((photo_dir,), tmp_path)) if "nogain" in s.name
     )
-    every = stages(replace(settings, only=()))
-    branches = [stage.options for stage in every[3:]]
+    written = (Path(staging.__file__).parents[1] / "TRAINING.md").read_text()
+    command = next(line for line in written.splitlines() if "--init base-gain-asym-mse" in line)
 
-    result = run(settings)
-
-    assert 8 == len(branches)
-    assert {every[2].options.out} == {options.init for options in branches}
-    for name in ("budget", "seed", "batch", "crop", "rate", "decay"):
-        assert 1 == len({str(getattr(options, name)) for options in branches})
-    trained = ["small-nogain-asym-mse-level1", "small-nogain-gauss-mse-level1"]
-    assert [staging.TRUNK, *trained] == result.now
-    for name in trained:
-        facts = json.loads((settings.work / f"{name}.json").read_text())
-        assert staging.TRUNK == facts["training"]["init"]["name"]
-    assert trained == staging.install(settings, tmp_path / "installed")
+    assert "base-gain-asym-mse.safetensors" == options.init.name
+    for word in (
+        f"--budget {options.budget}",
+        f"--batch {options.batch}",
+        f"--rate {options.rate:g}",
+        f"--decay {options.decay:g}",
+        "--branch",
+    ):
+        assert f" {word}" in command
 
 
-def test_a_trunk_that_is_there(ablation_settings, tmp_path):
-    """Weights that are there are a trunk as well: all eight branch off at a lower rate."""
-    packaged = staging.PACKAGED.with_name("small-gain-asym-mse.safetensors")
-    settings = ablation_settings(
-        only=("small-gain-gauss-mse",), trunk=packaged, branch_rate=0.3, ablation_steps=2
-    )
-    branches = [stage.options for stage in stages(replace(settings, only=()))[2:]]
+def test_branches_are_differences_from_their_trunk(trained):
+    """Each names the trunk that it began with, and is a tenth of its size."""
+    packaged = trained.trunk
+    trunk = checkpoints.read_manifest(packaged.with_suffix(".json"))
 
-    result = run(settings)
-
-    assert 8 == len(branches)
-    assert {(packaged, 0.3, 0.8)} == {(o.init, o.rate, o.decay) for o in branches}
-    assert ["small-gain-gauss-mse"] == result.now
-    facts = json.loads((settings.work / "small-gain-gauss-mse.json").read_text())
-    model_id = checkpoints.read_manifest(packaged.with_suffix(".json")).model_id
-    assert model_id == facts["training"]["init"]["model_id"]
+    for stage in stages(trained):
+        manifest = checkpoints.read_manifest(stage.options.manifest)
+        assert trunk.sha256 == manifest.base["sha256"]
+        assert trunk.model_id == manifest.facts["training"]["init"]["model_id"]
+        assert stage.options.out.stat().st_size < 0.1 * packaged.stat().st_size
+        assert trunk.model_id != manifest.model_id
 
 
-def test_two_starts_are_refused(photo_dir, tmp_path):
-    """Either a trunk is trained or it is there."""
-    with pytest.raises(UsageError, match="two starts"):
-        Settings((photo_dir,), tmp_path, trunk=tmp_path / "a.safetensors", trunk_steps=5)
+def test_a_state_is_exported_again(trained, tmp_path):
+    """A finished run's state gives the same file without another step; another base is refused."""
+    name = "branch-nogain-gauss-mse-level1"
+    state = (trained.work / f"{name}.state").read_bytes()
+    (tmp_path / f"{name}.state").write_bytes(state)
+    again = replace(trained, work=tmp_path, only=(name,))
+
+    result = run(again)
+
+    assert [name] == result.now
+    files = [folder / f"{name}.safetensors" for folder in (trained.work, tmp_path)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    (tmp_path / f"{name}.json").unlink()
+    other = staging.PACKAGED.with_name("small-gain-asym-mse")
+    for suffix in (".json", ".safetensors"):
+        text = other.with_suffix(suffix).read_bytes()
+        (tmp_path / f"other{suffix}").write_bytes(text.replace(trained_sha(trained), b"0" * 64))
+    with pytest.raises(UsageError, match=r"has sha256 000000.*began with small-gain-asym-mse"):
+        run(replace(again, trunk=tmp_path / "other.safetensors"))
+
+
+def trained_sha(settings: Settings) -> bytes:
+    """Return the sha256 of the trunk as its manifest has it."""
+    return checkpoints.read_manifest(settings.trunk.with_suffix(".json")).sha256.encode()
 
 
 def test_a_trunk_that_is_missing(ablation_settings, tmp_path):
     """A trunk that is not there is asked for by name, before anything is trained."""
-    settings = ablation_settings(only=("small-gain-asym-mse",), trunk=tmp_path / "gone.safetensors")
+    settings = ablation_settings(
+        only=("branch-gain-asym-mse",), trunk=tmp_path / "gone.safetensors"
+    )
 
     with pytest.raises(UsageError, match=r"gone.safetensors.*not there"):
         run(settings)
@@ -96,22 +112,15 @@ def test_a_trunk_that_is_missing(ablation_settings, tmp_path):
 
 def test_every_variant_becomes_weights_that_codecs_find(trained, monkeypatch):
     """Gained networks are found alone, those without gain one per level."""
-    monkeypatch.setattr(checkpoints, "folders", lambda: [trained.work])
+    folders = [trained.work, trained.trunk.parent]
+    monkeypatch.setattr(checkpoints, "folders", lambda: folders)
 
     for variant in ("gain-asym", "gain-gauss"):
-        assert 1 == len(checkpoints.find(variant, preset="small"))
+        assert 1 == len(checkpoints.find(variant, preset="small", branch=True))
     for variant in ("nogain-asym", "nogain-gauss"):
-        found = checkpoints.find(variant, preset="small")
+        found = checkpoints.find(variant, preset="small", branch=True)
         assert [1.0, 4.0, 7.0] == [network.level for network in found]
         assert 3 == len({network.model_id for network in found})
-
-
-def test_all_weights_together_are_small(trained):
-    """Eight networks of the ablation leave 22 of 32 MB to the base ones, even untrained."""
-    sizes = [path.stat().st_size for path in trained.work.glob("*.safetensors")]
-
-    assert 8 == len(sizes)
-    assert sum(sizes) < 9.6e6
 
 
 def test_finished_stages_are_skipped(trained):
@@ -124,21 +133,23 @@ def test_finished_stages_are_skipped(trained):
 
 def test_sessions_until_finished(ablation_settings):
     """A stage is paused and continued, and one that has no time left is not begun."""
-    settings = ablation_settings(only=("small-gain-*",), ablation_steps=12)
+    settings = ablation_settings(only=("branch-gain-*",), branch_steps=12)
 
     first = run(settings, pause_at_s=0.0)
     second = run(settings, pause_at_s=0.0)
 
-    assert "small-gain-asym-mse" == first.paused.name
-    assert (["small-gain-asym-mse"], ["small-gain-gauss-mse"]) == (second.now, second.left)
+    assert "branch-gain-asym-mse" == first.paused.name
+    assert (["branch-gain-asym-mse"], ["branch-gain-gauss-mse"]) == (second.now, second.left)
 
 
 def test_install(trained, tmp_path):
-    """Finished weights and manifests are copied; nothing else is."""
+    """Finished weights, manifests and one list of photographs are copied; nothing else is."""
     names = staging.install(trained, tmp_path / "weights")
 
     assert 8 == len(names)
-    assert {".json", ".safetensors"} == {p.suffix for p in (tmp_path / "weights").iterdir()}
+    assert 16 == len(list((tmp_path / "weights").glob("branch-*")))
+    assert [checkpoints.SOURCES] == [p.name for p in (tmp_path / "weights").iterdir() if p.is_dir()]
+    assert 1 == len(list((tmp_path / "weights" / checkpoints.SOURCES).iterdir()))
     for name in names:
         checkpoints.load(checkpoints.read_manifest(tmp_path / "weights" / f"{name}.json"))
 

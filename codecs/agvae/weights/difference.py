@@ -1,0 +1,146 @@
+"""Branches: weights stored as differences from a base file, a fifth of its size.
+
+A branch continues the network of a base file for some steps. What it is, in its own file::
+
+    base          uint8 (32,)                sha256 of the base file
+    stream        uint8 (bytes)              differences of the convolutions' integers, rANS
+    rows          uint8 (all outputs,)       index of the scale of each output channel
+    columns       int8 (all inputs,)         what each input channel adds to that index
+    NAME.half     float16 (tensor's shape)   difference of a vector or table
+    z_frequencies uint16 (tensor's shape)    as it is
+    gain_y.gain   float32 (channels,)        of a network without gain: the gains of its level,
+                                             likewise gain_y.inverse, gain_z.gain, gain_z.inverse
+
+A weight is ``(base integer + difference) * base scale``, times the gain of its channel where that
+is folded in (``gain_units.folding``), so what a step of the base is stays a step here; a vector is
+base (folded) plus difference. All are single, correctly rounded operations: the same weights on
+every machine. The tensors' streams follow one another by name, coded with the tables of the latent
+(symmetric, scale ``rows + columns``, cut to the grid): a tenth smaller than LZMA makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.codecs.agvae.bitstream.frequency_tables import NUM_SCALES, SCALES, standard_bank
+from bench.codecs.agvae.bitstream.rans import MAX_AUTO_LANES, Decoder, Encoder
+from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model.gain_units import folding
+from bench.codecs.agvae.weights.quantised import integers
+
+BASE = "base"
+HALF = ".half"
+_STREAM, _ROWS, _COLUMNS = "stream", "rows", "columns"
+_Z_TABLES = "z_frequencies"
+_GAINS = ("gain_y.gain", "gain_y.inverse", "gain_z.gain", "gain_z.inverse")
+
+_RATIO = 1.12
+"""Between neighbouring scales of the grid, roughly; a column's index counts such steps."""
+
+
+def pack(
+    state: Mapping[str, Tensor],
+    base: Mapping[str, Tensor],
+    config: Config,
+    gains: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Return the tensors to store, without ``base``.
+
+    Parameters
+    ----------
+    state
+        Of the branch, its integer tables of z among them.
+    base
+        Tensors of the base file, as stored.
+    config
+        Of the branch.
+    gains
+        ``gain_units.level_gains`` of the base for a network without gain, else empty.
+    """
+    steps, scales, others = integers(base)
+    factors = folding(config, gains) if gains else {}
+    differences, rows, columns = {}, [], []
+    for name in sorted(steps):
+        step = scales[name] * factors.get(name, torch.ones(()))
+        difference = torch.round(state[name] / step - steps[name]).to(torch.int32).numpy()
+        differences[name] = difference
+        row, column = _scales_of(difference)
+        rows.append(row)
+        columns.append(column)
+    encoder = Encoder(standard_bank())
+    for difference, row, column in zip(differences.values(), rows, columns, strict=True):
+        encoder.put(difference, _contexts(difference.shape, row, column))
+    stored = {
+        _STREAM: torch.frombuffer(bytearray(encoder.finish(MAX_AUTO_LANES)), dtype=torch.uint8),
+        _ROWS: torch.from_numpy(np.concatenate(rows)),
+        _COLUMNS: torch.from_numpy(np.concatenate(columns)),
+        _Z_TABLES: state[_Z_TABLES].to(torch.uint16),
+        **gains,
+    }
+    for name, value in _vectors(others, factors, gains):
+        stored[name + HALF] = (state[name] - value).half()
+    return stored
+
+
+def unpack(
+    stored: Mapping[str, Tensor], base: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
+    """Return the branch that ``pack`` was given, up to rounding.
+
+    Raises
+    ------
+    DecodeError
+        If the stream is damaged.
+    """
+    steps, scales, others = integers(base)
+    gains = {name: stored[name] for name in _GAINS if name in stored}
+    factors = folding(config, gains) if gains else {}
+    decoder = Decoder(standard_bank(), stored[_STREAM].numpy().tobytes(), MAX_AUTO_LANES)
+    rows, columns = stored[_ROWS].numpy(), stored[_COLUMNS].numpy()
+    state = {_Z_TABLES: stored[_Z_TABLES].to(torch.int32)}
+    for name in sorted(steps):
+        shape = steps[name].shape
+        row, rows = np.split(rows, [shape[0]])
+        column, columns = np.split(columns, [shape[1]])
+        difference = torch.from_numpy(decoder.get(_contexts(shape, row, column)))
+        state[name] = (steps[name] + difference).float() * scales[name]
+        if name in factors:
+            state[name] *= factors[name]
+    decoder.close()
+    for name, value in _vectors(others, factors, gains):
+        state[name] = value + stored[name + HALF].float()
+    return state
+
+
+def _vectors(
+    others: Mapping[str, Tensor], factors: Mapping[str, Tensor], gains: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the base's vectors and tables as the branch starts from them, gains folded in."""
+    for name, value in others.items():
+        dropped = gains and name.startswith(("gain_y.", "gain_z."))
+        if name != _Z_TABLES and not dropped:
+            yield name, value * factors[name] if name in factors else value
+
+
+def _scales_of(difference: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """Return the index of each output channel's scale, and what each input channel adds to it."""
+    squares = np.square(difference.reshape(*difference.shape[:2], -1), dtype=np.float64)
+    whole, by_row, by_column = (squares.mean(axes) + 1e-4 for axes in ((0, 1, 2), (1, 2), (0, 2)))
+    grid = np.log(SCALES)
+    row = np.abs(0.5 * np.log(by_row)[:, None] - grid).argmin(1)
+    column = np.rint(0.5 * np.log(by_column / whole) / np.log(_RATIO)).clip(-NUM_SCALES, NUM_SCALES)
+    return row.astype(np.uint8), column.astype(np.int8)
+
+
+def _contexts(
+    shape: tuple[int, ...], row: NDArray[np.uint8], column: NDArray[np.int8]
+) -> NDArray[np.int32]:
+    """Return the coder's table of each difference, of the tensor's shape."""
+    index = (row[:, None].astype(np.int32) + column).clip(0, NUM_SCALES - 1)
+    context = index * (NUM_SCALES + 1)  # the same scale on both sides
+    return np.broadcast_to(context[:, :, None, None], shape)
