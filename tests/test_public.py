@@ -1,4 +1,4 @@
-"""What ``import bench`` gives: documented names, loaded late, and the example of the README."""
+"""What ``import bench`` gives: documented names, loaded late, and the example of docs/use.md."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_import_is_light():
         assert "" == done.stdout.strip()
 
 
-def test_readme_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The notebook-style call of the README runs as printed and returns tables."""
-    found = re.search(r"```py\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_documented_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The example of docs/use.md runs as printed and returns tables."""
+    found = re.search(r"```py\n(.*?)```", (ROOT / "docs" / "use.md").read_text(), re.DOTALL)
     assert found is not None
     monkeypatch.chdir(tmp_path)
     space: dict[str, bench.Results] = {}
