@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import figures, files, gate, plugins, report, run, show, throughput
+from bench.cli import figures, files, gate, plugins, report, run, show, test_codec, throughput
 
 _BOUND = "BENCH_MAX_MEGAPIXELS"
 _COMMANDS: dict[str, Callable[..., None]] = {
@@ -27,6 +27,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "figures": figures.figures,
     "throughput": throughput.throughput,
+    "test-codec": test_codec.test_codec,
 }
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import itertools
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import zlib
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 
-from bench import metrics, registry
-from bench.codec import FASTEST, Codec, Setting
-from bench.errors import SettingError, Unavailable
+from bench import registry
+from bench.codec import Codec, Setting
+from bench.errors import CodecFailed, DecodeError, Unavailable
 from bench.image import Image
+from bench.measurement import contract
+from bench.measurement.contract import CHECKS, Broken, encoded, middle, rungs
 from bench.registry.command import CommandCodec
 
 CORE = ("avif", "bpg", "jpeg", "jpeg2000", "null", "webp")
-IMAGES = ("1x1", "1x7", "13x8", "161x163", "gray", "noise", "photo")
-SLOW = ("agvae", "compressai")
-TIMEOUT_S = 120
+EFFORTS = {"avif": "speed", "bpg": "level", "jpeg": "progressive", "jxl": "effort"} | {
+    "webp": "method",
+    "agvae-refined": "refine",
+    "agvae-ms-ssim-refined": "refine",
+}
 
 
 def _sort_out() -> tuple[dict[str, Codec], dict[str, str]]:
@@ -55,54 +52,7 @@ def codec(request) -> Codec:
 @pytest.fixture(scope="module")
 def images(photo: Image) -> dict[str, Image]:
     """The pictures that codecs get wrong first."""
-    rng = np.random.default_rng(3)
-    luma = photo[100:164, 100:196].mean(axis=2, keepdims=True).round().astype(np.uint8)
-    return {
-        "1x1": photo[50:51, 60:61].copy(),
-        "1x7": photo[50:51, 60:67].copy(),
-        "13x8": photo[50:63, 60:68].copy(),
-        "161x163": photo[100:261, 150:313].copy(),
-        "gray": np.repeat(luma, 3, axis=2),
-        "noise": rng.integers(0, 256, (64, 64, 3), dtype=np.uint8),
-        "photo": photo,
-    }
-
-
-def _rungs(codec: Codec) -> list[Setting]:
-    """Return the ladder, complete; three rungs, little refined, of a codec that takes seconds."""
-    quick = {"refine": 3} if "refine" in registry.parameters(codec) else {}
-    ladder = [registry.complete(codec, rung.replace(**quick)) for rung in codec.ladder()]
-    if codec.name.startswith(SLOW) and len(ladder) > 3:
-        return [ladder[0], ladder[len(ladder) // 2], ladder[-1]]
-    return ladder
-
-
-@functools.cache
-def _encode(codec: Codec, pixels: bytes, shape: tuple[int, ...], setting: Setting) -> bytes:
-    return codec.encode(np.frombuffer(pixels, np.uint8).reshape(shape).copy(), setting)
-
-
-def _encoded(codec: Codec, image: Image, setting: Setting) -> bytes:
-    """Return the file, encoded once however many tests ask for it."""
-    return _encode(codec, image.tobytes(), image.shape, setting)
-
-
-def _middle(codec: Codec) -> Setting:
-    rungs = _rungs(codec)
-    return rungs[len(rungs) // 2]
-
-
-def _run_fresh(action: str, codec: Codec, folder: Path) -> Any:
-    script = Path(__file__).with_name("fresh.py")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", script, action, codec.name, folder],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"the process ended with {done.returncode}: {done.stderr[-2000:]}"
-    return json.loads(done.stdout)
+    return contract.pictures(photo)
 
 
 @pytest.mark.parametrize("name", sorted({*CORE, *CODECS, *UNAVAILABLE}))
@@ -115,81 +65,15 @@ def test_codec_is_available(name: str):
     assert name in CODECS
 
 
-@pytest.mark.parametrize("kind", IMAGES)
-def test_shape_and_dtype_survive(codec: Codec, images: dict[str, Image], kind: str):
-    """Any picture comes back as writable uint8 of its own shape, and the source is untouched."""
-    image = images[kind].copy()
-    decoded = codec.decode(codec.encode(image, _middle(codec)))
-
-    assert image.shape == decoded.shape
-    assert np.uint8 == decoded.dtype
-    assert decoded.flags.c_contiguous
-    assert decoded.flags.writeable
-    assert images[kind].tobytes() == image.tobytes()
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(codec: Codec, images: dict[str, Image], check: Callable):
+    """Every check of ``bench test-codec`` passes."""
+    check(codec, images)
 
 
-@pytest.mark.parametrize("kind", ["13x8", "161x163", "noise"])
-def test_encoding_is_deterministic(codec: Codec, images: dict[str, Image], kind: str):
-    """The same picture and setting give the same bytes, also in another order and instance."""
-    again = registry.create(codec.name)
-    for setting in (_rungs(codec)[-1], _rungs(codec)[0]):
-        assert _encoded(codec, images[kind], setting) == again.encode(images[kind], setting)
-
-
-def test_fresh_process_decodes_the_same(codec: Codec, images: dict[str, Image], tmp_path: Path):
-    """A process that saw neither picture nor encoder decodes the files to the same pixels.
-
-    A codec with floating-point synthesis may be one step off, in one sample of a thousand.
-    """
-    expected = {}
-    for kind, image in images.items():
-        data = _encoded(codec, image, _middle(codec))
-        (tmp_path / kind).write_bytes(data)
-        expected[kind] = codec.decode(data)
-
-    assert sorted(images) == _run_fresh("decode", codec, tmp_path)
-
-    for kind, here in expected.items():
-        there = np.load(tmp_path / f"{kind}.npy")
-        assert (here.shape, here.dtype) == (there.shape, there.dtype)
-        difference = np.abs(here.astype(int) - there)
-        assert difference.max() <= codec.pixel_tolerance, kind
-        assert np.count_nonzero(difference) <= max(1, here.size / 1000), kind
-
-
-def test_damage_is_told_and_bounded(codec: Codec, images: dict[str, Image], tmp_path: Path):
-    """Damaged bytes give DecodeError or a picture: no crash, no hang, no huge allocation."""
-    for kind in ("1x1", "13x8", "161x163"):
-        (tmp_path / kind).write_bytes(_encoded(codec, images[kind], _rungs(codec)[0]))
-    outcomes = _run_fresh("damage", codec, tmp_path)
-    refused = {what for what, outcome in outcomes.items() if outcome == "DecodeError"}
-
-    assert {} == {k: v for k, v in outcomes.items() if v not in ("DecodeError", "image")}
-    assert {what for what in outcomes if what.endswith((": half", ": text", ": zeros"))} <= refused
-
-
-def test_higher_rung_never_loses_twice(codec: Codec, photo: Image):
-    """No rung gives a smaller file and a lower PSNR than the rung below it."""
-    psnr = metrics.create("psnr")
-    reference = psnr.prepare(photo)
-    points = []
-    for setting in _rungs(codec):
-        data = _encoded(codec, photo, setting)
-        points.append((len(data), psnr.score(reference, codec.decode(data))))
-
-    for below, above in itertools.pairwise(points):
-        assert above[0] >= below[0] or above[1] >= below[1]
-    assert len(points) == 1 or points[0][0] < points[-1][0]
-
-
-def test_ladder_is_legal_and_distinct(codec: Codec):
-    """Every rung is a complete, legal setting that survives JSON, and no two are equal."""
-    rungs = [registry.complete(codec, rung) for rung in codec.ladder()]
-
-    assert rungs
-    assert rungs == [Setting.from_json(rung.json) for rung in rungs]
-    assert len(rungs) == len(set(rungs))
-    assert len(rungs) == 1 or registry.rate_name(codec)
+def test_decoded_pictures_are_writable(codec: Codec, images: dict[str, Image]):
+    """What ``decode`` returns is the caller's."""
+    assert codec.decode(encoded(codec, images["13x8"], middle(codec))).flags.writeable
 
 
 def test_ladder_spans_the_rates(codec: Codec, kodim: Callable[[int], Image]):
@@ -201,110 +85,203 @@ def test_ladder_spans_the_rates(codec: Codec, kodim: Callable[[int], Image]):
     image = kodim(22)
     pixels = image.shape[0] * image.shape[1]
     lowest, highest = (
-        8 * len(codec.encode(image, _rungs(codec)[rung])) / pixels for rung in (0, -1)
+        8 * len(codec.encode(image, rungs(codec)[rung])) / pixels for rung in (0, -1)
     )
 
     assert lowest < 0.35
     assert 1 < highest < 4
 
 
-def test_files_carry_no_metadata(codec: Codec, images: dict[str, Image]):
-    """No colour profile, EXIF block or XMP packet is in the file."""
-    data = _encoded(codec, images["161x163"], _middle(codec))
-    for mark in (
-        b"ICC_PROFILE",
-        b"ICCP",
-        b"acsp",
-        b"Exif\x00",
-        b"EXIF",
-        b"<x:xmpmeta",
-        b"<?xpacket",
-    ):
-        assert mark not in data
-
-
-def test_label_states_the_version(codec: Codec):
-    """A label begins with the codec's short name and ends with the encoder's version."""
-    label = codec.label(_middle(codec))
+def test_label_begins_with_the_short_name(codec: Codec):
+    """And ends with the encoder's version."""
+    label = codec.label(middle(codec))
 
     assert label.startswith(f"{codec.display} ")
     assert label.endswith(f"({codec.version()})")
-    assert any(character.isdigit() for character in codec.version())
-
-
-EFFORTS = {"avif": "speed", "bpg": "level", "jpeg": "progressive", "jxl": "effort"} | {
-    "webp": "method",
-    "agvae-refined": "refine",
-    "agvae-ms-ssim-refined": "refine",
-}
 
 
 def test_label_states_the_effort(codec: Codec):
-    """At the default too, and a curve at another effort is labelled otherwise."""
-    setting = registry.complete(codec, _middle(codec))
+    """At the default too."""
+    setting = registry.complete(codec, middle(codec))
     said = codec.effort(setting)
-    rate = registry.rate_name(codec)
 
     assert bool(said) == (codec.name in EFFORTS)
     assert f", {said} (" in codec.label(setting) or not said
-    for parameter in registry.parameters(codec).values():
-        bounds = [end for end in (parameter.low, parameter.high) if end is not None]
-        for value in (*bounds, *parameter.choices, True):
-            with contextlib.suppress(SettingError):
-                other = setting.replace(**{parameter.name: parameter.check(value)})
-                moved = codec.label(setting) != codec.label(other)
-                assert moved == (parameter.name != rate and setting != other), other
 
 
-@pytest.mark.parametrize("kind", ["1x1", "13x8", "photo"])
-def test_ceiling_bounds_the_conversion(codec: Codec, images: dict[str, Image], kind: str):
-    """The colour conversion alone keeps the shape, and a photograph above 25 dB."""
-    image = images[kind]
-    ceiling = codec.ceiling(image, _middle(codec))
-
-    assert image.shape == ceiling.shape
-    assert np.uint8 == ceiling.dtype
-    assert kind != "photo" or metrics.create("psnr")(image, ceiling) >= 25
-
-
-def test_what_a_network_says_of_itself(codec: Codec):
-    """A learned codec has a precision and the hash of its weights; no other codec has."""
-    chosen = {codec.choose_precision(wanted) for wanted in ("", FASTEST, *codec.precisions)}
-
-    assert codec.learned == bool(codec.precisions)
-    assert codec.learned == codec.name.startswith(SLOW)
-    assert chosen <= set(codec.precisions or ("",))
-    assert codec.learned == bool(codec.weights_sha256)
-
-
-def test_batches_are_the_files_and_images_one_by_one(codec: Codec, images: dict[str, Image]):
-    """In order, and of any sizes together."""
-    setting = _middle(codec)
-    pictures = [images[kind] for kind in ("13x8", "1x7", "13x8")]
-    files = codec.encode_batch(pictures, [setting] * 3)
-    decoded = codec.decode_batch(files)
-
-    assert [_encoded(codec, picture, setting) for picture in pictures] == files
-    assert [picture.shape for picture in pictures] == [image.shape for image in decoded]
-    assert np.array_equal(decoded[0], decoded[2])
-
-
-@pytest.mark.parametrize("kind", ["1x1", "13x8", "noise", "photo"])
-def test_ledger_sums_to_the_file(codec: Codec, images: dict[str, Image], kind: str):
-    """The parts of a file are whole numbers of bytes that sum to its size."""
-    data = _encoded(codec, images[kind], _middle(codec))
-    parts = codec.ledger(data)
-
-    assert len(data) == sum(parts.values())
-    assert all(isinstance(size, int) and size >= 0 for size in parts.values())
+def test_networks_are_those_that_learnt(codec: Codec):
+    """AG-VAE and the zoo, and no other."""
+    assert codec.learned == codec.name.startswith(("agvae", "compressai"))
 
 
 def test_only_its_own_codec_recognises_a_file(codec: Codec, images: dict[str, Image]):
     """A file is recognised by the codec that wrote it and by no other, but for its own kind."""
-    data = _encoded(codec, images["13x8"], _middle(codec))
+    data = encoded(codec, images["13x8"], middle(codec))
     found = {name: other for name, other in CODECS.items() if other.recognises(data)}
 
     assert (codec.name != "null") == (codec.name in found)
     # AG-VAE's variants write one format, which says whose weights it needs.
     assert {other.suffix for other in found.values()} <= {codec.suffix}
     assert len(found) < 2 or codec.name.startswith("agvae")
+
+
+class Halver(Codec):
+    """A sound codec; each subclass breaks one promise."""
+
+    name = "halver"
+    parameters = ()
+
+    def ladder(self):
+        return [Setting(step=step) for step in (64, 32, 16, 8)]
+
+    def version(self):
+        return "halver 1"
+
+    def encode(self, image, setting):
+        height, width = image.shape[:2]
+        head = bytes([setting["step"]]) + height.to_bytes(4) + width.to_bytes(4)
+        return head + zlib.compress((image // setting["step"]).tobytes())
+
+    def decode(self, data):
+        try:
+            step, height, width = data[0], int.from_bytes(data[1:5]), int.from_bytes(data[5:9])
+            cells = np.frombuffer(zlib.decompress(data[9:]), np.uint8)
+            return cells.reshape(height, width, 3) * step + step // 2
+        except (IndexError, ValueError, zlib.error) as error:
+            raise DecodeError(str(error)) from error
+
+
+class Writes(Halver):
+    def encode(self, image, setting):
+        data = super().encode(image, setting)
+        image[:] = 0
+        return data
+
+
+class Turns(Halver):
+    def decode(self, data):
+        return np.ascontiguousarray(super().decode(data).transpose(1, 0, 2))
+
+
+class Counts(Halver):
+    calls = 0
+
+    def encode(self, image, setting):
+        Counts.calls += 1
+        return super().encode(image, setting) + bytes([Counts.calls % 256])
+
+
+class Repeats(Halver):
+    def ladder(self):
+        return [Setting(step=8), Setting(step=8)]
+
+
+class Falls(Halver):
+    def ladder(self):
+        return super().ladder()[::-1]
+
+
+class Hides(Halver):
+    def label(self, setting):  # noqa: ARG002
+        return "halver"
+
+
+class Darkens(Halver):
+    def ceiling(self, image, setting):  # noqa: ARG002
+        return image // 4
+
+
+class Claims(Halver):
+    learned = True
+
+
+class Shuffles(Halver):
+    def encode_batch(self, images, settings, phases=None):
+        return super().encode_batch(images, settings, phases)[::-1]
+
+
+class Miscounts(Halver):
+    def ledger(self, data):
+        return {"file": len(data) - 1}
+
+
+class Accepts(Halver):
+    def recognises(self, data):  # noqa: ARG002
+        return True
+
+
+class Forgets(Halver):
+    def recognises(self, data):  # noqa: ARG002
+        return False
+
+
+class Profiles(Halver):
+    def encode(self, image, setting):
+        return super().encode(image, setting) + b"ICC_PROFILE"
+
+
+BREAKS: Mapping[type[Halver], tuple[Callable, str]] = {
+    Writes: (contract.keeps_shape, "encode wrote into its source"),
+    Turns: (contract.keeps_shape, "1x7: wanted"),
+    Counts: (contract.is_deterministic, "gives another file"),
+    Repeats: (contract.ladder_is_legal, "two rungs are equal"),
+    Falls: (contract.no_rung_loses_twice, "fewer bytes and a lower PSNR"),
+    Hides: (contract.label_says_version_and_options, "lacks the version"),
+    Darkens: (contract.ceiling_is_a_picture, "no conversion"),
+    Claims: (contract.network_says_what_it_is, "all three or none"),
+    Shuffles: (contract.batches_are_one_by_one, "other files than encode"),
+    Miscounts: (contract.ledger_sums_to_the_file, "bytes"),
+    Accepts: (contract.recognises_its_own, "accepts any text"),
+    Forgets: (contract.recognises_its_own, "does not know the codec's own file"),
+    Profiles: (contract.files_carry_no_metadata, "metadata"),
+}
+
+
+@pytest.mark.parametrize("cls", BREAKS, ids=lambda cls: cls.__name__)
+def test_checks_find_a_codec_that_breaks_them(
+    cls: type[Halver], images: dict[str, Image], monkeypatch: pytest.MonkeyPatch
+):
+    """Each check fails for a codec that breaks its promise, and for no sound one."""
+    check, words = BREAKS[cls]
+    monkeypatch.setattr(registry, "create", lambda _: cls())
+    with pytest.raises(Broken, match=words):
+        check(cls(), images)
+    monkeypatch.setattr(registry, "create", lambda _: Halver())
+    check(Halver(), images)
+
+
+CRASHES = """
+from bench.codec import Codec, Setting
+import os
+class {name}(Codec):
+    name = "{name}"
+    def ladder(self): return [Setting(step=1)]
+    def version(self): return "1"
+    def encode(self, image, setting): {body}
+    def decode(self, data): raise ValueError("no")
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"), [("os.kill(os.getpid(), 9)", "died"), ("return bytes(9)", "ValueError: no")]
+)
+def test_a_codec_that_dies_fails_its_checks(tmp_path, monkeypatch, body: str, words: str):
+    """A crash is a verdict of the check that met it, and ends nothing."""
+    monkeypatch.delenv("BENCH_CODEC_FILES", raising=False)
+    (tmp_path / "crash.py").write_text(CRASHES.format(name="crash", body=body))
+    monkeypatch.setattr(contract, "CHECKS", (contract.ladder_is_legal, contract.keeps_shape))
+    monkeypatch.setenv("BENCH_CODEC_FILES", "{}")
+    try:
+        name = registry.Spec.typed(f"{tmp_path}/crash.py").name
+        sound, shape = contract.run(name)
+    finally:
+        registry.discover.cache_clear()
+
+    assert not sound.fault
+    assert words in shape.fault
+
+
+def test_a_codec_that_is_unavailable_is_an_error():
+    """A codec that was named is never passed over in silence."""
+    with pytest.raises((Unavailable, CodecFailed)):
+        next(contract.run(next(iter(UNAVAILABLE), "agvae@gone")))

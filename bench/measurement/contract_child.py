@@ -1,4 +1,4 @@
-"""Run in a fresh process by the contract test: ``python fresh.py decode|damage CODEC FOLDER``.
+"""Run in a fresh process by ``contract``: ``... contract_child decode|damage CODEC FOLDER``.
 
 ``decode`` writes what each file decodes to beside it, as NAME.npy.
 ``damage`` prints what became of each damaged file, within a bounded address space.

@@ -1,0 +1,36 @@
+"""``bench test-codec``: whether a codec keeps the contract."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def test_codec(
+    codec: Annotated[str, typer.Argument(help="A codec's name, FILE.py:Class or FILE.toml.")],
+) -> None:
+    """Check one codec against the contract; exit 0: it keeps it, 1: it does not, 2: cannot tell.
+
+    Every check runs in a process of its own, on a photograph, on noise and on pictures of 1x1,
+    7x1, 8x13 and 163x161 pixels. A codec that is unavailable is an error, not a success.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from bench import registry
+    from bench.measurement import contract
+
+    console = Console(highlight=False)
+    spec = registry.Spec.typed(codec)
+    broken = 0
+    for verdict in contract.run(spec.name):
+        word = "[green]ok    [/]" if not verdict.fault else "[bold red]BROKEN[/]"
+        console.print(f"{word} {escape(verdict.promise)}", soft_wrap=True)
+        if verdict.fault:
+            broken += 1
+            console.print(f"       {escape(verdict.fault)}", soft_wrap=True)
+    total = len(contract.CHECKS)
+    console.print(f"{spec.name}: {total - broken} of {total} checks passed")
+    if broken:
+        raise typer.Exit(1)
