@@ -246,8 +246,8 @@ def network_says_what_it_is(codec: Codec, images: Mapping[str, Image]) -> None: 
 def batches_are_one_by_one(codec: Codec, images: Mapping[str, Image]) -> None:
     """Batch functions give the files and pictures of single calls, in order, of any sizes."""
     setting = middle(codec)
-    chosen = [images[kind] for kind in ("13x8", "1x7", "13x8")]
-    files = codec.encode_batch(chosen, [setting] * 3)
+    chosen = [images[kind] for kind in ("13x8", "1x7", "13x8", "1x1")]
+    files = codec.encode_batch(chosen, [setting] * len(chosen))
     expect(
         files == [encoded(codec, picture, setting) for picture in chosen],
         "encode_batch() gives other files than encode()",
