@@ -20,8 +20,7 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "codecs/*/*.md", "results/README.md", "CONTRIBUTING.md"]
-include_patterns += ["CHANGELOG.md", "SECURITY.md"]
+include_patterns = ["*.md", "docs/*.md", "codecs/*/*.md", "results/*.md", "results/*/*.md"]
 # Links back into the checkout, environments and scratch folders are not walked.
 exclude_patterns = [".*", "bench/codecs", "bench/datasets", "*venv*", "build", "dist"]
 
@@ -42,5 +41,9 @@ napoleon_use_ivar = True
 html_theme = "furo"
 html_title = f"agvae-bench {release}"
 html_extra_path = ["site"]
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
+# Tables of results are linked to; tests/test_docs.py holds that every document is in the contents.
+suppress_warnings = ["toc.not_included"]
 nb_output_stderr = "remove-warn"
 nb_render_markdown_format = "gfm"

@@ -52,7 +52,7 @@ def _rate(delta: pd.Series) -> str:
     value, low, high = (float(delta[c]) for c in ("bd_rate_percent", "ci_low", "ci_high"))
     if pd.isna(value):
         return "not computable"
-    interval = "" if pd.isna(low) else f" ({low:+.1f} to {high:+.1f})"
+    interval = "" if pd.isna(low) else f" [{low:+.1f}, {high:+.1f}]"
     return f"{value:+.1f}{interval}".replace("-", "\u2212")
 
 
