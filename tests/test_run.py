@@ -22,8 +22,8 @@ def test_the_headline_is_printed(crops: Path, tmp_path: Path, run_bench: Bench):
     first = run_bench(*words, "--points", 4, "--out", tmp_path / "out").stdout.splitlines()
     second = run_bench(*words, "--points", 4, "--out", tmp_path / "out").stdout.splitlines()
 
-    assert f"folder:{crops}: bits at equal quality, against jpeg" in first[0]
-    assert ["PSNR-RGB"] == first[1].split()
+    assert f"folder:{crops}, 4 images: the point of each codec nearest to" in first[0]
+    assert "bpp PSNR BD-rate (PSNR)" == " ".join(first[1].split())
     assert "webp" == first[2].split()[0]
     assert first == second
 
@@ -34,7 +34,8 @@ def test_a_folder_of_broken_images_is_one_line(tmp_path: Path, run_bench: Bench)
     folder.mkdir()
     (folder / "text.png").write_text("not a picture")
     out = tmp_path / "out"
-    done = run_bench("all", "-d", f"folder:{folder}", "-c", "jpeg", "--out", out, check=False)
+    words = ["all", "-d", f"folder:{folder}", "-c", "jpeg", *SMALL]
+    done = run_bench(*words, "--out", out, check=False)
 
     assert 2 == done.returncode
     assert 1 == len(done.stderr.strip().splitlines())

@@ -29,11 +29,11 @@ def figures(
     ] = False,
 ) -> None:
     """Make a paper's figures again: PDF, SVG, PNG, the CSV behind each, LaTeX."""
-    from bench.cli.screen import console
+    from bench.cli.working import Working, console
     from bench.figures.build import build
 
     screen = console()
-    with screen.status(paper) as status:
+    with Working(paper, screen) as work:
         built = build(
             paper,
             results,
@@ -41,7 +41,7 @@ def figures(
             out=out,
             data_dir=data_dir,
             fresh=fresh,
-            progress=status.update,
+            progress=work.update,
         )
     for path in built.written:
         typer.echo(path)

@@ -266,12 +266,10 @@ def fetch(
     data_dir: DataDir = None,
 ) -> None:
     """Download and verify datasets and weights; what is right already stays."""
-    from rich.console import Console
-
+    from bench.cli.working import Working
     from bench.dataset import fetch as fetching
 
-    console = Console(stderr=True, highlight=False)
     for name in names:
-        with console.status(name) as status:
-            report = fetching.fetch_any(name, data_dir, progress=status.update)
+        with Working(name) as work:
+            report = fetching.fetch_any(name, data_dir, progress=work.update)
         typer.echo(report)

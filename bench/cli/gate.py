@@ -253,7 +253,7 @@ class _Session:
         from bench.cli.screen import Screen
         from bench.gate import measure
 
-        with Screen() as screen:
+        with Screen(jobs=self.common["jobs"]) as screen:
             return measure.measure(want, progress=screen, **self.common, **more)
 
     def update(self, *, speed: bool, accept_failures: bool) -> None:
@@ -313,10 +313,10 @@ class _Session:
         return speed.compare(locked.speed, ratios, self._tolerances(locked), same_cpu=same_cpu)
 
     def _speed_ratios(self, locked: Locked) -> dict[str, Any]:
-        from bench.cli.screen import console
+        from bench.cli.working import Working
         from bench.gate import speed
 
-        with console().status("speed"):  # prints nothing where there is no terminal
+        with Working("speed"):
             return speed.measure(self._speed_jobs(locked))
 
     def _speed_jobs(self, locked: Locked) -> dict[str, tuple[str, Image]]:

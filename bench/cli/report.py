@@ -44,7 +44,8 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     anchor: Anchor = None,
 ) -> None:
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
-    from bench.cli.screen import console as make_console
+    from bench.cli.working import Working
+    from bench.cli.working import console as make_console
     from bench.report import Options, write
     from bench.report.image_viewer import RATES
 
@@ -60,8 +61,8 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         pictures=pictures or [],
         references=reference or [],
     )
-    with console.status("page") as status:
-        done = write(out, html or out / "report.html", options, status.update)
+    with Working("page", console) as work:
+        done = write(out, html or out / "report.html", options, work.update)
     for reason in done.left_out:
         console.print(f"left out: {reason}", style="yellow", markup=False)
     again = f"; {done.encoded} files encoded again, all equal" if done.encoded else ""

@@ -9,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from bench.measurement.plan import Plan
-    from bench.measurement.results import Results
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
 DataDir = Annotated[
@@ -79,15 +78,26 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool, typer.Option("--retry-failed", help="Measure failed cells again.")
     ] = False,
     timeout: Timeout = 1800.0,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", help="Print failures and warnings about the numbers only."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on standard output.")
+    ] = False,
 ) -> None:
     """Measure every codec on every image; write rows, tables and plots. Run again to continue."""
+    from bench.cli import outcome
     from bench.cli.screen import Screen
+    from bench.measurement.provenance import cpu_count
     from bench.measurement.run import run
     from bench.output.write import write
 
     screen = Screen(
         check=lambda plan: _check_anchor(plan, anchor),
         write=lambda results: write(results, anchor=anchor),
+        jobs=jobs or cpu_count(),
+        quiet=quiet,
     )
     try:
         with screen:
@@ -114,9 +124,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
             "interrupted; what was measured is stored: run the same command again to continue"
         )
         raise typer.Exit(130) from None
-    if screen.plan is not None:
-        _report(screen.plan, results, out)
-    screen.console.print(f"results: {out}/summary.csv, {out}/tables/, {out}/plots/", markup=False)
+    outcome.show(screen, results, out, as_json=as_json, quiet=quiet)
 
 
 def numbers(text: str | None) -> list[float] | None:
@@ -147,27 +155,3 @@ def _check_anchor(plan: Plan, anchor: str | None) -> None:
         raise UsageError(
             f"--anchor {anchor} is not among the codecs of this run", suggest(anchor, names)
         )
-
-
-def _report(plan: Plan, results: Results, out: Path) -> None:
-    """Say what was done in a line; print the headline table."""
-    from bench.cli.screen import console
-    from bench.errors import CodecError
-    from bench.measurement.results import read_csv
-    from bench.output import headline
-
-    failed = int((results.rows["error"] != "").sum())
-    now = len(plan.cells) - plan.stored - plan.failed_before
-    console().print(
-        f"{len(plan.cells)} cells: {now} measured now, {plan.stored} stored before"
-        + (f", [red]{failed} failed (column error of rows.csv)[/]" if failed else "")
-    )
-    if failed == len(plan.cells):
-        raise CodecError(
-            f"nothing was measured: all {failed} cells failed",
-            f"{out / 'rows.csv'} says why; --retry-failed measures them again.",
-        )
-    deltas = read_csv(out / "bd_rate.csv")
-    for name in results.datasets:
-        for line in headline.lines(deltas, name, results.rows):
-            typer.echo(line)

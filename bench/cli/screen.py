@@ -1,7 +1,11 @@
-"""What commands show while they work: notes, a spinner, a progress bar; all on standard error."""
+"""What a run shows while it measures, all of it on standard error.
+
+A terminal gets a spinner or a bar; a log gets a line now and then.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,12 +15,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
+from bench.cli.forecast import Forecast, clock
+from bench.cli.working import Ticker, Working, console
 from bench.files import locked
 from bench.measurement import run
 
@@ -26,24 +34,18 @@ if TYPE_CHECKING:
     from bench.measurement.store import Encoding
 
 
-def console() -> Console:
-    """Return the console of a command."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+class _Left(ProgressColumn):
+    """The time that is left, by ``Forecast``."""
 
+    max_refresh = 1.0
 
-def bar(screen: Console) -> Progress:
-    """Return a progress bar of cells, which a log does not get."""
-    return Progress(
-        TextColumn("{task.description:>12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=screen,
-        disable=not screen.is_terminal,
-    )
+    def __init__(self, left: Callable[[], str]) -> None:
+        self._words = left
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        """Return it, empty at the end."""
+        return Text("" if task.finished else self._words())
 
 
 class Screen(run.Progress):
@@ -55,6 +57,10 @@ class Screen(run.Progress):
         Receives the plan before a folder is touched; may refuse it.
     write
         Receives the results while no other run can write to the folder.
+    jobs
+        Processes that share the work.
+    quiet
+        Show failures and what must be known of the numbers, and nothing else.
 
     Attributes
     ----------
@@ -66,58 +72,94 @@ class Screen(run.Progress):
         self,
         check: Callable[[Plan], object] = lambda _: None,
         write: Callable[[Results], object] = lambda _: None,
+        *,
+        jobs: int = 1,
+        quiet: bool = False,
     ) -> None:
         self.console = console()
         self.plan: Plan | None = None
-        self._check, self._write = check, write
-        self._status = self.console.status("datasets")
-        self._bar = bar(self.console)
+        self._check, self._write, self._jobs, self._quiet = check, write, jobs, quiet
+        shown = Console(stderr=True, quiet=True) if quiet else self.console
+        self._working = Working("datasets", shown)
+        self._bar = Progress(
+            TextColumn("{task.description:>16}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            _Left(self._left),
+            console=shown,
+            disable=quiet or not shown.is_terminal,
+        )
+        self._ticker = Ticker(shown, self._line)
         self._task = TaskID(0)
+        self._forecast = Forecast()
+        self._begun_s = 0.0
+        self._done = 0
 
     def __enter__(self) -> Self:
-        self._status.start()
+        self._working.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._status.stop()
+        self._working.__exit__()
+        self._ticker.__exit__()
         self._bar.stop()
 
     def status(self, words: str) -> None:
         """Show what is being looked for or downloaded."""
-        self._status.update(words)
+        self._working.update(words)
 
     def say(self, text: str, *, loud: bool = False) -> None:
         """Print words that may have brackets of their own: names of files, texts of errors."""
-        self.console.print(text, style="bold yellow" if loud else "yellow", markup=False)
+        if loud or not self._quiet:
+            self.console.print(text, style="bold yellow" if loud else "yellow", markup=False)
 
     def chosen(self, plan: Plan) -> None:
         """Refuse what cannot be done with these codecs."""
         self._check(plan)
 
     def planned(self, plan: Plan) -> None:
-        """Show the bar where there is something to measure."""
-        self._status.stop()
+        """Say that workers start, and show the bar, where there is something to measure."""
+        self._working.__exit__()
         self.plan = plan
-        if plan.tasks:
-            done = len(plan.cells) - len(plan.tasks)
-            self._task = self._bar.add_task("measuring", total=len(plan.cells), completed=done)
-            self._bar.start()
+        if not plan.tasks:
+            return
+        jobs = min(self._jobs, len(plan.tasks))
+        self._forecast, self._begun_s = Forecast(plan.tasks, jobs), time.monotonic()
+        words = "starting workers"
+        if not (self._quiet or self.console.is_terminal):
+            self.console.print(f"{words}: {jobs} for {len(plan.tasks)} cells", markup=False)
+        self._task = self._bar.add_task(words, total=len(plan.tasks))
+        self._bar.start()
+        self._ticker.__enter__()
 
     def measured(self, row: Encoding) -> None:
         """Advance the bar; print a failure at once."""
+        self._done += 1
+        self._forecast.add(row, time.monotonic())
         self._bar.update(self._task, advance=1, description=row.codec)
         if row.error:
             text = f"{row.label} {row.setting}: {row.error}"
             self.console.print(text, style="red", markup=False)
 
+    def _left(self) -> str:
+        left_s = self._forecast.left_s(time.monotonic())
+        return "" if left_s is None else f"about {clock(left_s)} left"
+
+    def _line(self) -> str:
+        """Return a line of a log: how far, for how long, how much longer."""
+        assert self.plan is not None
+        total, elapsed = len(self.plan.tasks), clock(time.monotonic() - self._begun_s)
+        words = f"{self._done} of {total} cells" if self._done else "starting workers"
+        return ", ".join(filter(None, (words, f"{elapsed} elapsed", self._left())))
+
     def finished(self, results: Results) -> None:
         """Write the tables and plots of the results."""
+        self._ticker.__exit__()
         self._bar.stop()
-        self._status.update("tables and plots")
-        self._status.start()
-        with locked(results.folder):
+        self._working = Working("tables and plots", self._working.screen)
+        with self._working, locked(results.folder):
             self._write(results)
-        self._status.stop()
 
 
 def show_remarks(results: Results, out: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS, MIN_POINTS, Cause
-from bench.metrics.columns import column
+from bench.metrics.columns import column, quality_columns
 from bench.output.coverage import coverage
 from bench.output.table_formats import number, plain_text
 
@@ -24,7 +27,10 @@ _ADVICE = {
 
 
 def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
-    """Return the headline of one dataset: a codec a line, a metric a column, the best first.
+    """Return what a terminal shows of one dataset: a codec a line, the best first.
+
+    One table has a point of every codec beside its first BD-rate; where there are several metrics,
+    another one has the BD-rates by all of them.
 
     Parameters
     ----------
@@ -38,27 +44,100 @@ def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
     Returns
     -------
     list of str
-        Empty where only one codec was measured. Where a metric has nothing computable, the reason
-        and what helps; last what was left out of the means.
+        After the tables, why a BD-rate is missing and what helps; last what was left out of the
+        means. Empty where nothing was measured.
     """
-    head = deltas[(deltas["dataset"] == dataset) & (deltas["method"] == "pchip")]
-    if head.empty:
-        return []
     mine = rows[rows["dataset"] == dataset]
-    covered, anchor = coverage(mine)[dataset], str(head["anchor"].iloc[0])
-    metrics = [str(name) for name in dict.fromkeys(head["metric"])]
+    means = summary.summarise(mine)
+    if means.empty:
+        return []
+    head = deltas[(deltas["dataset"] == dataset) & (deltas["method"] == "pchip")]
+    covered, name = coverage(mine)[dataset], plain_text(dataset)
+    metrics = [str(metric) for metric in dict.fromkeys(head["metric"])]
     known = [m for m in metrics if head.loc[head["metric"] == m, "bd_rate_percent"].notna().any()]
-    told = []
-    if known:
+    anchor = str(head["anchor"].iloc[0]) if len(head) else str(means["codec"].iloc[0])
+    told = [f"{name}, {covered.images()}: {_points_words(means, anchor)}"]
+    told += _points_table(means, head, anchor, known[:1])
+    if known[1:]:
         what = f"bits at equal quality, against {plain_text(anchor)} (BD-rate; negative is better)"
-        told = [f"{plain_text(dataset)}: {what}, {covered.images()}", *_table(head, known)]
-    for name in metrics:
-        if name not in known:
-            words = column(name).words if known else f"{plain_text(dataset)}: {column(name).words}"
-            told.append(f"{words}: BD-rate against {anchor} is {_why(name, anchor, mine)}")
-        elif covered.counts.get(name) != covered.common:
-            told.append(f"{column(name).words}: means over {covered.images(name)}")
+        told += [f"{name}: {what}, {covered.images()}", *_table(head, known)]
+    for metric in metrics:
+        if metric not in known:
+            words = column(metric).words if known else f"{name}: {column(metric).words}"
+            told.append(f"{words}: BD-rate against {anchor} is {_why(metric, anchor, mine)}")
+        elif covered.counts.get(metric) != covered.common:
+            told.append(f"{column(metric).words}: means over {covered.images(metric)}")
+    told += [*_without_interval(head, known[:1]), *_missing(head, known, anchor)]
     return told + [plain_text(line) for line in covered.reasons(metrics)]
+
+
+def _middle(means: pd.DataFrame, anchor: str) -> float:
+    """Return the rate of the anchor's middle point, in bpp."""
+    rates = sorted(means.loc[means["codec"] == anchor, "bpp"]) or sorted(means["bpp"])
+    return float(rates[(len(rates) - 1) // 2])
+
+
+def _points_words(means: pd.DataFrame, anchor: str) -> str:
+    return f"the point of each codec nearest to {_middle(means, anchor):.3g} bpp"
+
+
+def _points_table(
+    means: pd.DataFrame, head: pd.DataFrame, anchor: str, known: list[str]
+) -> list[str]:
+    """Return a line for each codec: its point, and its BD-rate by the metric in ``known``.
+
+    The point is the one whose rate is nearest to the middle of the anchor's: a rate is no answer
+    by itself, and equal rates can be compared by eye.
+    """
+    shown = [name for name in quality_columns(means) if column(name).decibels is None]
+    rates = {
+        str(line["codec"]): line
+        for line in head.to_dict("records")
+        if known and line["metric"] == known[0]
+    }
+    first = {str(c): rates.get(str(c), {}).get("bd_rate_percent", math.nan) for c in means["codec"]}
+    if known and anchor in first:
+        first[anchor] = 0.0
+    target = math.log(_middle(means, anchor))
+    cells = [["", "bpp", *(column(name).short for name in shown)]]
+    cells[0] += [f"BD-rate ({column(known[0]).short})"] if known else []
+    for codec in sorted(first, key=lambda codec: (math.isnan(first[codec]), first[codec], codec)):
+        curve = means[means["codec"] == codec].reset_index(drop=True)
+        point = curve.loc[(np.log(curve["bpp"]) - target).abs().idxmin()]
+        values = [number(float(point[name]), column(name).digits) for name in shown]
+        row = [plain_text(codec), number(float(point["bpp"]), 3), *values]
+        cells.append(row + ([_interval(rates.get(codec), codec == anchor)] if known else []))
+    return _aligned(cells)
+
+
+def _interval(line: Mapping[Hashable, Any] | None, is_anchor: bool) -> str:
+    """Return a BD-rate with its interval over images."""
+    if is_anchor or line is None:
+        return "anchor" if is_anchor else "-"
+    value = _percent(float(line["bd_rate_percent"]))
+    ends = [number(float(line[end]), 1, sign=True) for end in ("ci_low", "ci_high")]
+    known = not any(math.isnan(float(line[end])) for end in ("ci_low", "ci_high"))
+    return f"{value} [{', '.join(ends)}]" if known else value
+
+
+def _without_interval(head: pd.DataFrame, known: list[str]) -> list[str]:
+    """Return why BD-rates of the first table have no interval, each reason once."""
+    notes = head.loc[head["metric"].isin(known) & head["bd_rate_percent"].notna(), "note"]
+    parts = [part for note in notes for part in str(note).split("; ")]
+    return list(dict.fromkeys(part for part in parts if part.startswith("no interval")))
+
+
+def _missing(head: pd.DataFrame, known: list[str], anchor: str) -> list[str]:
+    """Return why single BD-rates of the tables are missing, codecs of one reason together."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for line in head[head["bd_rate_percent"].isna()].to_dict("records"):
+        if line["metric"] in known:
+            key = str(line["metric"]), str(line["note"])
+            reasons.setdefault(key, []).append(plain_text(str(line["codec"])))
+    return [
+        f"- for {', '.join(codecs)} ({column(metric).words}, against {plain_text(anchor)}): {note}"
+        for (metric, note), codecs in reasons.items()
+    ]
 
 
 def _why(metric: str, anchor: str, rows: pd.DataFrame) -> str:
@@ -91,6 +170,11 @@ def _table(head: pd.DataFrame, metrics: list[str]) -> list[str]:
         [plain_text(codec), *(_percent(rates.get((codec, m), math.nan)) for m in metrics)]
         for codec in ranked
     ]
+    return _aligned(cells)
+
+
+def _aligned(cells: list[list[str]]) -> list[str]:
+    """Return rows of cells as lines, the first column to the left and the others to the right."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     return ["  ".join(_padded(row, widths)).rstrip() for row in cells]
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench import cli
+from bench import cli, image
+from bench.measurement import run as conductor
+from bench.measurement import worker
+from bench.output import write as writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +53,33 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         return Done(code if isinstance(code, int) else int(code is not None), *printed)
 
     return run
+
+
+class _Inline(Executor):
+    """Works in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run at once."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``bench all`` measure in this process, and draw nothing."""
+    worker._images.clear()
+    monkeypatch.setattr(writing, "write", partial(writing.write, plots=False))
+    run = partial(conductor.run, make_executor=lambda *_, **__: _Inline())
+    monkeypatch.setattr(conductor, "run", run)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, photo: image.Image) -> str:
+    """The name of a dataset of two photographs, 48x40."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(2):
+        crop = photo[80 * number : 80 * number + 40, 90 * number : 90 * number + 48]
+        image.save(crop, folder / f"{number}.png")
+    return f"folder:{folder}"

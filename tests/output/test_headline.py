@@ -41,7 +41,7 @@ def said(frame: pd.DataFrame, dataset: str = "kodak") -> list[str]:
 
 def test_a_codec_a_line_the_best_first():
     """Columns line up, rates carry their sign, the count of images stands in the first line."""
-    first, names, best, worst = said(rows())
+    first, names, best, worst = said(rows())[5:9]
 
     assert (
         "kodak: bits at equal quality, against bpg (BD-rate; negative is better), 3 images" == first
@@ -53,15 +53,51 @@ def test_a_codec_a_line_the_best_first():
     assert 1 == len({len(line) for line in (best, worst)})
 
 
-def test_one_codec_has_no_headline():
-    """With nothing to compare, and of another dataset, there is nothing to say."""
+def test_a_point_of_each_codec_at_about_one_rate():
+    """The small table has every metric, and the BD-rate with its interval or why it has none."""
+    frame = rows(images=6)
+    first, names, *lines = said(frame)[:5]
+    target = frame[frame["codec"] == "bpg"].groupby("setting")["bpp"].mean().iloc[2]
+
+    assert f"kodak, 6 images: the point of each codec nearest to {target:.3g} bpp" == first
+    assert "bpp PSNR MS-SSIM BD-rate (PSNR)" == " ".join(names.split())
+    assert ["agvae", "bpg", "jpeg"] == [line.split()[0] for line in lines]
+    assert [f"{target:.3f}"] * 3 == [line.split()[1] for line in lines]
+    assert lines[1].endswith("anchor")
+    assert all("%" in line and line.endswith("]") for line in (lines[0], lines[2]))
+    assert not any("no interval" in line for line in said(frame))
+    assert 1 == said(rows(images=3)).count("no interval: 3 image(s), 5 needed")
+
+
+def test_one_metric_has_one_table():
+    """The second table would repeat the first."""
+    assert not any("negative is better" in line for line in said(rows().drop(columns="ms_ssim")))
+
+
+def test_one_codec_has_its_points_alone():
+    """With nothing to compare there is no BD-rate; of another dataset there is nothing to say."""
     assert [] == said(rows(), "sample")
-    assert [] == said(rows(codecs=("bpg",)))
+    first, names, line = said(rows(codecs=("jpeg",)))
+
+    assert first.startswith("kodak, 3 images: ")
+    assert "BD-rate" not in names
+    assert line.split()[0] == "jpeg"
+
+
+def test_a_missing_rate_says_why():
+    """A dash in a table is explained below it, codecs of one reason together."""
+    frame = rows(points=5)
+    lost = (frame["codec"] == "jpeg") & frame["setting"].str.contains("[234]")
+    lines = said(frame[~lost])
+    [reason] = [line for line in lines if line.startswith("- for jpeg (PSNR-RGB, against bpg): ")]
+
+    assert any(line.split()[:1] == ["jpeg"] and line.endswith("-") for line in lines)
+    assert "needs at least 4 points" in reason
 
 
 def test_too_few_points_are_told_how_to_get_more():
     """Two settings a codec: the reason, and the options that give four."""
-    lines = said(rows(points=2))
+    lines = said(rows(points=2))[5:]
 
     assert 2 == len(lines)
     for line in lines:
@@ -93,11 +129,11 @@ def test_exact_copies_are_told_to_lower_the_quality(value: float):
 
     lines = said(frame)
 
-    told = [line for line in lines if "not computable" in line]
+    told = [line for line in lines if "not computable" in line and line[0] != "-"]
     assert 1 == len(told)
     assert "--points" not in told[0]
     assert "measure lower qualities with --quality" in told[0]
-    assert any("BD-rate; negative is better" in line for line in lines)
+    assert any("BD-rate (" in line for line in lines)
 
 
 def test_an_image_that_costs_a_metric_is_named():
@@ -109,7 +145,7 @@ def test_an_image_that_costs_a_metric_is_named():
 
     assert "PSNR-RGB: means over 3 of 4 images" in lines
     assert any(line.startswith("Left out of the means of PSNR-RGB: 3.png: ") for line in lines)
-    assert lines[0].endswith(", 4 images")
+    assert lines[0].startswith("kodak, 4 images: ")
 
 
 def test_an_image_that_one_codec_lacks_is_named_with_the_reason():
@@ -119,5 +155,5 @@ def test_an_image_that_one_codec_lacks_is_named_with_the_reason():
 
     lines = said(frame)
 
-    assert lines[0].endswith(", 2 of 3 images")
+    assert lines[0].startswith("kodak, 2 of 3 images: ")
     assert "Left out of every mean: 1.png (agvae, up to 5 settings: timed out: 5 s)." in lines

@@ -1,0 +1,105 @@
+"""What ``bench all`` says at its end: two tables for people, or one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.cli.screen import Screen
+    from bench.measurement.plan import Plan
+    from bench.measurement.results import Results
+
+
+def show(screen: Screen, results: Results, out: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print the end of a run.
+
+    Raises
+    ------
+    CodecError
+        If every cell failed.
+    """
+    from bench.errors import CodecError
+
+    plan = screen.plan
+    assert plan is not None
+    failed = int((results.rows["error"] != "").sum())
+    if not quiet:
+        now = len(plan.cells) - plan.stored - plan.failed_before
+        screen.console.print(
+            f"{len(plan.cells)} cells: {now} measured now, {plan.stored} stored before"
+            + (f", [red]{failed} failed (column error of rows.csv)[/]" if failed else "")
+        )
+    if failed == len(plan.cells):
+        raise CodecError(
+            f"nothing was measured: all {failed} cells failed",
+            f"{out / 'rows.csv'} says why; --retry-failed measures them again.",
+        )
+    if as_json:
+        typer.echo(json.dumps(document(plan, results, out), indent=1, allow_nan=False))
+    elif not quiet:
+        _tables(results, out)
+    if not quiet:
+        screen.console.print(
+            f"results: {out}/summary.csv, {out}/tables/, {out}/plots/\n"
+            f"next: bench report --out {shlex.quote(str(out))}",
+            markup=False,
+        )
+
+
+def _tables(results: Results, out: Path) -> None:
+    from bench.measurement.results import read_csv
+    from bench.output import headline
+
+    deltas = read_csv(out / "bd_rate.csv")
+    for name in results.datasets:
+        for line in headline.lines(deltas, name, results.rows):
+            typer.echo(line)
+
+
+def document(plan: Plan, results: Results, out: Path) -> dict[str, Any]:
+    """Return the JSON document of a run; ``docs/use.md`` explains its keys."""
+    from bench.measurement.results import read_csv
+
+    deltas = read_csv(out / "bd_rate.csv")
+    return {
+        "out": str(out),
+        "datasets": {name: int(about.nunique()) for name, about in _images(results)},
+        "cells": {
+            "planned": len(plan.cells),
+            "measured": len(plan.cells) - plan.stored - plan.failed_before,
+            "stored": plan.stored,
+            "failed": int((results.rows["error"] != "").sum()),
+        },
+        "means": _records(results.summary()),
+        "bd_rates": _records(deltas[deltas["method"] == "pchip"].drop(columns="method")),
+        "failures": _records(results.failures()),
+        "unavailable": [{"name": n, "reason": reason} for n, reason in results.unavailable],
+        "remarks": results.remarks,
+        "files": [str(path) for path in sorted(out.glob("*.csv"))],
+    }
+
+
+def _images(results: Results) -> list[tuple[str, pd.Series]]:
+    return [(str(name), images) for name, images in results.rows.groupby("dataset")["image"]]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of a frame for JSON, which has no infinity (a text) and no NaN (null)."""
+    return [
+        {str(key): _plain(value) for key, value in line.items()}
+        for line in frame.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - of any column
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value.item() if hasattr(value, "item") else value
