@@ -144,6 +144,25 @@ def test_documented_command_parses(line: str):
     assert not fault or fault.startswith("MissingParameter") or "requires an argument" in fault
 
 
+def test_named_tests_exist():
+    """A test or script that a sentence names is there, and has what ``-k`` looks for."""
+    gone = []
+    for path in DOCUMENTS:
+        for line in re.findall(
+            r"`([^`\n]*\b(?:pytest|python) [^`\n]*\.?py\b[^`\n]*)`", path.read_text()
+        ):
+            words = shlex.split(line)
+            files = [ROOT / word for word in words if word.endswith(".py")]
+            text = "".join(f.read_text() for f in files if f.is_file())
+            chosen = words[words.index("-k") + 1].split() if "-k" in words else []
+            if not all(f.is_file() for f in files) or any(
+                word not in text for word in chosen if word not in {"and", "or", "not"}
+            ):
+                gone.append(f"{path.name}: {line}")
+
+    assert [] == gone
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
     """A folder as a user has it: ``photo.png`` and the folder ``photos``."""
