@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from bench import image, registry
+from bench.codecs import _compressai
+from bench.errors import Unavailable
 from bench.image import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +85,30 @@ def photo() -> Image:
     import skimage
 
     return image.load(Path(skimage.__file__).parent / "data" / "chelsea.png")
+
+
+@pytest.fixture(scope="session")
+def compressai() -> Callable[[str], Any]:
+    """Return a function: name of a module of CompressAI -> the module.
+
+    Where it is not installed (no wheel for Python 3.13) the test is skipped; where it is and
+    cannot be imported, the test fails.
+    """
+    try:
+        _compressai.installed()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    return _compressai.load
+
+
+@pytest.fixture
+def no_compressai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process not find CompressAI, as on a machine that has no wheel of it."""
+
+    def absent(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(_compressai, "distribution", absent)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,13 @@ Sun, Takeuchi, Katto, CVPR 2020.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bench.codec import Codec, Parameter, Setting
+from bench.codecs import _compressai
 from bench.codecs.zoo.container import DAMAGED, MAGIC, File
 from bench.codecs.zoo.weights import METRICS, at_hand, fetch_weights, load, places, published
 from bench.errors import DecodeError, EncodeError, Unavailable, UsageError
@@ -48,12 +48,7 @@ class _Zoo(Codec):
         return fetch(cls.name, progress=lambda done, _: tell(f"{cls.name}: {done / 1e6:.0f} MB"))
 
     def __init__(self) -> None:
-        try:
-            self._library = distribution("compressai").version
-        except PackageNotFoundError:
-            raise Unavailable(
-                "compressai is not installed", "Install it: pip install compressai"
-            ) from None
+        self._library = _compressai.installed().version
         self._weights = at_hand(self.stems)
         if not self._weights:
             raise Unavailable(

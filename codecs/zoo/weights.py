@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from bench.codecs import _compressai
 from bench.dataset.manifest import cache_dir
 from bench.errors import DatasetError, Unavailable
 
@@ -87,7 +86,7 @@ def _parse(path: Path, stems: Sequence[str]) -> Iterator[tuple[tuple[str, int], 
 @cache
 def _table() -> str:
     """Return the source text that names every published file; to import it takes torch."""
-    module = distribution("compressai").locate_file("compressai/zoo/image.py")
+    module = _compressai.installed().locate_file("compressai/zoo/image.py")
     return Path(str(module)).read_text(encoding="utf-8")
 
 
@@ -120,7 +119,7 @@ def load(arch: str, weights: Weights) -> Any:  # noqa: ANN401 - an untyped torch
     import torch
 
     verify(weights.path, weights.path.name)
-    zoo = _compressai()
+    zoo = _compressai.load("zoo.image")
     try:
         state = zoo.load_pretrained(torch.load(weights.path, "cpu", weights_only=True))
         net = zoo.model_architectures[arch].from_state_dict(state)
@@ -135,7 +134,7 @@ def load(arch: str, weights: Weights) -> Any:  # noqa: ANN401 - an untyped torch
 
 def published(arch: str, metric: str) -> dict[int, str]:
     """Return the addresses of CompressAI's weights by quality; none if it publishes none."""
-    table = _compressai().model_urls.get(arch, {}).get(metric, {})
+    table = _compressai.load("zoo.image").model_urls.get(arch, {}).get(metric, {})
     return {int(quality): str(url) for quality, url in table.items()}
 
 
@@ -188,11 +187,3 @@ def fetch_weights(
             f"Connect to the network, or put the file into {places()[0]}",
         ) from error
     return path
-
-
-def _compressai() -> Any:  # noqa: ANN401 - a module of an untyped package
-    """Import CompressAI's table of models, and torch with it, which takes seconds."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates what CompressAI still calls
-        from compressai.zoo import image
-    return image

@@ -52,6 +52,7 @@ def test_bench_all(benchmark, kodak_dir: Path, tmp_path: Path):
     assert len(CODECS) * len(QUALITIES) == len(summary)
 
 
+@pytest.mark.usefixtures("compressai")
 @pytest.mark.benchmark(group="480 encodings over Kodak, JPEG and WebP, PSNR and MS-SSIM")
 def test_compressai_bench(benchmark, kodak_dir: Path, tmp_path: Path):
     """CompressAI's, with equal values; ours takes at most an eighth of its time in the same run."""

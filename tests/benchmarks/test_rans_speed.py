@@ -117,6 +117,7 @@ def test_decode(benchmark, parts: Parts):
     assert all((s == f).all() for (s, _), f in zip(parts, found, strict=True))
 
 
+@pytest.mark.usefixtures("compressai")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.benchmark(group=f"{GROUP}, encode")
 def test_compressai_encode(benchmark, parts: Parts):
@@ -129,6 +130,7 @@ def test_compressai_encode(benchmark, parts: Parts):
     assert ratio >= 10
 
 
+@pytest.mark.usefixtures("compressai")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.benchmark(group=f"{GROUP}, decode")
 def test_compressai_decode(benchmark, parts: Parts):

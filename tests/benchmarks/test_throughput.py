@@ -122,6 +122,7 @@ def test_codec(benchmark, name: str, direction: str, photo: Image):
     assert found.time_s > 0
 
 
+@pytest.mark.usefixtures("compressai")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.benchmark(group="throughput beside CompressAI")
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 from bench import registry
 from bench.codec import Codec, Setting
+from bench.codecs import _compressai
 from bench.codecs.zoo import codec as zoo
 from bench.codecs.zoo import container
 from bench.codecs.zoo import weights as _zoo_weights
@@ -33,7 +34,7 @@ def _random_weights(arch: str, folder: Path) -> Path:
     import torch
 
     torch.manual_seed(sum(arch.encode()))
-    images = _zoo_weights._compressai()
+    images = _compressai.load("zoo.image")
     net = images.model_architectures[arch](*images.cfgs[arch][QUALITY])
     with torch.no_grad():
         net.g_a[6].weight *= 40  # untrained latents would all round to zero
@@ -46,7 +47,7 @@ def _random_weights(arch: str, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(compressai: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """$BENCH_WEIGHTS/compressai with three random models, and empty caches."""
     base = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
@@ -105,7 +106,7 @@ def test_without_weights_the_reason_says_where_and_how(
 
 def test_every_published_file_is_known():
     """Our names match each of CompressAI's files, for the right model, metric and quality."""
-    urls = _zoo_weights._compressai().model_urls
+    urls = _compressai.load("zoo.image").model_urls
     assert {cls.arch for cls in ARCHITECTURES} == set(urls)
     for cls in ARCHITECTURES:
         for metric, files in urls[cls.arch].items():
@@ -271,7 +272,7 @@ def test_version_tells_own_weights_from_published(folder: Path, tmp_path: Path, 
         .endswith(f", own weights {own.name.split('-')[3][:8]}")
     )
     (tmp_path / "compressai").mkdir()
-    url = _zoo_weights._compressai().model_urls["mbt2018-mean"]["mse"][1]
+    url = _compressai.load("zoo.image").model_urls["mbt2018-mean"]["mse"][1]
     (tmp_path / "compressai" / Path(url).name).touch()
     (tmp_path / "compressai" / own.name).touch()
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))
@@ -304,7 +305,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def _publish(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    table = _zoo_weights._compressai().model_urls
+    table = _compressai.load("zoo.image").model_urls
     monkeypatch.setitem(table, "mbt2018-mean", {"mse": {QUALITY: url}})
 
 

@@ -37,7 +37,7 @@ ENTRIES = {
         'pairs = ["balle", "minnen"]\ncurves = [["gained-balle", "bmshj2018-hyperprior"]]'
     ),
     "asymmetry": 'images = ["tiny.png"]',
-    "cost": 'backbones = [["mbt2018-mean", 16, 24, 6]]\npresets = [["small", 8]]',
+    "cost": 'presets = [["small", 8]]',
     "gain-vectors": "",
     "residuals": 'images = ["crop0.png"]',
     "speed": "",

@@ -52,6 +52,7 @@ def test_macs_of_a_convolution():
     assert 8 * 256**2 == values
 
 
+@pytest.mark.usefixtures("compressai")
 def test_gain_units_of_the_ablation_backbone_cost_what_the_paper_says():
     """With N = 128, M = 192 and six levels, 0.076 % of Balle's hyperprior: the paper's number."""
     options = complexity.Options(backbones=(("bmshj2018-hyperprior", 128, 192, 6),))

@@ -301,6 +301,13 @@ def test_the_cost_table_stands_beside_the_papers(products):
     assert "0.076" in product.table.markdown()
 
 
+@pytest.mark.usefixtures("no_compressai")
+def test_the_cost_of_compressais_networks_needs_compressai(invented):
+    """Without it the table is left out with the command, never printed without those lines."""
+    with pytest.raises(Skipped, match=r"compressai is not installed.*pip install --no-deps"):
+        _make(invented(bpg=LADDER), "table1-cost")
+
+
 def test_speed_needs_its_own_measurement(products, invented):
     """Without throughput.json there is no figure: times of rows are no speeds."""
     assert isinstance(products["speed"], Skipped)

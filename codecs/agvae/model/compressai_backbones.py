@@ -8,12 +8,12 @@ grows by the parameters that it must predict.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench.codecs import _compressai
 from bench.codecs.agvae.model.config import LAMBDAS_MSE
 from bench.codecs.agvae.model.gain_units import gain_unit, log_start
 from bench.codecs.agvae.model.model import Z_POWER, Estimate, straight_through, with_noise
@@ -81,10 +81,9 @@ def _hyperprior(name: str, channels: int, latent: int) -> Any:  # noqa: ANN401 -
     """Return CompressAI's untrained network of a name."""
     if name not in NAMES:
         raise ValueError(f"backbone must be one of {', '.join(NAMES)}, found {name!r}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # compressai's imports use deprecated torch.jit
-        from compressai.models import MeanScaleHyperprior, ScaleHyperprior
-    return (MeanScaleHyperprior if name == "mbt2018-mean" else ScaleHyperprior)(channels, latent)
+    models = _compressai.load("models")
+    kind = models.MeanScaleHyperprior if name == "mbt2018-mean" else models.ScaleHyperprior
+    return kind(channels, latent)
 
 
 def _widened(h_s: nn.Sequential, outputs: int) -> nn.Sequential:

@@ -22,11 +22,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
 from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config, preset
 from bench.codecs.agvae.model.model import AGVAE
+from bench.errors import Unavailable
 from bench.figures import published
 from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.measurement import provenance
-from bench.output.figure import COMPUTED, REPORTED, Product
+from bench.output.figure import COMPUTED, REPORTED, Product, Skipped
 from bench.output.provenance import of_record
 from bench.output.table_formats import Cell, Table, number
 
@@ -84,7 +85,10 @@ class Cost:
 
 def make(_context: Context, entry: Entry, options: Options) -> Product:
     """Return the table; see the module."""
-    costs = [*computed(options), *reported()]
+    try:
+        costs = [*computed(options), *reported()]
+    except Unavailable as error:  # CompressAI is missing, whose networks are counted
+        raise Skipped(error.what, error.next_step) from error
     stamp = of_record(provenance.record(), datasets={"no image": "takes part"})
     data = pd.DataFrame([asdict(cost) for cost in costs])
     caption = "What gain units add to a network: parameters and multiply-accumulates (MACs)."

@@ -8,6 +8,8 @@ import torch
 from bench.codecs.agvae.model.compressai_backbones import NAMES, GainedBackbone
 from bench.codecs.agvae.model.gain_units import GainUnit, NoGain
 
+pytestmark = pytest.mark.usefixtures("compressai")
+
 
 def small(name: str, **options: bool) -> GainedBackbone:
     """Return a narrow backbone with reproducible weights."""

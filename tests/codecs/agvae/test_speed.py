@@ -6,8 +6,6 @@ Skipped by default; alone on the machine:
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 import torch
 
@@ -61,13 +59,10 @@ def test_decode(benchmark, codec, kodim):
 
 
 @pytest.fixture(scope="module")
-def rival():
+def rival(compressai):
     """CompressAI's mbt2018-mean, N=192, M=320, untrained: its time does not depend on weights."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from compressai.models import MeanScaleHyperprior
     torch.manual_seed(0)
-    net = MeanScaleHyperprior(192, 320).eval()
+    net = compressai("models").MeanScaleHyperprior(192, 320).eval()
     net.update(force=True)
     return net
 
