@@ -251,6 +251,12 @@ def test_readme_table():
     assert _results_table().filled(readme) == readme, "run python docs/results_table.py"
 
 
+def test_readme_is_short():
+    """It fits under 130 lines, and its picture loads at once."""
+    assert len((ROOT / "README.md").read_text().splitlines()) < 130
+    assert (ROOT / "docs" / "images" / "page.webp").stat().st_size < 150_000
+
+
 def test_readme_codec_runs(
     tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch, run_bench: Callable[..., object]
 ):
