@@ -15,6 +15,7 @@ import pandas as pd
 from bench import Setting, registry
 from bench.metrics.columns import column
 
+DIRECTIONS = ("encode", "decode")
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- results: written by `python docs/results_table.py`, begin -->\n"
 END = "<!-- results: end -->"
@@ -30,14 +31,18 @@ def table(results: Path = ROOT / "results") -> str:
     speeds = pd.read_csv(results / "throughput" / "throughput.csv")
     value = deltas["bd_rate_percent"].get
     ranked = sorted(summary.index, key=lambda name: value((name, metrics[0]), 0.0))
-    heads = ["codec", "format, effort", *(column(m).words for m in metrics), "encode", "decode"]
+    heads = ["codec", "format, effort", *(column(m).words for m in metrics)]
+    heads += ["encode, MP/s", "decode, MP/s"]
     lines = ["| " + " | ".join(heads) + " |", "| --- | --- " + "| --: " * (len(heads) - 2) + "|"]
     for name in ranked:
         cells = [*_named(name, str(summary.loc[name, "setting"]))]
         cells += ["anchor" if name == anchor else _rate(deltas.loc[(name, m)]) for m in metrics]
-        cells += [_speed(speeds, name, str(summary.loc[name, "label"]), d) for d in heads[-2:]]
+        cells += [_speed(speeds, name, str(summary.loc[name, "label"]), d) for d in DIRECTIONS]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _caption(results, anchor, int(summary["images"].min()))]) + "\n"
+    warned = [note for note in deltas["note"].dropna().unique() if note.startswith("warning: ")]
+    end = "".join(f" \\* {note.removeprefix('warning: ').capitalize()}." for note in warned)
+    caption = _caption(results, anchor, int(summary["images"].min())) + end
+    return "\n".join([*lines, "", caption]) + "\n"
 
 
 def _named(spec: str, setting: str) -> tuple[str, str]:
@@ -53,7 +58,8 @@ def _rate(delta: pd.Series) -> str:
     if pd.isna(value):
         return "not computable"
     interval = "" if pd.isna(low) else f" [{low:+.1f}, {high:+.1f}]"
-    return f"{value:+.1f}{interval}".replace("-", "\u2212")
+    star = " \\*" if str(delta["note"]).startswith("warning") else ""
+    return f"{value:+.1f}{interval}{star}".replace("-", "\u2212")
 
 
 def _speed(speeds: pd.DataFrame, spec: str, label: str, direction: str) -> str:
@@ -74,7 +80,7 @@ def _caption(results: Path, anchor: str, images: int) -> str:
         f"BD-rate against {registry.create(anchor).display} in % (negative: fewer bits at equal "
         f"quality), Kodak, {images} images, with the 95 % interval over images; measured on "
         f"{run['date']}, commit {run['commit']}. "
-        f"Speed in MP/s on one thread of an {timed['cpu']}, {timed['date']}."
+        f"Speed on one thread of an {timed['cpu']}, {timed['date']}."
     )
 
 

@@ -251,6 +251,14 @@ def test_readme_table():
     assert _results_table().filled(readme) == readme, "run python docs/results_table.py"
 
 
+def test_readme_names_the_supported_python():
+    """The versions of the README are those of the metadata."""
+    metadata = (ROOT / "pyproject.toml").read_text()
+    versions = re.findall(r"Python :: 3\.(\d+)", metadata)
+
+    assert f"Python 3.{versions[0]} to 3.{versions[-1]} " in (ROOT / "README.md").read_text()
+
+
 def test_readme_is_short():
     """It fits under 130 lines, and its picture loads at once."""
     assert len((ROOT / "README.md").read_text().splitlines()) < 130
