@@ -138,3 +138,25 @@ def test_bd_over_images(benchmark, method):
     ]
 
     assert benchmark(over_images.compare_over_images, *codecs, method).images == 24
+
+
+@pytest.mark.benchmark(group="ssimulacra2")
+def test_ssimulacra2(benchmark, pair):
+    """SSIMULACRA2 of one decode; the reference is prepared."""
+    metric = metrics.create("ssimulacra2")
+    state = metric.prepare(pair[0])
+
+    assert benchmark(metric.score, state, pair[1]) > 50
+
+
+@pytest.mark.benchmark(group="ssimulacra2")
+def test_ssimulacra2_package(benchmark, pair, tmp_path):
+    """The package, which reads both pictures from files."""
+    package = pytest.importorskip("ssimulacra2.ssimulacra2", reason="needs the package ssimulacra2")
+    for name, pixels in zip(("original", "decoded"), pair, strict=True):
+        PILImage.fromarray(pixels).save(tmp_path / f"{name}.png", compress_level=0)
+
+    assert (
+        benchmark(package.compute_ssimulacra2, tmp_path / "original.png", tmp_path / "decoded.png")
+        > 50
+    )

@@ -280,7 +280,7 @@ def test_order_of_the_columns(installed):
 
     assert [
         *("psnr_db", "ms_ssim", "ms_ssim_db", "lpips_alex", "lpips_squeeze"),
-        *("a", "b", "b_db"),
+        *("a", "b", "b_db", "ssimulacra2"),
     ] == list(columns.known())
 
 
