@@ -208,19 +208,21 @@ class Codec(abc.ABC):
         Whether ``bench all`` measures it when no ``--codec`` is given.
     more_curves
         Options of further, slow curves of the default run: ``("speed=4",)``; not of ``--quick``.
+    family
+        The codec whose variants it and others are: a run that names no codec gives them a table
+        and a plot of their own, against that one; ``--quick`` leaves them out.
     devices
         What ``device`` may be set to; the first is the default.
     pixel_tolerance
         How far samples may differ between two decodes of one file. 0 for integer arithmetic; 1
-        for a floating-point synthesis, whose last bit moves with threads, memory and library.
+        for a floating-point synthesis, whose last bit moves with threads and library.
     learned
-        Whether it is a network. A network uses several cores as threads of one process; any other
-        codec uses them as several processes. ``bench throughput`` times it accordingly.
+        Whether it is a network, which uses several cores as threads of one process and not as
+        several processes: ``bench throughput`` times it so.
     precisions
         Arithmetics that ``precision`` may name, the most exact first; empty without a network.
     device, precision
-        Where and in which arithmetic it works, set before the first image; an empty precision is
-        the codec's own choice for its device.
+        Where and how it computes, set before the first image; an empty precision: its own choice.
     ledger_decodes
         Whether ``ledger`` decodes the file; ``bench info`` then asks for it on request only.
     """
@@ -234,6 +236,7 @@ class Codec(abc.ABC):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     in_default_run: ClassVar[bool] = True
     more_curves: ClassVar[tuple[str, ...]] = ()
+    family: ClassVar[str] = ""
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     pixel_tolerance: ClassVar[int] = 0
     learned: ClassVar[bool] = False
@@ -286,8 +289,7 @@ class Codec(abc.ABC):
         settings
             One per image.
         phases
-            Stopwatch for a codec that can say where its time goes:
-            ``with phases("analysis"): ...``.
+            Stopwatch for a codec that can say where its time goes: ``with phases("analysis")``.
         """
         return [self.encode(image, one) for image, one in zip(images, settings, strict=True)]
 
@@ -334,8 +336,7 @@ class Codec(abc.ABC):
         Parameters
         ----------
         wanted
-            One of ``precisions``; empty: the default of the device; ``FASTEST``: the one that the
-            device computes quickest.
+            One of ``precisions``; empty: the device's default; ``FASTEST``: its quickest.
         """
         default = self.precisions[0] if self.precisions else ""
         return wanted if wanted in self.precisions else default

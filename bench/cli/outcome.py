@@ -30,7 +30,7 @@ def show(screen: Screen, results: Results, out: Path, *, as_json: bool, quiet: b
 
     plan = screen.plan
     assert plan is not None
-    failed = int((results.rows["error"] != "").sum())
+    failed = int((results.every_row["error"] != "").sum())
     if not quiet:
         now = len(plan.cells) - plan.stored - plan.failed_before
         screen.console.print(
@@ -76,7 +76,7 @@ def document(plan: Plan, results: Results, out: Path) -> dict[str, Any]:
             "planned": len(plan.cells),
             "measured": len(plan.cells) - plan.stored - plan.failed_before,
             "stored": plan.stored,
-            "failed": int((results.rows["error"] != "").sum()),
+            "failed": int((results.every_row["error"] != "").sum()),
         },
         "means": _records(results.summary()),
         "bd_rates": _records(deltas[deltas["method"] == "pchip"].drop(columns="method")),

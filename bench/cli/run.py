@@ -63,7 +63,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     quality: Qualities = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Four rates of each codec, enough for BD-rates.")
+        bool, typer.Option("--quick", help="Four rates of each codec; no slow curves and variants.")
     ] = False,
     data_dir: DataDir = None,
     out: Out = Path("results/run"),
@@ -150,7 +150,9 @@ def _check_anchor(plan: Plan, anchor: str | None) -> None:
     from bench.analysis.summary import pick_anchor
     from bench.errors import UsageError, suggest
 
+    apart = {name for names in plan.families.values() for name in names}
     names = [registry.spec_name(c.codec, s) for c in plan.curves for s in c.settings[:1]]
+    names = [name for name in names if name not in apart] or names
     if anchor and pick_anchor(names, anchor) not in names:
         raise UsageError(
             f"--anchor {anchor} is not among the codecs of this run", suggest(anchor, names)

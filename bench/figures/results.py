@@ -72,7 +72,7 @@ class Context:
         Skipped
             If there are none.
         """
-        rows = self.results.rows
+        rows = self.results.every_row
         found = [
             str(name)
             for name in rows["dataset"].unique()
@@ -104,7 +104,8 @@ class Context:
     def stamp_of_rows(self, display: str) -> Stamp:
         """Return the stamp of stored rows of a dataset."""
         digest = pixels_of(self.results.record, display)
-        images = self.results.rows.loc[self.results.rows["dataset"] == display, "image"].nunique()
+        rows = self.results.every_row
+        images = rows.loc[rows["dataset"] == display, "image"].nunique()
         name = display if "(" in display else f"{display} ({images} images)"
         return of_record(self.results.record, datasets={name: digest})
 

@@ -79,6 +79,8 @@ class Plan:
         What the store lacks of it.
     stored, failed_before
         How many cells need no task: their results are stored, or they failed.
+    families
+        A codec -> those of its variants that were not asked for by name; see ``Codec.family``.
     """
 
     curves: list[Curve]
@@ -89,6 +91,7 @@ class Plan:
     tasks: list[Task] = field(default_factory=list)
     stored: int = 0
     failed_before: int = 0
+    families: dict[str, list[str]] = field(default_factory=dict)
 
 
 def spread(settings: Sequence[Setting], points: int | None) -> list[Setting]:
@@ -131,10 +134,19 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
             if request.codecs:
                 raise
             unavailable.append((registry.Spec.parse(word).name, str(error)))
-    unavailable = list(dict.fromkeys(unavailable))  # a codec of several curves is told once
+    unavailable = _told_once(unavailable)
     if not curves:
         raise UsageError("no codec can run here", "See `bench list` for each one's reason.")
     return curves, unavailable
+
+
+def _told_once(unavailable: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return codecs and reasons: each codec once, those of a family together, with one reason."""
+    together: dict[str, dict[str, str]] = {}
+    for name, reason in unavailable:
+        cls = registry.discover()[name].cls
+        together.setdefault((cls and cls.family) or name, {})[name] = reason
+    return [(", ".join(group), next(iter(group.values()))) for group in together.values()]
 
 
 def _default_curves(*, more: bool) -> list[str]:
@@ -145,6 +157,8 @@ def _default_curves(*, more: bool) -> list[str]:
     names = []
     for name, found in registry.discover().items():
         if found.cls is None or found.cls.in_default_run:
+            if found.cls is not None and found.cls.family and not more:
+                continue
             options = found.cls.more_curves if more and found.cls is not None else ()
             names += [name, *(f"{name}:{text}" for text in options)]
     return names
@@ -211,7 +225,12 @@ def choose(request: Request) -> Plan:
         if word != "bpp":
             metrics_of.members(word)
     curves, unavailable = choose_curves(request)
-    return Plan(curves, [], unavailable)
+    plan = Plan(curves, [], unavailable)
+    for curve in () if request.codecs else curves:
+        if family := curve.codec.family:
+            name = registry.spec_name(curve.codec, curve.settings[0])
+            plan.families.setdefault(family, []).append(name)
+    return plan
 
 
 @dataclass(frozen=True, slots=True)

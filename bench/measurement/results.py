@@ -8,7 +8,7 @@ theirs are ``rows.csv`` and ``run.json``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +47,16 @@ class Results:
     rows
         One row per cell of the plan: the columns of ``rows.csv``, with the columns of the plan's
         metrics, plus ``width`` and ``height`` in pixels (NaN where an old record does not say).
+        Without those of ``families``.
     ceilings
         ``dataset, codec, label, ceiling_psnr_db, images``; empty where nothing is stored.
     record
         The run record: date, commit, versions, machine, datasets, notes, unavailable.
     database
         The file that holds the bitstreams, or None.
+    families
+        A codec -> the rows of it and its variants, which are compared with one another alone; see
+        ``Codec.family``.
     """
 
     folder: Path
@@ -60,6 +64,13 @@ class Results:
     ceilings: pd.DataFrame
     record: Mapping[str, Any]
     database: Path | None = None
+    families: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def every_row(self) -> pd.DataFrame:
+        """All cells of the plan, those of ``families`` after those of ``rows``."""
+        parts = [self.rows, *self.families.values()]
+        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else self.rows
 
     @property
     def datasets(self) -> list[str]:
@@ -98,7 +109,8 @@ class Results:
         """Return the means of every point; see ``bench.analysis.summary.summarise``."""
         from bench.analysis.summary import summarise
 
-        return summarise(self.rows)
+        parts = [summarise(rows) for rows in (self.rows, *self.families.values())]
+        return pd.concat(parts, ignore_index=True)
 
     def bd_rates(self, anchor: str | None = None) -> pd.DataFrame:
         """Return the Bjontegaard rates against a codec; see ``bench.analysis.summary.bd_table``.
@@ -116,7 +128,7 @@ class Results:
         """Return what failed and why; see ``bench.analysis.summary.failures``."""
         from bench.analysis.summary import failures
 
-        return failures(self.rows)
+        return failures(self.every_row)
 
     def original(
         self,
@@ -176,7 +188,8 @@ def load_results(folder: Path | str, *, unfinished: bool = False) -> Results:
     elif (folder / ROWS).is_file():
         record = read_record(folder)
         ceilings = _recorded_ceilings(record, folder / RECORD)
-        results = Results(folder, _checked_rows(folder / ROWS, record), ceilings, record)
+        rows, families = _apart(_checked_rows(folder / ROWS, record), record)
+        results = Results(folder, rows, ceilings, record, families=families)
     else:
         raise OutputError(
             f"{folder} holds no results: looked for {DATABASE} and {ROWS}", "Run `bench all`."
@@ -209,7 +222,21 @@ def stored_results(store: Store) -> Results:
             record["later"] = {"started": runs[-1][1], "planned": planned, "measured": measured}
         rows, ceilings = _rows(db, shown[0], record), _ceilings(db, shown[0])
     untrusted.check_rows(rows, store.path)
-    return Results(store.folder, rows, ceilings, record, store.path)
+    rows, families = _apart(rows, record)
+    return Results(store.folder, rows, ceilings, record, store.path, families)
+
+
+def _apart(
+    rows: pd.DataFrame, record: Mapping[str, Any]
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Return the rows without those of families, and those; all of them where nothing is left."""
+    members = record.get("families") or {}
+    inside = rows["codec"].isin([name for names in members.values() for name in names])
+    if inside.all():
+        return rows, {}
+    found = {name: rows[rows["codec"].isin(names)] for name, names in members.items()}
+    kept = {name: one.reset_index(drop=True) for name, one in found.items() if len(one)}
+    return rows[~inside].reset_index(drop=True), kept
 
 
 _QUERY = f"""

@@ -246,6 +246,7 @@ def _record(plan: plans.Plan, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - 
     return provenance.record(
         datasets=plan.datasets,
         curves=[c.codec.label(c.settings[0]) for c in plan.curves],
+        families=plan.families,
         notes={c.codec.name: c.codec.note() for c in plan.curves if c.codec.note()},
         metrics=[m.name for m in plan.metrics],
         scores={m.name: {"column": m.column, "version": m.version} for m in plan.metrics},

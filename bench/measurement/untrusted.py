@@ -47,7 +47,9 @@ _STORED_AS = {
     "BLOB": "'blob'",
 }
 _SHAPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("versions", "notes", "datasets", "scores", "cells", "later"), dict),
+    **dict.fromkeys(
+        ("versions", "notes", "datasets", "scores", "cells", "later", "families"), dict
+    ),
     **dict.fromkeys(("unavailable", "curves", "messages", "ceilings"), list),
     **dict.fromkeys(("metrics", "codecs"), (list, dict)),
     **dict.fromkeys(
@@ -235,6 +237,8 @@ def _misfit(record: Mapping[str, Any]) -> str:
     for key, wanted in _PARTS.items():
         if record.get(key) and not _fits(record[key], wanted):
             return key
+    if not all(map(_is_words, (record.get("families") or {}).values())):
+        return "families"
     for about in (record.get("datasets") or {}).values():
         groups = (about.get("duplicates") or {}).values()
         if not all(isinstance(names, list) and names for names in groups):
@@ -243,14 +247,17 @@ def _misfit(record: Mapping[str, Any]) -> str:
     return "scores" if len({*columns, *_ROWS}) < len(columns) + len(_ROWS) else ""
 
 
+def _is_words(entry: object) -> bool:
+    return isinstance(entry, list) and all(isinstance(word, str) for word in entry)
+
+
 def _fits(entry: object, shape: Mapping[str, Any] | int) -> bool:
     """Whether an entry is a list of so many texts, or an object with parts of these types.
 
     A part whose name is in brackets may be missing.
     """
     if isinstance(shape, int):
-        texts = entry if isinstance(entry, list) else []
-        return len(texts) == shape and all(isinstance(word, str) for word in texts)
+        return isinstance(entry, list) and len(entry) == shape and _is_words(entry)
     parts = entry if isinstance(entry, dict) else {}
     return isinstance(entry, dict) and all(
         isinstance(parts.get(key.strip("()")), kind)

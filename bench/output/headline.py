@@ -35,7 +35,7 @@ def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     deltas
-        The columns of ``bd_rate.csv``.
+        The columns of ``bd_rate.csv``; lines of codecs that ``rows`` lack are left out.
     dataset
         Which one.
     rows
@@ -52,6 +52,7 @@ def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
     if means.empty:
         return []
     head = deltas[(deltas["dataset"] == dataset) & (deltas["method"] == "pchip")]
+    head = head[head["codec"].isin(mine["codec"])]  # not those of families
     covered, name = coverage(mine)[dataset], plain_text(dataset)
     metrics = [str(metric) for metric in dict.fromkeys(head["metric"])]
     known = [m for m in metrics if head.loc[head["metric"] == m, "bd_rate_percent"].notna().any()]

@@ -39,15 +39,17 @@ class Curve:
     reported: bool = False
 
 
-def measured_curves(means: pd.DataFrame, metric: str) -> list[Curve]:
-    """Return the curves of one dataset's summary that have ``metric``."""
+def measured_curves(means: pd.DataFrame, metric: str) -> dict[str, Curve]:
+    """Return codec -> curve of one dataset's summary, of those that have ``metric``."""
     style = styles(str(codec) for codec in means["codec"])
     kept = summary.on_curve(means, metric)
     labels, _ = short_labels(list(kept.groupby("codec", sort=True)["label"].first()))
-    return [
-        Curve(label_text(label), style[str(codec)], summary.curve(points, str(codec), metric))
+    return {
+        str(codec): Curve(
+            label_text(label), style[str(codec)], summary.curve(points, str(codec), metric)
+        )
         for label, (codec, points) in zip(labels, kept.groupby("codec", sort=True), strict=True)
-    ]
+    }
 
 
 def _reported_curves(
@@ -165,7 +167,7 @@ def _plots(
         name = str(dataset)
         stamp = of_record(provenance, datasets={name: pixels_of(provenance, name)})
         for metric, word in file_stems(curve_columns(means)).items():
-            measured = measured_curves(means, metric)
+            measured = [*measured_curves(means, metric).values()]
             if not measured:
                 continue
             covered = coverages[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bench.files import file_stems, make_folder, write_atomically
 from bench.metrics.columns import column, quality_columns
 from bench.output.coverage import Coverage, coverage, setting_text
 from bench.output.csv_files import tidy_rows, write_frame
+from bench.output.families import anchor_of, comparison, stem_of
 from bench.output.provenance import provenance_note
 from bench.output.table_formats import DOWN, UP, Cell, Table, number
 
@@ -245,6 +246,7 @@ def write_all(
     provenance: Mapping[str, Any],
     ceilings: pd.DataFrame | None = None,
     unavailable: Sequence[tuple[str, str]] = (),
+    families: Mapping[str, pd.DataFrame] | None = None,
     anchor: str | None = None,
     mark: str = "",
 ) -> list[Path]:
@@ -262,6 +264,8 @@ def write_all(
         ``codec, label, ceiling_psnr_db``, with or without ``dataset``.
     unavailable
         (codec, reason) of the codecs that could not run.
+    families
+        A codec -> rows of it and its variants, which have tables of their own.
     anchor
         Codec that the Bjontegaard rates are against; see ``summary.bd_table``.
     mark
@@ -274,16 +278,43 @@ def write_all(
     UsageError
         If no row is of the codec ``anchor``.
     """
-    means, deltas = summary.summarise(rows), summary.bd_table(rows, anchor, quality=True)
+    families = families or {}
+    parts = {"": _datasets(rows, anchor, provenance, mark)} | {
+        family: _datasets(mine, anchor_of(family, mine), provenance, mark)
+        for family, mine in families.items()
+    }
+    every = [data for part in parts.values() for data in part]
     make_folder(out)
     folder = make_folder(out / "tables")
-    written = write_frame(summary.sort_rows(tidy_rows(rows)), out, "rows")
-    written += write_frame(means, out, "summary")
+    whole = pd.concat([rows, *families.values()]) if families else rows
+    written = write_frame(summary.sort_rows(tidy_rows(whole)), out, "rows")
+    written += write_frame(pd.concat([data.summary for data in every]), out, "summary")
+    deltas = pd.concat([data.bd for data in every])
     written += write_frame(deltas.drop(columns=["cause", "bd_quality"]), out, "bd_rate")
-    datasets = sorted(str(name) for name in rows["dataset"].unique())
-    stems, coverages = file_stems(datasets), coverage(rows)
-    for name in datasets:
-        data = Dataset(
+    for data in parts.pop(""):
+        groups = {
+            "rd": [rd_table(data)],
+            "bd_rate": [bd_table(data)],
+            "ceilings": [ceiling_table(data, ceilings)],
+            "failures": failure_tables(data, unavailable),
+        }
+        for kind, tables in groups.items():
+            written += _write(tables, folder / f"{data.stem}_{kind}")
+    for family, part in parts.items():
+        for data in part:
+            written += _write(_family_tables(data), folder / f"{data.stem}_{stem_of(family)}")
+    return written
+
+
+def _datasets(
+    rows: pd.DataFrame, anchor: str | None, provenance: Mapping[str, Any], mark: str
+) -> list[Dataset]:
+    """Return what the tables of each dataset of some rows are made from, by name."""
+    means, deltas = summary.summarise(rows), summary.bd_table(rows, anchor, quality=True)
+    names = sorted(str(name) for name in rows["dataset"].unique())
+    stems, coverages = file_stems(names), coverage(rows)
+    return [
+        Dataset(
             name=name,
             title=f"{name}{mark}",
             stem=stems[name],
@@ -294,15 +325,17 @@ def write_all(
             remarks=[f"{line}." for line in provenance.get("remarks") or ()],
             provenance=provenance_note(provenance),
         )
-        groups = {
-            "rd": [rd_table(data)],
-            "bd_rate": [bd_table(data)],
-            "ceilings": [ceiling_table(data, ceilings)],
-            "failures": failure_tables(data, unavailable),
-        }
-        for kind, tables in groups.items():
-            written += _write(tables, folder / f"{data.stem}_{kind}")
-    return written
+        for name in names
+    ]
+
+
+def _family_tables(data: Dataset) -> list[Table]:
+    """Return a family's rates against its anchor, its points, and what failed if anything did."""
+    title = f"{data.title}, variants"
+    name = f"{data.stem}-variants"
+    rd = rd_table(replace(data, title=title, stem=name))
+    tables = [comparison(data.rows, data.bd, name=f"{name}-rates", title=title), rd]
+    return tables + [table for table in failure_tables(data, ())[:2] if table.rows]
 
 
 def _write(tables: Sequence[Table], path: Path) -> list[Path]:

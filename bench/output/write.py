@@ -35,12 +35,13 @@ def write(
         The files written; empty where all were up to date.
     """
     rows, ceilings, folder = results.rows, results.ceilings, results.folder
+    families = results.families
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
     more = {"remarks": results.remarks, "ceilings": lossless.to_dict("records")}
     record = {**results.record, **more}
     options = f"{anchor} {plots} {tables} {references} {bench_version()}"
-    about = [record.get(key) for key in ("datasets", "unavailable", "scores")]
-    text = rows.to_csv(index=False) + json.dumps([about, more])
+    about = [record.get(key) for key in ("datasets", "unavailable", "scores", "families")]
+    text = results.every_row.to_csv(index=False) + json.dumps([about, more])
     digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()
     if not force and _up_to_date(folder, digest):
         return []
@@ -55,6 +56,7 @@ def write(
             provenance=record,
             ceilings=ceilings,
             unavailable=results.unavailable,
+            families=families,
             anchor=anchor,
             mark=mark,
         )
@@ -66,11 +68,13 @@ def write(
             provenance=record,
         )
     if plots:
+        from bench.output import families as families_of
         from bench.output import plots as plots_of
 
         written += plots_of.write_all(
             rows, folder, provenance=record, references=references, mark=mark
         )
+        written += families_of.write_plots(families, folder, provenance=record, mark=mark)
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]
     if tables and plots:

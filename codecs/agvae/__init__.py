@@ -3,6 +3,7 @@
 # ruff: noqa: F401 - the registry finds codecs by name here
 from bench.codecs.agvae.codec import (
     Agvae,
+    AgvaeBranch,
     AgvaeGauss,
     AgvaeMsSsim,
     AgvaeMsSsimRefined,
@@ -10,7 +11,4 @@ from bench.codecs.agvae.codec import (
     AgvaeNogainGauss,
     AgvaeRefined,
     AgvaeSmall,
-    AgvaeSmallGauss,
-    AgvaeSmallNogain,
-    AgvaeSmallNogainGauss,
 )

@@ -51,9 +51,9 @@ def test_a_curve_has_rate_and_quality_of_the_same_images(mix: pd.DataFrame):
     """MS-SSIM over the photograph stands at the photograph's rate, not at the mean rate."""
     means = summarise(mix)
 
-    [curve] = [c for c in plots.measured_curves(means, "ms_ssim_db") if c.label == "jpeg"]
+    [curve] = [c for c in plots.measured_curves(means, "ms_ssim_db").values() if c.label == "jpeg"]
     assert pytest.approx([0.4 * 1.6**step for step in range(4)]) == list(curve.points[:, 0])
-    [psnr] = [c for c in plots.measured_curves(means, "psnr_db") if c.label == "jpeg"]
+    [psnr] = [c for c in plots.measured_curves(means, "psnr_db").values() if c.label == "jpeg"]
     assert pytest.approx(0.4 * 13 / 4) == psnr.points[0, 0]
 
 

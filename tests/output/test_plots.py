@@ -239,7 +239,7 @@ def test_labels_overlap_neither_each_other_nor_the_edge(metric: str, scale: str)
     """Six codecs: every label lies inside the figure and clear of every other."""
     from bench.analysis.summary import summarise
 
-    curves = plots.measured_curves(summarise(frame()), metric)
+    curves = [*plots.measured_curves(summarise(frame()), metric).values()]
     with mpl.rc_context(RC):
         figure = draw(curves, metric, scale=scale, heading="Kodak", small_print="small print")
         renderer = FigureCanvasAgg(figure).get_renderer()
@@ -329,7 +329,7 @@ def test_a_curve_has_its_points_by_rising_rate():
     """Whatever the order of the settings."""
     from bench.analysis.summary import summarise
 
-    curves = plots.measured_curves(summarise(frame(("bpg", "jpeg"))), "psnr_db")
+    curves = [*plots.measured_curves(summarise(frame(("bpg", "jpeg"))), "psnr_db").values()]
 
     assert all(isinstance(curve, Curve) for curve in curves)
     assert all((np.diff(curve.points[:, 0]) > 0).all() for curve in curves)

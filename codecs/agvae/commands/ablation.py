@@ -10,10 +10,7 @@ import typer
 from bench.cli.run import DataDir, DatasetNames, Download, ImageNames
 
 
-def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
-    preset: Annotated[
-        str, typer.Option(help="Whose variants to compare: small or base.")
-    ] = "small",
+def ablation(  # noqa: PLR0917 - one parameter an option
     dataset: DatasetNames = None,
     image: ImageNames = None,
     metric: Annotated[
@@ -30,7 +27,6 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Compare AG-VAE's variants: rates, drift of the gains, their cost. Run again to go on."""
     from bench.cli.screen import Screen
-    from bench.codecs.agvae.model.config import PRESETS
     from bench.codecs.agvae.paper import ablation as write
     from bench.codecs.agvae.paper import ablation_terms
     from bench.errors import UsageError
@@ -38,18 +34,16 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
     from bench.measurement.run import run
     from bench.metrics import basic_names
 
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}", f"Known: {', '.join(PRESETS)}.")
     watch = Screen()
     screen = watch.console
-    found = ablation_terms.variants(preset)
+    found = ablation_terms.variants()
     for variant in found:
         if not variant.networks:
             screen.print(f"[yellow]absent: {variant.codec}: {variant.reason}[/]")
     codecs = [variant.codec for variant in found if variant.networks]
     if not codecs:
         raise UsageError(
-            f"no variant of the preset {preset} has weights", "Train them: bench train-all --help."
+            "no variant has weights", "Make them: bench train-all --data FOLDER --only 'branch-*'."
         )
     with watch:
         results = run(
@@ -69,7 +63,6 @@ def ablation(  # noqa: PLR0913, PLR0917 - one parameter an option
             results.rows,
             found,
             out,
-            preset=preset,
             provenance=provenance.record(),
             datasets={
                 name: about["pixels_sha256"] for name, about in results.record["datasets"].items()

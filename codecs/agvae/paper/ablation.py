@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.errors import CodecError
 from bench.files import make_folder, write_atomically
 from bench.metrics.columns import column
 from bench.output.csv_files import to_csv
+from bench.output.families import with_interval
 from bench.output.provenance import of_record
 from bench.output.table_formats import Cell, Table, number
 
@@ -38,7 +38,6 @@ def write_all(
     found: Sequence[Variant],
     out: Path,
     *,
-    preset: str,
     provenance: Mapping[str, Any],
     datasets: Mapping[str, str],
 ) -> list[Path]:
@@ -70,8 +69,7 @@ def write_all(
         _drift_table(drifts),
         _cost_table(costs),
     ]
-    heading = f"# AG-VAE's ablation, preset {preset}\n\n"
-    text = heading + "\n".join(table.markdown() for table in tables)
+    text = "# AG-VAE's ablation\n\n" + "\n".join(table.markdown() for table in tables)
     text += "\n" + "".join(f"- {line}\n" for line in remarks(found)) + f"- {stamp.full()}\n"
     files = {
         "ablation.md": text.encode(),
@@ -154,20 +152,11 @@ def _rate_row(one: Comparison) -> list[Cell]:
     return [
         Cell(one.anchor),
         Cell(one.test),
-        Cell(_with_interval(one.bd_rate_percent, one.ci_low, one.ci_high)),
-        Cell(_with_interval(one.matched_percent, one.matched_low, one.matched_high)),
+        Cell(with_interval(one.bd_rate_percent, one.ci_low, one.ci_high)),
+        Cell(with_interval(one.matched_percent, one.matched_low, one.matched_high)),
         Cell(str(one.matched_points)),
         Cell(one.note),
     ]
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    if math.isnan(value):
-        return ""
-    text = number(value, 2, sign=True)
-    if math.isnan(low) or math.isnan(high):
-        return text
-    return f"{text} [{number(low, 2, sign=True)}, {number(high, 2, sign=True)}]"
 
 
 def terms_table(found: Sequence[Variant]) -> Table:

@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
-from bench.codecs.agvae.paper.ablation_curves import curves_of, mean_curve
+from bench.analysis.equal_quality import quality_gaps
+from bench.codecs.agvae.paper.ablation_curves import curves_of
 from bench.files import file_stems, make_folder, write_atomically
 from bench.output.coverage import coverage
 from bench.output.csv_files import to_csv
-from bench.output.figure import COMPUTED, MEASURED, join, series
+from bench.output.families import bars
+from bench.output.figure import COMPUTED, MEASURED, join, select, series
 from bench.output.plot_styles import styles
 from bench.output.sheet import FORMATS, RATE, RC, Sheet, write_figure
 
@@ -50,28 +51,13 @@ def write(
 
 def _gaps(rows: pd.DataFrame, order: Sequence[str]) -> list[pd.DataFrame]:
     """Return each variant's PSNR less the reference's at the same rate, over the rate."""
-    from scipy.interpolate import PchipInterpolator
-
     curves = {codec: curves_of(rows, codec, "psnr_db") for codec in order}
-    images = sorted(set.intersection(*[set(curve) for curve in curves.values()]))
-    rates, qualities = mean_curve(curves[order[0]], images, "psnr_db")
     parts = []
     for codec in order:
-        rate, quality = mean_curve(curves[codec], images, "psnr_db")
-        inside = (rate >= rates.min()) & (rate <= rates.max())
-        if len(rates) > 1 and (np.diff(rates) > 0).all():
-            reference = PchipInterpolator(np.log(rates), qualities)(np.log(rate[inside]))
-        else:
-            reference = np.interp(np.log(rate[inside]), np.log(rates), qualities)
-        parts.append(
-            series(
-                "gap",
-                codec,
-                MEASURED,
-                x=("bpp", rate[inside]),
-                y=("psnr_gap_db", quality[inside] - reference),
-            )
-        )
+        gaps = quality_gaps(curves[order[0]], curves[codec], "psnr_db")
+        interval = {"low": gaps[:, 2], "high": gaps[:, 3]}
+        x, y = ("bpp", gaps[:, 0]), ("psnr_gap_db", gaps[:, 1])
+        parts.append(series("gap", codec, MEASURED, x=x, y=y, **interval))
     return parts
 
 
@@ -113,6 +99,9 @@ def draw(data: pd.DataFrame, order: Sequence[str], heading: str, small_print: st
         if codec not in drawn_series:  # its rates lie outside of the reference's
             continue
         sheet.line(data, "gap", codec, style[codec], label=codec)
+        if codec != order[0]:
+            mine = select(data, "gap", codec)[["x", "y", "low", "high"]]
+            bars(sheet.axes["gap"], mine.to_numpy(float), style[codec])
     for letter, unit in zip("bc", units, strict=False):
         panel = f"drift_{unit}"
         sheet.panel(

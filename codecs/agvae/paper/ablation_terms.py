@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import registry
-from bench.codecs.agvae.codec import AgvaeCodec
+from bench.codecs.agvae.codec import AgvaeBranch
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
@@ -26,20 +26,18 @@ class Variant:
     reason: str = ""
 
 
-def variants(preset: str) -> list[Variant]:
-    """Return the four variants of a preset, available or not."""
+def variants() -> list[Variant]:
+    """Return the four variants, gained and asymmetric first, available or not."""
     found = []
     for name, entry in registry.discover().items():
         cls = entry.cls
-        if cls is None or not issubclass(cls, AgvaeCodec):
-            continue
-        if cls.preset != preset or cls.metric != "mse":
+        if cls is None or not issubclass(cls, AgvaeBranch):
             continue
         networks: tuple[Manifest, ...] = ()
         reason = ""
         try:
             registry.create(name)
-            networks = tuple(checkpoints.find(cls.variant, preset=preset))
+            networks = tuple(checkpoints.find(cls.variant, preset=cls.preset, branch=True))
         except CodecError as error:
             reason = str(error)
         found.append(Variant(name, cls.variant, networks, reason))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis.bjontegaard import Curve
-from bench.codecs.agvae.paper.ablation_curves import compare_all, matched_percent
+from bench.codecs.agvae.paper.ablation_curves import compare_all
 
 IMAGES = tuple(f"i{n}" for n in range(6))
 
@@ -23,33 +23,6 @@ def curves(levels: list[int], factor: float = 1.0) -> dict[str, Curve]:
         quality = 30 + 2 * np.log2(rates) - 0.3 * np.log2(rates) ** 2 * 0.1
         found[image] = Curve(tuple(factor * rates), tuple(quality))
     return found
-
-
-@pytest.mark.parametrize("levels", [[1, 4, 7], [0, 2, 4, 6], list(range(8))])
-@pytest.mark.parametrize("factor", [0.9, 1.0, 1.25])
-def test_a_factor_is_found(levels, factor):
-    """Curves that need x times the bits are told so, whichever has fewer points."""
-    whole, some = curves(list(range(8))), curves(levels, factor)
-
-    there, points = matched_percent(whole, some, IMAGES, "psnr_db")
-    back, same = matched_percent(some, whole, IMAGES, "psnr_db")
-
-    assert 100 * (factor - 1) == pytest.approx(there, abs=0.15)
-    assert 100 * (1 / factor - 1) == pytest.approx(back, abs=0.15)
-    assert points == same
-    assert points >= len(levels) - 1
-
-
-def test_only_shared_qualities_count():
-    """Points beyond the other curve are left out; where none is shared there is no number."""
-    low = curves([0, 1, 2])
-
-    nothing, none = matched_percent(low, curves([5, 6]), IMAGES, "psnr_db")
-
-    assert 2 == matched_percent(low, curves([1, 2, 3]), IMAGES, "psnr_db")[1]
-    assert 1 == matched_percent(low, curves([2, 3, 4, 5]), IMAGES, "psnr_db")[1]
-    assert 0 == none
-    assert math.isnan(nothing)
 
 
 def rows() -> pd.DataFrame:
