@@ -126,10 +126,7 @@ class Screen(run.Progress):
             return
         jobs = min(self._jobs, len(plan.tasks))
         self._forecast, self._begun_s = Forecast(plan.tasks, jobs), time.monotonic()
-        words = "starting workers"
-        if not (self._quiet or self.console.is_terminal):
-            self.console.print(f"{words}: {jobs} for {len(plan.tasks)} cells", markup=False)
-        self._task = self._bar.add_task(words, total=len(plan.tasks))
+        self._task = self._bar.add_task("starting workers", total=len(plan.tasks))
         self._bar.start()
         self._ticker.__enter__()
 

@@ -37,7 +37,6 @@ def test_the_end_of_a_run_is_a_table_and_the_next_command(bench, inline, picture
     assert "bpp PSNR BD-rate (PSNR)" == " ".join(lines[1].split())
     assert {"jpeg", "webp"} == {line.split()[0] for line in lines[2:4]}
     assert done.stderr.strip().endswith(f"next: bench report --out '{tmp_path / 'my out'}'")
-    assert "starting workers: 1 for 16 cells" in done.stderr
 
 
 def test_quiet_says_nothing(bench, inline, pictures, tmp_path: Path):
