@@ -257,6 +257,19 @@ def _line(found: Delta) -> list[float | str]:
     return [*plain, found.note, str(found.cause or ""), quality]
 
 
+def check_anchor(rows: pd.DataFrame, anchor: str | None) -> None:
+    """Refuse an anchor that no row is of.
+
+    Raises
+    ------
+    UsageError
+        If that is so.
+    """
+    known = sorted({str(codec) for codec in rows["codec"]})
+    if anchor and pick_anchor(known, anchor) not in known:
+        raise UsageError(f"no result of the anchor {anchor!r}", f"Measured: {', '.join(known)}.")
+
+
 def bd_table(
     rows: pd.DataFrame, anchor: str | None = None, *, quality: bool = False
 ) -> pd.DataFrame:
@@ -285,11 +298,7 @@ def bd_table(
     UsageError
         If no row is of the codec ``anchor``.
     """
-    known_codecs = sorted({str(codec) for codec in rows["codec"]})
-    if anchor and pick_anchor(known_codecs, anchor) not in known_codecs:
-        raise UsageError(
-            f"no result of the anchor {anchor!r}", f"Measured: {', '.join(known_codecs)}."
-        )
+    check_anchor(rows, anchor)
     records = []
     kept = comparable(rows)
     for dataset, group in kept.groupby("dataset", sort=True):

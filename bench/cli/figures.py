@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import DataDir
+from bench.cli.run import DataDir, check_folders
 
 
 def figures(
@@ -32,6 +32,7 @@ def figures(
     from bench.cli.working import Working, console
     from bench.figures.build import build
 
+    check_folders(data_dir=data_dir)
     screen = console()
     with Working(paper, screen) as work:
         built = build(

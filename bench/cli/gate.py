@@ -86,6 +86,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Compare with a locked baseline; exit 0: nothing is worse, 1: regressed, 2: cannot tell."""
     from bench import registry
+    from bench.files import check_writable
     from bench.measurement.provenance import cpu_count
 
     common = {
@@ -100,9 +101,11 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     files = _Files(markdown, junit, json_path)
 
     def work() -> int:
+        files.check()
         timed = speed or speed_fail
         if update:
             files.refuse("--update")
+            check_writable(baseline, make_folders=True)
             session.update(speed=timed, accept_failures=accept_failures)
             return 0
         _refuse(metric=metric, accept_failures=accept_failures)
@@ -189,6 +192,13 @@ class _Files:
                 junit.failure_xml(message),
                 reports.failure_json(message),
             )
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written, before anything is measured for it."""
+        from bench.files import check_writable
+
+        for path in filter(None, (self.markdown, self.junit, self.json)):
+            check_writable(path, make_folders=True)
 
     def refuse(self, option: str) -> None:
         """Refuse to write a report where none is made."""

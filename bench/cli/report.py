@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import Anchor, DataDir, Out, References
+from bench.cli.run import Anchor, DataDir, Out, References, check_folders
 
 
 def report(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -28,7 +28,8 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option("--exact-rates", help="Encode for the viewer at just these rates; slower."),
     ] = False,
     budget_mb: Annotated[
-        float, typer.Option("--budget-mb", help="Size of the page that pictures fill up to.")
+        float,
+        typer.Option("--budget-mb", min=1.0, help="Size of the page that pictures fill up to."),
     ] = 24.0,
     title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
     reference: References = None,
@@ -42,6 +43,13 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         ),
     ] = None,
     anchor: Anchor = None,
+    encode_again: Annotated[
+        bool,
+        typer.Option(
+            "--encode-again",
+            help="Where compressed files are not stored, encode slow codecs again as well.",
+        ),
+    ] = False,
 ) -> None:
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
     from bench.cli.working import Working
@@ -49,6 +57,9 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     from bench.report import Options, write
     from bench.report.image_viewer import RATES
 
+    check_folders(data_dir=data_dir)
+    for place in pictures or []:
+        check_folders(pictures=place)
     console = make_console()
     options = Options(
         images=image or [],
@@ -60,6 +71,7 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         data_dir=data_dir,
         pictures=pictures or [],
         references=reference or [],
+        encode_again=encode_again,
     )
     with Working("page", console) as work:
         done = write(out, html or out / "report.html", options, work.update)

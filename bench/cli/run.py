@@ -144,6 +144,18 @@ def numbers(text: str | None) -> list[float] | None:
     return found
 
 
+def check_folders(**options: Path | str | None) -> None:
+    """Refuse folders to read from that are not there: option -> folder, ``folder:`` before it."""
+    from bench.errors import UsageError
+
+    for name, value in options.items():
+        folder = str(value or "").removeprefix("folder:")
+        if folder and not Path(folder).expanduser().is_dir():
+            raise UsageError(
+                f"--{name.replace('_', '-')}: there is no folder {folder}", "Check the path."
+            )
+
+
 def _check_anchor(plan: Plan, anchor: str | None) -> None:
     """Refuse an anchor that will not be among the results, before anything is measured."""
     from bench import registry

@@ -75,11 +75,13 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Measure speed, phase by phase, alone on the machine; write table, CSV, JSON and plots."""
     from bench.cli.run import numbers
     from bench.cli.screen import Screen
+    from bench.files import check_folder
     from bench.measurement.plan import check_device
     from bench.measurement.run import open_datasets
     from bench.throughput import idle_check, options, plots
 
     check_device(device)
+    check_folder(out)
     screen = Screen()
     console = screen.console
     default_batches, default_images = _DEFAULTS[device]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.errors import BenchError
-from bench.report.results import Bitstreams, records
+from bench.report.results import Bitstreams, NotStored, records
 
 GROUPS = {
     "header": "Header",
@@ -100,6 +100,8 @@ def build(
                 _point(str(setting), group, streams)
                 for setting, group in curve.groupby("setting", sort=False)
             ]
+        except NotStored as error:
+            found.missing.append(error.what)
         except BenchError as error:
             found.missing.append(f"{codec}: {error.what}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs its bars

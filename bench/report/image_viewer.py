@@ -26,7 +26,7 @@ from bench.image import MAX_MEGAPIXELS, Image, max_pixels
 from bench.measurement.provenance import cpu_count
 from bench.metrics import create as metric
 from bench.report.rate_matching import Exact, matched
-from bench.report.results import Bitstreams
+from bench.report.results import Bitstreams, NotStored
 
 RATES = (0.3, 0.15, 0.6, 1.0)
 """Target rates in bpp, the most telling first."""
@@ -281,6 +281,9 @@ class Builder:
         """Return the shown part of a row's picture; None, its reason noted, if there is none."""
         try:
             return _cut(decode_checked(self.streams, row, scene.pixels), scene.window)
+        except NotStored as error:  # of all its images, told once
+            self.gallery.leave_out(error.what)
+            return None
         except BenchError as error:
             reason = error.what
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs a picture

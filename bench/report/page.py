@@ -16,7 +16,8 @@ from markupsafe import Markup
 from bench import metrics as metrics_of
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, load_reference, not_drawn
-from bench.files import write_atomically
+from bench.errors import UsageError, suggest
+from bench.files import check_writable, write_atomically
 from bench.image import Image
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
@@ -78,6 +79,8 @@ class Options:
         this user made.
     references
         Published curves, drawn dashed.
+    encode_again
+        Encode files that are not stored again, however long it takes; else only quick codecs.
     """
 
     images: Sequence[str] = ()
@@ -89,6 +92,7 @@ class Options:
     data_dir: Path | None = None
     pictures: Sequence[str] = ()
     references: Sequence[Path] = ()
+    encode_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +142,14 @@ def write(
     def original(dataset: str, image: str) -> Image:
         return results.original(dataset, image, options.data_dir, options.pictures)
 
-    streams = data.Bitstreams(results, original)
     references = [load_reference(path) for path in options.references]
+    _check(results, path, options)
     chosen = {
         name: choose_images(results.rows[results.rows["dataset"] == name], options.images)
         for name in results.datasets
     }
+    slow = {} if options.encode_again else data.slow_codecs(results.rows, chosen)
+    streams = data.Bitstreams(results, original, slow)
     if results.ceilings.empty:
         progress("no-codec ceilings")
         ceilings = data.measured_ceilings(results, chosen, original)
@@ -173,6 +179,16 @@ def write(
         [*gallery.left_out, *_not_drawn(references, contexts)],
         streams.encoded,
     )
+
+
+def _check(results: Results, path: Path, options: Options) -> None:
+    """Refuse what cannot be done, before a file is decoded."""
+    check_writable(path)
+    summary.check_anchor(results.rows, options.anchor)
+    known = sorted({str(image) for image in results.rows["image"]})
+    for image in options.images:
+        if image not in known:
+            raise UsageError(f"no result of the image {image!r}", suggest(image, known))
 
 
 def _not_drawn(

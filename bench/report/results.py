@@ -2,13 +2,14 @@
 
 A folder of ``bench all`` has them in its database. Committed results have no database: there the
 rows come from ``rows.csv`` and the bytes from encoding again, believed only where they have the
-sha256 that the row recorded.
+sha256 that the row recorded, and only of codecs that are quick, by the times of the rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,38 @@ def definitions(rows: pd.DataFrame) -> dict[str, str]:
     return found | {column(m).title: column(m).definition for m in metric_columns(rows)}
 
 
+AGAIN_S = 60.0
+"""A codec whose files take longer to encode again, by the times of the rows, is not asked to."""
+
+
+class NotStored(OutputError):  # noqa: N818 - a verdict, not a fault
+    """Files of a codec are not stored, and making them again would take too long."""
+
+
+def slow_codecs(rows: pd.DataFrame, images: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return codec -> why its files are not encoded again unasked; a quick one is not in it.
+
+    Parameters
+    ----------
+    rows
+        With ``encode_s`` as it was measured; a codec without any is slow.
+    images
+        Dataset -> images whose files are needed.
+    """
+    pairs = zip(rows["dataset"], rows["image"], strict=True)
+    shown = [image in images.get(name, ()) for name, image in pairs]
+    found = {}
+    for codec, curve in rows[shown].groupby("codec", sort=True):
+        total_s = len(curve) * float(curve["encode_s"].mean())
+        if math.isnan(total_s) or total_s > AGAIN_S:
+            took = "an unknown time" if math.isnan(total_s) else f"about {total_s / 60:.0f} min"
+            found[str(codec)] = (
+                f"{codec}: its files are not stored, and encoding {len(curve)} of them again takes "
+                f"{took}; --encode-again does it"
+            )
+    return found
+
+
 @dataclass(slots=True)
 class Bitstreams:
     """The bytes behind rows, each checked against the sha256 of its row.
@@ -110,6 +143,8 @@ class Bitstreams:
         Whose rows.
     original
         (dataset, image) -> pixels; asked only where the bytes must be made again.
+    slow
+        Codec -> why none of its files is made again.
     encoded
         How many had to be made again.
     made
@@ -118,6 +153,7 @@ class Bitstreams:
 
     results: Results
     original: Callable[[str, str], Image]
+    slow: Mapping[str, str] = field(default_factory=dict)
     encoded: int = 0
     made: dict[str, bytes] = field(default_factory=dict)
     _codecs: dict[str, Codec] = field(default_factory=dict)
@@ -171,9 +207,11 @@ class Bitstreams:
         return bytes(row[0]) if row else None
 
     def _again(self, row: Mapping[str, Any]) -> bytes:
+        if reason := self.slow.get(str(row["codec"])):
+            raise NotStored(reason)
         codec = self.codec(row)
         setting = Setting.from_json(str(row["setting"]))
-        if (label := codec.label(setting)) != row["label"]:
-            raise OutputError(f"measured with {row['label']}, available is {label}")
+        if not str(row["label"]).endswith(f"({codec.version()})"):  # the other words may change
+            raise OutputError(f"measured with {row['label']}, available is {codec.version()}")
         self.encoded += 1
         return bytes(codec.encode(self.original(str(row["dataset"]), str(row["image"])), setting))
