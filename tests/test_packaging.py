@@ -80,6 +80,24 @@ def test_version_stands_once():
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_every_python_that_is_named_is_tested():
+    """The versions that pyproject names are those that must pass in the workflow."""
+    yaml = pytest.importorskip("yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c]
+
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    required = [
+        str(step["with"]["python-version"])
+        for step in jobs["everything"]["steps"]
+        if "python-version" in step.get("with", {})
+    ]
+    rows = jobs["tests"]["strategy"]["matrix"]["include"]
+    required += [row["python"] for row in rows if not row.get("untried")]
+
+    assert named == required
+
+
 def test_top_level_is_the_house():
     """No file or folder stands at the top that the design does not name."""
     listed = subprocess.run(
