@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core import caching
 from scipy.stats import norm
 
 from bench.codecs.agvae import numba_jit
@@ -364,6 +365,24 @@ def test_damage_never_reads_out_of_bounds(tmp_path: Path):
     )
 
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_machine_code_of_an_older_source_is_never_run(tmp_path: Path, monkeypatch):
+    """Killed between writing the cache's index and its code, the old code is not left in force."""
+    path = tmp_path / "loops.py"
+
+    def answer(value: int) -> int:
+        path.write_text(f"def answer():\n    return {value}\n")
+        space: dict = {"__name__": "loops"}
+        exec(compile(path.read_text(), path, "exec"), space)
+        return numba_jit.compiled(space["answer"])()
+
+    with monkeypatch.context() as patch:
+        assert 1 == answer(1)
+        patch.setattr(caching.IndexDataCacheFile, "_save_data", lambda *_: None)
+        assert 22 == answer(22)  # of another length: a source is known by size and time
+
+    assert 22 == answer(22)
 
 
 def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyPatch):
