@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -146,21 +148,77 @@ def crops(tmp_path: Path, photo: Image) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def run_bench() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs ``python -m bench`` with some words, as a user would."""
+class _Bench:
+    """Runs ``bench`` with some words, as a user would; see ``forkserver``.
 
-    def run(*words: object, check: bool = True, **options: object) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "bench", *map(str, words)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-            **options,
-        )
+    ``fresh=True`` starts an interpreter of its own, where that is the point of a test.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: subprocess.Popen[str] | None = None
+
+    def __call__(
+        self, *words: object, check: bool = True, fresh: bool = False, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Return the ended process; one that failed unasked fails the test."""
+        texts = [str(word) for word in words]
+        if fresh or options.keys() - {"env", "cwd"} or sys.platform != "linux":
+            done = subprocess.run(
+                [sys.executable, "-m", "bench", *texts],
+                **{"capture_output": True, "text": True, "timeout": 600, **options},
+                check=False,
+            )
+        else:
+            done = self._forked(texts, **options)
         if check and done.returncode != 0:
             pytest.fail(f"bench {words} -> {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
-    return run
+    def _forked(
+        self, words: list[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        if self._server is None or self._server.poll() is not None:
+            script = Path(__file__).with_name("forkserver.py")
+            pipe = subprocess.PIPE
+            self._server = subprocess.Popen(
+                [sys.executable, script], stdin=pipe, stdout=pipe, text=True, bufsize=1
+            )
+        out, err = self._folder / "out", self._folder / "err"
+        for path in (out, err):
+            path.write_bytes(b"")
+        request = {
+            "words": words,
+            "env": dict(os.environ if env is None else env),
+            "cwd": str(cwd or Path.cwd()),
+            "out": str(out),
+            "err": str(err),
+        }
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        pid = json.loads(self._server.stdout.readline())["pid"]
+        killer = threading.Timer(600, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        try:
+            code = json.loads(self._server.stdout.readline())["code"]
+        finally:
+            killer.cancel()
+        texts = [path.read_text(encoding="utf-8") for path in (out, err)]
+        return subprocess.CompletedProcess(words, code, *texts)
+
+    def close(self) -> None:
+        """End the server."""
+        if self._server is not None:
+            self._server.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def run_bench(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Return a function that runs ``python -m bench`` with some words, as a user would."""
+    bench = _Bench(tmp_path_factory.mktemp("bench"))
+    yield bench
+    bench.close()

@@ -50,7 +50,7 @@ def test_output_is_refused_before_anything_is_measured(disk, crops, tmp_path, ru
         line = refused(run_bench(*words, "--out", out, check=False))
 
         assert f"bench: cannot write results to {out}" in line
-        assert "choose another --out" in line
+        assert "Choose another --out" in line
     for command in (("encode", "in.png", "out.jpg"), ("decode", "in.jpg", "out.png")):
         word, source, target = command
         line = refused(run_bench(word, tmp_path / source, folder / target, check=False))

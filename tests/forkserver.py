@@ -1,0 +1,77 @@
+"""Runs ``bench`` for the tests in copies of one process that has imported everything already.
+
+A fresh interpreter takes seconds of processor time for imports, a copy takes milliseconds. The copy
+gets arguments, environment, folder and output files of its own, and ends with the exit code of the
+command. Started by ``conftest.run_bench``; speaks lines of JSON on its standard input and output.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+
+IMPORTED = (
+    *(
+        "cv2",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_svg",
+        "numpy",
+        "pandas",
+        "PIL.Image",
+    ),
+    *("rich.console", "rich.progress", "scipy.interpolate", "skimage", "torch", "typer.core"),
+    *("bench.cli", "bench.registry", "bench.report", "bench.gate", "bench.output.write"),
+    *("bench.measurement.run", "bench.measurement.executor", "bench.dataset.open"),
+)
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            _run(request)
+        answers.write(json.dumps({"pid": pid}) + "\n")
+        _, status = os.waitpid(pid, 0)
+        answers.write(json.dumps({"code": os.waitstatus_to_exitcode(status)}) + "\n")
+
+
+def _run(request: dict) -> None:
+    """Be ``python -m bench`` with the words of a request; never return."""
+    code = 1
+    try:
+        os.environ.clear()
+        os.environ.update(request["env"])
+        os.chdir(request["cwd"])
+        for number, name in enumerate(("/dev/null", request["out"], request["err"])):
+            opened = os.open(name, os.O_RDWR)
+            os.dup2(opened, number)
+            os.close(opened)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.path[:0] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+        importlib.invalidate_caches()
+        sys.argv = ["bench", *request["words"]]
+        importlib.import_module("bench.cli").main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - as an interpreter does
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
