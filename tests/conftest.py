@@ -17,11 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bench import image, registry
 from bench.codecs import _compressai
 from bench.errors import Unavailable
 from bench.image import Image
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("bench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bench")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
