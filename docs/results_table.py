@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench import Setting, registry
+from bench import Codec, Setting, registry
 from bench.metrics.columns import column
 
 DIRECTIONS = ("encode", "decode")
@@ -30,7 +30,8 @@ def table(results: Path = ROOT / "results") -> str:
     anchor = str(deltas["anchor"].iloc[0])
     speeds = pd.read_csv(results / "throughput" / "throughput.csv")
     value = deltas["bd_rate_percent"].get
-    ranked = sorted(summary.index, key=lambda name: value((name, metrics[0]), 0.0))
+    alone = [name for name in summary.index if not _codec(name).family]  # variants have their own
+    ranked = sorted(alone, key=lambda name: value((name, metrics[0]), 0.0))
     heads = ["codec", "format, effort", *(column(m).words for m in metrics)]
     heads += ["encode, MP/s", "decode, MP/s"]
     lines = ["| " + " | ".join(heads) + " |", "| --- | --- " + "| --: " * (len(heads) - 2) + "|"]
@@ -45,9 +46,13 @@ def table(results: Path = ROOT / "results") -> str:
     return "\n".join([*lines, "", caption]) + "\n"
 
 
+def _codec(spec: str) -> Codec:
+    return registry.create(spec.partition(":")[0])
+
+
 def _named(spec: str, setting: str) -> tuple[str, str]:
     """Return what a curve is called, and its chroma format, depth and effort."""
-    codec = registry.create(spec.partition(":")[0])
+    codec = _codec(spec)
     one = Setting.from_json(setting)
     return codec.display or spec, ", ".join(filter(None, (codec.describe(one), codec.effort(one))))
 
@@ -77,7 +82,7 @@ def _caption(results: Path, anchor: str, images: int) -> str:
     run = json.loads((results / "kodak" / "run.json").read_text())
     timed = json.loads((results / "throughput" / "throughput.json").read_text())["record"]
     return (
-        f"BD-rate against {registry.create(anchor).display} in % (negative: fewer bits at equal "
+        f"BD-rate against {_codec(anchor).display} in % (negative: fewer bits at equal "
         f"quality), Kodak, {images} images, with the 95 % interval over images; measured on "
         f"{run['date']}, commit {run['commit']}. "
         f"Speed on one thread of an {timed['cpu']}, {timed['date']}."
