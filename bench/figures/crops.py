@@ -25,13 +25,14 @@ from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import Undefined
 from bench.metrics import create as metric
+from bench.output.curve_labels import SMALL_PT
 from bench.output.figure import MEASURED, REPORTED, Product
-from bench.output.plot_styles import short_labels
+from bench.output.labels import short_labels
 from bench.output.sheet import GREY, Sheet
 from bench.output.table_formats import Cell, Table, number
 from bench.rate_search import encode_to_bpp
 
-_VERSION = 1
+_VERSION = 2
 _COLUMNS = 3
 _NEAR = 0.15
 
@@ -69,8 +70,7 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
         "codecs": [[word, codec.version(), codec.format_version] for word, codec in found.items()],
     }
     done = context.measure(entry.kind, key, partial(measure, found, image, options.bpp))
-    names = [context.figure_set.label(label.removesuffix(" RGB")) for label in done.frame["label"]]
-    frame = done.frame.assign(label=names)
+    frame = done.frame.assign(label=short_labels(list(done.frame["label"]))[0])
     stamp = context.stamp_of(done, {options.image: image}, {})
     pictures = {
         str(row.codec): _cut(found[str(row.codec)].decode(_bytes(row.file)), options.crop)
@@ -134,8 +134,7 @@ def measure(codecs: Mapping[str, Codec], image: Image, bpp: float) -> pd.DataFra
                 "file": base64.b64encode(result.data).decode(),
             }
         )
-    shown, _ = short_labels(labels)
-    return pd.DataFrame(rows).assign(label=shown)
+    return pd.DataFrame(rows).assign(label=labels)
 
 
 def _bytes(text: object) -> bytes:
@@ -177,7 +176,7 @@ def draw(
     cells = [*keys, *["."] * (lines * _COLUMNS - len(keys))]
     mosaic = [cells[i * _COLUMNS : (i + 1) * _COLUMNS] for i in range(lines)]
     ratio = original.shape[0] / original.shape[1]
-    height = lines * (1.12 * ratio + 0.4) + 0.2
+    height = lines * (1.12 * ratio + 0.5) + 0.2
     sheet = Sheet(mosaic, height_in=height, small_print=small_print)
     numbers = {str(row.codec): row for row in rows.itertuples()}
     for key, axes in sheet.axes.items():
@@ -189,13 +188,12 @@ def draw(
             spine.set(linewidth=0.4, color=GREY)
         if key == "original":
             text = f"original\n{heading.replace(', ', chr(10))}"
-            axes.set_xlabel(text, fontsize=6, labelpad=2, linespacing=1.1)
+            axes.set_xlabel(text, fontsize=SMALL_PT, labelpad=2, linespacing=1.1)
             continue
         row = numbers[key]
-        text = (
-            f"{row.label}\n{row.bpp:.3f} bpp{row.remark}\n{row.psnr_db:.2f} dB, {row.ms_ssim:.3f}"
-        )
-        axes.set_xlabel(text, fontsize=6, labelpad=2, linespacing=1.1)
+        name = str(row.label).replace(", ", "\n", 1)
+        text = f"{name}\n{row.bpp:.3f} bpp{row.remark}\n{row.psnr_db:.2f} dB, {row.ms_ssim:.3f}"
+        axes.set_xlabel(text, fontsize=SMALL_PT, labelpad=2, linespacing=1.1)
     return sheet.finish()
 
 

@@ -12,12 +12,16 @@ _HEAD = r"""\documentclass[10pt,twocolumn]{article}
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
 \usepackage[margin=2cm]{geometry}
-\usepackage{graphicx,booktabs}
+\usepackage{graphicx,booktabs,array}
 \title{%s}
 \date{}
 \begin{document}
 \maketitle
 """
+
+
+_ABSENT = "%s.pdf is not here: bench figures makes it, and the SVG file shows it."
+"""Stands for a picture that a repository leaves out, so that the document compiles without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def document(figure_set: FigureSet, items: Sequence[Item]) -> str:
     parts += [_figure(item) for item in items if f"{item.id}.pdf" in item.files]
     tables = [item for item in items if f"{item.id}.tex" in item.files]
     if tables:
-        parts.append("\\onecolumn\n")
+        parts.append("\\clearpage\n")
     parts += [f"\\input{{{item.id}.tex}}\n" for item in tables]
     parts.append(_left_out([item for item in items if item.skipped]))
     return "\n".join([*parts, "\\end{document}\n"])
@@ -61,7 +65,9 @@ def _figure(item: Item) -> str:
             f"% {item.origin}",
             "\\begin{figure}",
             "\\centering",
-            f"\\includegraphics[width=\\linewidth]{{{item.id}.pdf}}",
+            f"\\IfFileExists{{{item.id}.pdf}}",
+            f"{{\\includegraphics[width=\\linewidth]{{{item.id}.pdf}}}}",
+            f"{{\\fbox{{\\parbox{{0.9\\linewidth}}{{{escape_latex(_ABSENT % item.id)}}}}}}}",
             f"\\caption{{{caption}}}",
             f"\\label{{fig:{item.id}}}",
             "\\end{figure}",

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from bench.errors import UsageError, suggest
 from bench.figures.spec import check_keys
 from bench.metrics.columns import column
+from bench.output.plot_styles import Style, reported_styles
 
 PATH = Path(__file__).with_name("reported.toml")
 _ORIGIN = ("source", "read")
 _METRICS = ("psnr_db", "ms_ssim")
+HALVES = ("dedicated", "gained")
+"""The two curves of a pair: ``Ballé 2018, gained``."""
 
 Points = NDArray[np.float64]
 
@@ -105,6 +108,12 @@ def curve(name: str) -> Reported:
     points = {metric: _points(entry[metric]) for metric in _METRICS if metric in entry}
     words = {key: str(entry[key]) for key in ("name", "dataset", *_ORIGIN)}
     return Reported(**words, points=points)
+
+
+def looks() -> dict[str, Style]:
+    """Return name -> style of every published curve and half of a pair: each its own."""
+    pairs = [f"{entry['name']}, {half}" for entry in content()["pair"] for half in HALVES]
+    return reported_styles([*(str(entry["name"]) for entry in content()["curve"]), *pairs])
 
 
 def pair(name: str) -> Pair:

@@ -10,7 +10,8 @@ measured. MS-SSIM in decibels is that of the mean for both kinds, as everywhere 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -21,17 +22,20 @@ from scipy.interpolate import PchipInterpolator
 from bench.analysis import bjontegaard, summary
 from bench.figures import published
 from bench.figures.results import Context
-from bench.figures.spec import Entry, FigureSet
+from bench.figures.spec import Entry
 from bench.metrics.columns import column
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.figure_text import label_text
-from bench.output.plot_styles import Style, reported_style, short_labels, style_of
+from bench.output.labels import short_labels
+from bench.output.plot_styles import Style
 from bench.output.sheet import RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
 
 Points = NDArray[np.float64]
 _GRID = 64
+_MARKS = 5  # markers on a line that has many points
+_MARGIN = 1.42  # of the rate axis: room for labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     display, rows = context.rows_of(dataset)
     rows = rows[rows["codec"].isin([*options.measured, options.anchor])]
     covered = coverage(rows)[display] if len(rows) else None
-    lines, missing = measured_lines(rows, options, context.figure_set)
+    lines, missing = measured_lines(rows, options, context.styles)
     anchor = next((line for codec, line in lines.items() if codec == options.anchor), None)
     if anchor is None or covered is None:
         context.rows_of_codecs(dataset, options.anchor)  # says what is missing
@@ -135,7 +139,7 @@ def _dataset(context: Context, options: Options) -> str:
 
 
 def measured_lines(
-    rows: pd.DataFrame, options: Options, figure_set: FigureSet
+    rows: pd.DataFrame, options: Options, style: Mapping[str, Style]
 ) -> tuple[dict[str, Line], list[str]]:
     """Return codec -> curve of the codecs that have results, and those that have none."""
     codecs = list(dict.fromkeys([*options.measured, options.anchor]))
@@ -147,19 +151,18 @@ def measured_lines(
     lines = {}
     for codec, label in zip(found, labels, strict=True):
         points = summary.curve(usable, codec, options.metric)
-        shown = figure_set.label(label.replace(" RGB", "", 1))  # the network sees RGB: understood
-        lines[codec] = Line(shown, style_of(codec), MEASURED, points)
+        lines[codec] = Line(label, style[codec], MEASURED, points)
     return lines, [codec for codec in options.measured if codec not in found]
 
 
 def reported_lines(options: Options, dataset: str) -> list[Line]:
     """Return the published curves of a dataset that have the metric."""
     lines = []
-    for index, name in enumerate(options.reported):
+    for name in options.reported:
         curve = published.curve(name)
         points = curve.values(options.metric)
         if curve.dataset == dataset and points is not None:
-            lines.append(Line(curve.name, reported_style(index), REPORTED, points))
+            lines.append(Line(curve.name, published.looks()[curve.name], REPORTED, points))
     return lines
 
 
@@ -202,34 +205,34 @@ def draw(
     sheet = Sheet([["rd"], ["gain"]], height_in=4.9, small_print=small_print)
     x = RATE
     end = min(options.max_bpp, float(select(data, "rd")["x"].max()))
-    sheet.panel("rd", f"(a) {what}", x=x, y=column(options.metric).title, xlim=(0, end * 1.3))
-    low = sheet.panel(
+    wide = (0.0, end * _MARGIN)
+    sheet.panel("rd", f"(a) {what}", x=x, y=column(options.metric).title, xlim=wide)
+    sheet.panel(
         "gain",
-        f"(b) gain over {anchor.name} at equal rate",
+        f"(b) gain over {anchor.name.partition(',')[0]} at equal rate",
         x=x,
         y=f"difference in {column(options.metric).title}",
-        xlim=(0, end * 1.3),
+        xlim=wide,
         ylim=options.gain_range,
     )
-    low.axhline(0, color=anchor.style.colour, linewidth=0.9)
-    low.text(
-        *(0.01 * end, 0, anchor.name), color=anchor.style.text, fontsize=6, va="bottom", zorder=5
-    )
+    rates = select(data, "rd", anchor.name)["x"]
+    sheet.level("gain", 0, (rates.min(), rates.max()), anchor.style, label_text(anchor.name))
     for line in lines:
-        few = line.status == MEASURED  # in (a) reported curves lie on each other: labelled in (b)
-        sheet.line(data, "rd", line.name, line.style, label=label_text(line.name) if few else "")
+        few = line.status == MEASURED  # reported curves lie on each other: a key names them
+        label = label_text(line.name) if few else ""
+        sheet.line(data, "rd", line.name, line.style, label=label, marks=0 if few else _MARKS)
     outside = []
     for line in lines:
         gain = select(data, "gain", line.name)["y"]
         if len(gain) and options.gain_range and gain.max() < options.gain_range[0]:
             outside.append(f"{line.name} {number(gain.max(), 1)} to {number(gain.min(), 1)} dB")
         elif len(gain):
-            plain = replace(line.style, marker="")
-            sheet.line(data, "gain", line.name, plain, label=label_text(line.name))
+            label = label_text(line.name) if line.status == MEASURED else ""
+            sheet.line(data, "gain", line.name, line.style, label=label, marks=_MARKS)
     if outside:
         sheet.note("gain", "below: " + "; ".join(outside))
-    if any(line.status == REPORTED for line in lines):
-        sheet.key("rd")
+    if dashed := [(line.name, line.style) for line in lines if line.status == REPORTED]:
+        sheet.key("rd", dashed)
     return sheet.finish()
 
 

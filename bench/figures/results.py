@@ -17,6 +17,7 @@ from bench.figures.spec import FigureSet
 from bench.image import Image, pixels_sha256
 from bench.measurement.results import Results
 from bench.output.figure import Skipped
+from bench.output.plot_styles import Style, styles
 from bench.output.provenance import Stamp, of_record, pixels_of
 
 
@@ -44,6 +45,11 @@ class Context:
     data_dir: Path | None = None
     progress: Callable[[str], object] = field(default=lambda _: None)
     _images: dict[str, Image] = field(default_factory=dict)
+
+    @property
+    def styles(self) -> Mapping[str, Style]:
+        """Codec -> its style, the same in every figure of these results."""
+        return styles(str(codec) for codec in self.results.rows["codec"].unique())
 
     def image(self, name: str) -> Image:
         """Return an image of the set's dataset, uint8 RGB (H, W, 3).

@@ -63,8 +63,6 @@ class FigureSet:
         Whose images the figures are made from, where an entry does not say.
     codec
         The codec that is the paper's, in this suite.
-    names
-        Codec -> what figures call it.
     entries
         The figures, in order.
     """
@@ -75,17 +73,7 @@ class FigureSet:
     source: str
     dataset: str
     codec: str
-    names: Mapping[str, str]
     entries: tuple[Entry, ...]
-
-    def label(self, short: str) -> str:
-        """Return a curve's label with the codec's name as figures write it.
-
-        >>> FigureSet("", "", "", "", "", "", {"bpg": "BPG"}, ()).label("bpg 4:4:4")
-        'BPG 4:4:4'
-        """
-        codec, _, rest = short.partition(" ")
-        return " ".join(part for part in (self.names.get(codec, codec), rest) if part)
 
 
 def names() -> list[str]:
@@ -113,14 +101,14 @@ def load(word: str) -> FigureSet:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}", "Correct it.") from error
-    check_keys(path, content, required=(*_SET_KEYS, "figure"), optional=("names",))
+    check_keys(path, content, required=(*_SET_KEYS, "figure"))
     entries = tuple(_entry(path, values) for values in content["figure"])
     ids = [entry.id for entry in entries]
     if len(set(ids)) != len(ids):
         twice = next(word for word in ids if ids.count(word) > 1)
         raise UsageError(f"{path} has two figures {twice!r}", "Rename one of them.")
     words = {key: str(content[key]) for key in _SET_KEYS}
-    return FigureSet(name=path.stem, **words, names=content.get("names", {}), entries=entries)
+    return FigureSet(name=path.stem, **words, entries=entries)
 
 
 def _entry(path: Path, values: Mapping[str, Any]) -> Entry:

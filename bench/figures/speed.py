@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from bench.figures.spec import Entry
 from bench.output.axes import log_axis
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, series
-from bench.output.plot_styles import style_of
+from bench.output.figure_text import label_text
+from bench.output.labels import lanes_text, short_names
+from bench.output.plot_styles import Style
 from bench.output.provenance import of_record
 from bench.output.sheet import Sheet
 
 FILE = "throughput.json"
-_WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy")
+_LANES = ("processes", "threads")
+_WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy", "label", *_LANES)
 _WAYS = ("encode", "decode")
 
 
@@ -65,12 +68,13 @@ def make(context: Context, _entry: Entry, options: Options) -> Product:
     data = speed_rows(known, {str(codec): float(rate) for codec, rate in rates.items()})
     dataset = context.stamp_of_rows(display).datasets
     stamp = of_record(record or context.results.record, datasets=dataset)
-    figure = draw(data, anchor, stamp.small_print())
+    against = short_names(rows)[anchor]
+    figure = draw(data, against, context.styles, stamp.small_print())
     alone = "BESIDE OTHER WORK" if known["busy"].any() else "alone on the machine"
     covered = coverage(rows)[display]
     note = (
-        f"BD-rate against {anchor} on {display}, {covered.images(options.metric)}; speed from "
-        f"{FILE}, {alone}."
+        f"BD-rate against {against} on {display}, {covered.images(options.metric)}; speed from "
+        f"{FILE}, {alone}, each codec with as many cores as made it fastest."
     )
     return Product(data, stamp, figure, notes=(note, *covered.reasons([options.metric])))
 
@@ -110,17 +114,27 @@ def read(path: Path) -> tuple[pd.DataFrame, Mapping[str, Any]]:
 def speed_rows(measured: pd.DataFrame, rates: Mapping[str, float]) -> pd.DataFrame:
     """Return the fastest configuration of each codec and device, per direction, as rows."""
     parts = []
+    names = short_names(measured)
     for way in _WAYS:
         rows = measured[measured["direction"] == way].sort_values("mp_per_s")
         for row in rows.groupby(["codec", "device"]).tail(1).to_dict("records"):
             codec, batch = str(row["codec"]), row["batch"]
             name = f"{codec} {row['device']}" + (f" x{batch}" if batch != 1 else "")
+            label = f"{label_text(names[codec])}\n{_runs_on(row)}"
             x, y = (f"{way}_mp_per_s", [row["mp_per_s"]]), ("bd_rate_percent", [rates[codec]])
-            parts.append(series(way, name, MEASURED, x=x, y=y, codec=[codec]))
+            parts.append(series(way, name, MEASURED, x=x, y=y, codec=[codec], label=[label]))
     return join(parts)
 
 
-def draw(data: pd.DataFrame, anchor: str, small_print: str) -> Figure:
+def _runs_on(row: Mapping[Hashable, Any]) -> str:
+    """Return ``2 threads``, or the GPU and its batch."""
+    batch = f", batch {row['batch']}" if row["batch"] != 1 else ""
+    if row["device"] != "cpu":
+        return f"{row['device']}{batch}"
+    return lanes_text(int(row["processes"]), int(row["threads"])) + batch
+
+
+def draw(data: pd.DataFrame, anchor: str, style: Mapping[str, Style], small_print: str) -> Figure:
     """Return the drawing of ``speed_rows``."""
     sheet = Sheet([["encode"], ["decode"]], height_in=4.4, small_print=small_print)
     for panel, heading in (("encode", "(a) encoding"), ("decode", "(b) decoding")):
@@ -132,6 +146,6 @@ def draw(data: pd.DataFrame, anchor: str, small_print: str) -> Figure:
         axes.margins(y=0.2)
         axes.invert_yaxis()
         for row in shown.itertuples():
-            dot = style_of(str(row.codec), width=0.0, size=4.5)
-            sheet.line(data, panel, str(row.series), dot, label=str(row.series))
+            dot = replace(style[str(row.codec)], width=0.0, size=4.5)
+            sheet.line(data, panel, str(row.series), dot, label=str(row.label))
     return sheet.finish()

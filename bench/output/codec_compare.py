@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import pandas as pd
 from bench.analysis import summary
 from bench.files import file_stems, make_folder, write_atomically
 from bench.metrics import columns as columns_of
+from bench.output.labels import version_of
 
 _FIELDS = {
     # our column: (their field, description)
@@ -149,13 +149,13 @@ def _constants(
     label: str, codec: str, provenance: Mapping[str, Any], dataset: str
 ) -> dict[str, tuple[str, Any]]:
     """Return name -> (description, value) of what holds for a whole file."""
-    version = re.search(r"\(([^()]*)\)\s*$", label)
+    version = version_of(label)
     constants = {
         "name": ("Name of this batch", label),
         "codec": ("Name of the codec used to generate this data", codec.partition(":")[0]),
         "version": (
             "Version of the codec used to generate this data",
-            version[1] if version else label,
+            version or label,
         ),
         "time": ("Date of when this data was generated", provenance.get("date") or ""),
         "source_data_set": ("The images used as input", dataset),

@@ -23,6 +23,7 @@ from bench.files import file_stems, make_folder
 from bench.metrics.columns import column, curve_columns
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, join, series
+from bench.output.labels import short_names
 from bench.output.plot_styles import Style
 from bench.output.plots import footer, measured_curves
 from bench.output.provenance import of_record, pixels_of
@@ -57,7 +58,7 @@ def comparison(rows: pd.DataFrame, deltas: pd.DataFrame, *, name: str, title: st
         Of the table, and in its caption.
     """
     kept = summary.comparable(rows)
-    labels = dict(zip(kept["codec"], kept["label"], strict=True))
+    labels = short_names(kept)
     anchor = str(deltas["anchor"].iloc[0]) if len(deltas) else ""
     lines = []
     for metric in curve_columns(rows):
@@ -68,7 +69,7 @@ def comparison(rows: pd.DataFrame, deltas: pd.DataFrame, *, name: str, title: st
             equal = equal_quality.compare(curves[anchor], curves[codec], metric)
             texts = (
                 column(metric).title,
-                str(labels[codec]),
+                labels[codec],
                 with_interval(*(float(head[k]) for k in ("bd_rate_percent", "ci_low", "ci_high"))),
                 with_interval(equal.percent, equal.low, equal.high),
                 str(equal.points),
@@ -138,7 +139,7 @@ def _figures(
                 continue
             title = f"{name}{mark}, mean of {coverages[name].images(metric)}"
             about = footer(means, metric, coverages[name], reported=False)
-            below = " \u00b7 ".join(filter(None, (about, stamp.small_print())))
+            below = "\u00a0\u00b7 ".join(filter(None, (about, stamp.small_print())))
             figure = draw(means, curves, anchor, metric, heading=title, small_print=below)
             yield f"{stems[name]}_{stem_of(family)}_{word}", title, stamp.full(), figure
 

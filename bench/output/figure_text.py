@@ -24,9 +24,16 @@ def shortened(text: str, letters: int) -> str:
 
 
 def label_text(name: str) -> str:
-    """Return a curve's name in lines of a few words, for its label."""
+    r"""Return a curve's name in lines of a few words, for its label; the effort has a line.
+
+    >>> label_text("BPG 4:4:4, x265 veryslow")
+    'BPG 4:4:4,\nx265 veryslow'
+    """
     short = shortened(plain_text(name), _LABEL_LETTERS)
-    return textwrap.fill(short, _LABEL_LINE_LETTERS, break_on_hyphens=False)
+    parts = short.replace(", ", ",\n", len(short) > _LABEL_LINE_LETTERS).split("\n")
+    return "\n".join(
+        textwrap.fill(part, _LABEL_LINE_LETTERS, break_on_hyphens=False) for part in parts
+    )
 
 
 def in_lines(text: str, letters: int = _LINE_LETTERS) -> str:

@@ -1,9 +1,10 @@
-"""Where labels go: beside their own curve, clear of each other and of every line.
+"""Where labels go: at the end of their own curve, clear of each other, of markers and of lines.
 
 A small optimiser over a finite set of candidates. Every label may stand at several distances and
-directions from several points of its curve, the last point first; a candidate's cost grows with
-distance, with every stretch of curve that it covers and with every label that it overlaps. Labels
-are placed greedily, longest-cost first, then moved one by one while the total falls.
+directions from several points of its curve, the last point first, or in the margin to the right of
+all curves; a candidate's cost grows with distance, with every stretch of curve and every marker
+that it covers, with every line that its leader crosses and with every label that it overlaps.
+Labels are moved one by one while the total falls, from many orders; the best outcome is taken.
 
 All coordinates are in pixels, x to the right, y up.
 """
@@ -11,23 +12,48 @@ All coordinates are in pixels, x to the right, y up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1."""
 
-_ANGLES_DEG = (0, 30, -30, 90, -90, 60, -60, 120, -120, 150, -150, 180)
-_RINGS = (1.0, 1.6, 2.5, 3.5, 5.0, 7.0, 10.0)
-_COVERED_CURVE, _COVERED_OWN, _OVERLAP, _OUTSIDE, _CROSSED = 25.0, 20.0, 400.0, 5000.0, 9.0
-_COVERED_MARKER = 60.0
+_ANGLES_DEG = (0, 30, -30, 90, -90, 60, -60, 15, -15, 45, -45, 75, -75, 120, -120, 150, -150, 180)
+_RINGS = (1.0, 1.5, 2.0, 2.7, 3.5, 4.5, 6.0, 8.0, 10.0)
+_NEAR = 1.5  # a ring; a label further off has a leader
+_MARGIN_PLACES = 40
+_COVERED_CURVE, _COVERED_OWN, _OVERLAP, _OUTSIDE = 25.0, 20.0, 400.0, 5000.0
+_COVERED_MARKER, _CROSSED, _CROSSED_LEADER = 1500.0, 600.0, 150.0
+_STRUCK, _STRUCK_MARKER, _NEARER_TO_ANOTHER = 200.0, 300.0, 60.0
+_KEPT, _DESCENTS = 120, 60
+_STRETCHES = (slice(None, -1), slice(1, None))  # of a line: where they begin, where they end
+_ANCHORS = 6
 
-_STRUCK = 30.0
-_SHARES = tuple(i / 10 for i in range(1, 10))
-_NOWHERE = -1e9
-_GRID = np.array([1.0, 2.0**20])  # a grid cell as one number
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line that may have a label, or only be in the way.
+
+    Attributes
+    ----------
+    points
+        (M, 2) of its course, M at least 1, the preferred end last.
+    size
+        Width and height of its label; None where it has none.
+    markers
+        (K, 2) of what is drawn over it.
+    radius
+        Of the markers.
+    """
+
+    points: Points
+    size: tuple[float, float] | None = None
+    markers: Points = field(default_factory=lambda: np.empty((0, 2)))
+    radius: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +77,21 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Candidates of one label: boxes (N, 4) as x0, y0, x1, y1; cost, anchor, far are (N,)."""
+    """Candidates of one label: boxes (N, 4) as x0, y0, x1, y1; cost, anchor, far are (N,).
+
+    ``starts`` and ``ends`` (N, 2) are those of the leader, equal where there is none.
+    """
 
     boxes: Points
     cost: Points
     anchor: NDArray[np.intp]
     far: NDArray[np.bool_]
-    leaders: Points  # (N, 4, 2) points on the leader, off its ends; far away where there is none
+    starts: Points
+    ends: Points
+
+    def only(self, which: NDArray[np.intp]) -> _Candidates:
+        """Return some of them."""
+        return _Candidates(*(getattr(self, name)[which] for name in self.__slots__))
 
 
 def densify(points: Points, step: float) -> Points:
@@ -71,13 +105,24 @@ def densify(points: Points, step: float) -> Points:
     return np.vstack([*pieces, points[-1:]])
 
 
-def _inside(boxes: Points, points: Points, axis: int = 1) -> NDArray[np.intp]:
-    """Return how many of ``points`` lie in each of ``boxes``; axis 0: of boxes hold each point."""
+def _distances(boxes: Points, points: Points) -> Points:
+    """Return how far each of ``points`` (M, 2) is from each of ``boxes`` (N, 4): (N, M)."""
     x, y = points[:, 0], points[:, 1]
-    within = (
-        (x >= boxes[:, :1]) & (x <= boxes[:, 2:3]) & (y >= boxes[:, 1:2]) & (y <= boxes[:, 3:4])
-    )
-    return np.asarray(within.sum(axis=axis), dtype=np.intp)
+    across = np.maximum(boxes[:, :1] - x, x - boxes[:, 2:3])
+    up = np.maximum(boxes[:, 1:2] - y, y - boxes[:, 3:4])
+    return np.asarray(np.hypot(np.maximum(across, 0), np.maximum(up, 0)))
+
+
+def _passed(starts: Points, ends: Points, points: Points, reach: float) -> NDArray[np.intp]:
+    """Return how many of ``points`` each segment passes nearer than ``reach``, its start apart."""
+    if not len(points):
+        return np.zeros(len(starts), dtype=np.intp)
+    way, apart = ends - starts, points[None] - starts[:, None]
+    length = np.maximum((way**2).sum(axis=1), 1e-9)[:, None]
+    share = np.clip((apart * way[:, None]).sum(axis=2) / length, 0, 1)
+    off = np.hypot(*np.moveaxis(apart - share[..., None] * way[:, None], 2, 0))
+    near = (off < reach) & (np.hypot(apart[..., 0], apart[..., 1]) > reach)
+    return np.asarray(near.sum(axis=1), dtype=np.intp)
 
 
 def _overlap(boxes: Points, other: Points) -> Points:
@@ -88,68 +133,114 @@ def _overlap(boxes: Points, other: Points) -> Points:
     return np.asarray(np.clip(width, 0, None) * np.clip(height, 0, None) / area)
 
 
-def _candidates(
-    index: int,
-    curves: Sequence[Points],
-    lines: Sequence[Points],
-    size: tuple[float, float],
-    frame: tuple[float, float, float, float],
-    gap: float,
-) -> _Candidates:
-    """Return every place that label ``index`` may take, with its cost but for other labels."""
-    curve, (width, height) = curves[index], size
-    last = len(curve) - 1
+def crossings(starts: Points, ends: Points, lines: Sequence[Points]) -> NDArray[np.intp]:
+    """Return how many stretches of ``lines`` the segment from each start to its end crosses.
+
+    A segment that begins on a line does not cross it there.
+    """
+    stretches = [line for line in lines if len(line) > 1]
+    if not stretches:
+        return np.zeros(len(starts), dtype=np.intp)
+    first, last = (np.vstack([line[part] for line in stretches]) for part in _STRETCHES)
+    return np.asarray(_hits(starts, ends, first, last).sum(axis=1), dtype=np.intp)
+
+
+def _hits(starts: Points, ends: Points, first: Points, last: Points) -> NDArray[np.bool_]:
+    """Return whether each segment (N) crosses each of others (M), apart from its start: (N, M)."""
+    way, along = ends - starts, last - first
+    apart = first[None] - starts[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = way[:, None, 0] * along[None, :, 1] - way[:, None, 1] * along[None, :, 0]
+        here = (apart[..., 0] * along[None, :, 1] - apart[..., 1] * along[None, :, 0]) / turn
+        there = (apart[..., 0] * way[:, None, 1] - apart[..., 1] * way[:, None, 0]) / turn
+    return np.asarray((here > 1e-6) & (here < 1) & (there >= 0) & (there <= 1))
+
+
+def _across(starts: Points, ends: Points, boxes: Points) -> NDArray[np.intp]:
+    """Return how many edges of each box (K, 4) each segment (N) crosses: (N, K)."""
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3], [0, 1]]]
+    hits = [_hits(starts, ends, corners[:, i], corners[:, i + 1]) for i in range(4)]
+    return np.asarray(np.sum(hits, axis=0), dtype=np.intp)
+
+
+def _places(curve: Curve, right: float, frame: Box, gap: float) -> _Candidates:
+    """Return every place that the label of a curve may take, with the cost of its distance."""
+    assert curve.size is not None
+    width, height = curve.size
+    last = len(curve.points) - 1
+    shares = range(_ANCHORS)
     boxes, cost, anchors, far = [], [], [], []
-    for anchor in sorted({round(i * last / 5) for i in range(6)}, reverse=True):
-        from_end = min(last - anchor, 1.5 + anchor) if last else 0
+
+    def add(x: float, y: float, price: float, anchor: int, *, leads: bool) -> None:
+        boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+        cost.append(price)
+        anchors.append(anchor)
+        far.append(leads)
+
+    for anchor in sorted({round(i * last / (_ANCHORS - 1)) for i in shares}, reverse=True):
+        from_end = _ANCHORS * min(last - anchor, 0.5 * last + anchor) / last if last else 0
         for ring in _RINGS:
             for rank, angle in enumerate(_ANGLES_DEG):
                 # The nearest point of the box, not its centre, keeps the distance.
                 dx, dy = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-                x = curve[anchor, 0] + dx * (ring * gap + width / 2)
-                y = curve[anchor, 1] + dy * (ring * gap + height / 2)
-                boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-                cost.append(4.0 * (ring - 1.0) + 0.8 * rank + 4.0 * from_end)
-                anchors.append(anchor)
-                far.append(ring > 1.6)
-    found = _with_leaders(curve, np.array(boxes), np.array(cost), np.array(anchors), np.array(far))
-    pad = gap * 0.45 * np.array([-1, -1, 1, 1])
-    for other, line in enumerate(lines):
-        weight = _COVERED_OWN if other == index else _COVERED_CURVE
-        found.cost[:] += weight * _inside(found.boxes + pad, line)
-        found.cost[:] += _COVERED_MARKER * (_inside(found.boxes + 1.3 * pad, curves[other]) > 0)
-    found.cost[:] += _OUTSIDE * _outside(found.boxes, frame)
-    _add_crossings(found, [line for i, line in enumerate(lines) if i != index], gap / 4)
-    return found
+                reach = ring * gap + (curve.radius if ring <= _NEAR else 0)
+                x = curve.points[anchor, 0] + dx * (reach + width / 2)
+                y = curve.points[anchor, 1] + dy * (reach + height / 2)
+                price = 4.0 * (ring - 1.0) + 0.6 * rank + 10.0 * from_end
+                add(x, y, price, anchor, leads=ring > _NEAR)
+    end = curve.points[-1]
+    left = max(right, float(end[0])) + 2 * gap
+    for y in np.linspace(frame[1] + height / 2, frame[3] - height / 2, _MARGIN_PLACES):
+        distance = float(np.hypot(left - end[0], y - end[1]))
+        add(left + width / 2, y, 5.0 + 1.2 * distance / gap, last, leads=True)
+    return _with_leaders(curve, np.array(boxes), np.array(cost), np.array(anchors), np.array(far))
 
 
 def _with_leaders(
-    curve: Points, boxes: Points, cost: Points, anchor: NDArray[np.intp], far: NDArray[np.bool_]
+    curve: Curve, boxes: Points, cost: Points, anchor: NDArray[np.intp], far: NDArray[np.bool_]
 ) -> _Candidates:
-    """Return candidates with points on the leader from the curve to the box's nearest edge."""
-    starts = curve[anchor]
+    """Return candidates with the leader from the curve to the box's nearest edge."""
+    starts = curve.points[anchor]
     ends = np.clip(starts, boxes[:, :2], boxes[:, 2:])
-    shares = np.array(_SHARES)[None, :, None]
-    leaders = starts[:, None, :] + shares * (ends - starts)[:, None, :]
-    leaders[~far] = _NOWHERE
-    return _Candidates(boxes, cost, anchor, far, leaders)
+    ends[~far] = starts[~far]
+    return _Candidates(boxes, cost, anchor, far, starts, ends)
 
 
-def _add_crossings(found: _Candidates, others: Sequence[Points], reach: float) -> None:
-    """Add the cost of leaders that cross other curves."""
-    if not others or not found.far.any():
-        return
-    # Cells of a coarse grid stand for distance: a point is near a line if any of the line's points
-    # lies in its cell or in one of the eight around it.
-    around = np.array([(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)])
-    cells = np.floor(np.vstack(others) / reach)[:, None, :] + around
-    points = np.floor(found.leaders[found.far] / reach)
-    near = np.isin(points @ _GRID, np.unique(cells.reshape(-1, 2) @ _GRID))
-    found.cost[found.far] += _CROSSED * near.sum(axis=1)
+def _add_covered(
+    found: _Candidates, index: int, curves: Sequence[Curve], fixed: Sequence[Box], gap: float
+) -> None:
+    """Add what covering curves, markers and fixed boxes costs, and crossing curves."""
+    around = np.array([-1, -1, 1, 1])
+    far, nearest = found.far, {}
+    for other, curve in enumerate(curves):
+        apart = _distances(found.boxes, densify(curve.points, gap * 0.4))
+        weight = _COVERED_OWN if other == index else _COVERED_CURVE
+        found.cost[:] += weight * (apart < 0.45 * gap).sum(axis=1)
+        nearest[other] = apart.min(axis=1)
+        if len(curve.markers):
+            reach = curve.radius + 0.15 * gap
+            covered = (_distances(found.boxes, curve.markers) < reach).any(axis=1)
+            found.cost[:] += _COVERED_MARKER * covered
+            found.cost[far] += _STRUCK_MARKER * _passed(
+                found.starts[far], found.ends[far], curve.markers, reach
+            )
+    own = nearest.pop(index)
+    closer = np.any([apart < own for apart in nearest.values()], axis=0) if nearest else False
+    found.cost[:] += _NEARER_TO_ANOTHER * (closer & ~far)
+    for box in fixed:
+        shared = _overlap(found.boxes + 0.25 * gap * around, np.array(box))
+        found.cost[:] += _OVERLAP * (shared + (shared > 0))
+        found.cost[far] += _STRUCK * _across(
+            found.starts[far], found.ends[far], np.array([box])
+        ).sum(axis=1)
+    lines = [curve.points for other, curve in enumerate(curves) if other != index]
+    ends = np.clip(found.starts, found.boxes[:, :2], found.boxes[:, 2:])
+    weights = np.where(far, _CROSSED, _CROSSED / 3)
+    found.cost[:] += weights * crossings(found.starts, ends, lines)
 
 
-def _outside(boxes: Points, frame: tuple[float, float, float, float]) -> NDArray[np.bool_]:
-    """Return which boxes stick out of the frame x0, y0, x1, y1."""
+def _outside(boxes: Points, frame: Box) -> NDArray[np.bool_]:
+    """Return which boxes stick out of the frame."""
     x0, y0, x1, y1 = frame
     return np.asarray(
         (boxes[:, 0] < x0) | (boxes[:, 1] < y0) | (boxes[:, 2] > x1) | (boxes[:, 3] > y1)
@@ -157,60 +248,85 @@ def _outside(boxes: Points, frame: tuple[float, float, float, float]) -> NDArray
 
 
 def place(
-    curves: Sequence[Points],
-    sizes: Sequence[tuple[float, float]],
-    frame: tuple[float, float, float, float],
-    *,
-    gap: float,
-) -> list[Placed]:
-    """Return a place for one label per curve.
+    curves: Sequence[Curve], frame: Box, *, gap: float, fixed: Sequence[Box] = ()
+) -> list[Placed | None]:
+    """Return a place for the label of each curve that has one.
 
     Parameters
     ----------
     curves
-        Points (M, 2) of each curve, M at least 1, the preferred end last.
-    sizes
-        Width and height of each label.
+        Those with labels, and those that are in the way.
     frame
-        x0, y0, x1, y1 that labels must stay in.
+        What labels must stay in.
     gap
         Wanted distance between a point and its label; labels keep half of it from each other.
+    fixed
+        Boxes that are in the way: notes, a legend.
 
     Returns
     -------
-    list of Placed
+    list of Placed or None
         As many as there are curves, in their order. The result depends on the arguments alone.
     """
-    lines = [densify(curve, gap * 0.4) for curve in curves]
-    options = [_candidates(i, curves, lines, size, frame, gap) for i, size in enumerate(sizes)]
-    margin = gap * 0.25 * np.array([-1, -1, 1, 1])
+    right = max(float(curve.points[:, 0].max()) for curve in curves)
+    options: dict[int, _Candidates] = {}
+    for i, curve in enumerate(curves):
+        if curve.size is not None:
+            options[i] = _places(curve, right, frame, gap)
+            _add_covered(options[i], i, curves, fixed, gap)
+            options[i].cost[:] += _OUTSIDE * _outside(options[i].boxes, frame)
+    chosen = _choose(options, gap)
+    placed: list[Placed | None] = [None] * len(curves)
+    for i, index in chosen.items():
+        x0, y0, x1, y1 = options[i].boxes[index]
+        centre = (float(x0 + x1) / 2, float(y0 + y1) / 2)
+        placed[i] = Placed(int(options[i].anchor[index]), centre, bool(options[i].far[index]))
+    return placed
 
-    def total(i: int, chosen: Sequence[int | None]) -> Points:
-        cost = options[i].cost.copy()
-        for other, place in enumerate(chosen):
-            if other != i and place is not None:
-                box = options[other].boxes[place] + margin
-                shared = _overlap(options[i].boxes + margin, box)
-                struck = _inside(options[i].boxes, options[other].leaders[place])
-                strikes = _inside(box[None, :], options[i].leaders.reshape(-1, 2), axis=0)
-                struck = struck + strikes.reshape(len(cost), -1).sum(axis=1)
-                cost += _OVERLAP * (shared + (shared > 0)) + _STRUCK * struck
-        return cost
 
-    chosen: list[int | None] = [None] * len(curves)
-    # The label with the worst best place chooses first.
-    for i in sorted(range(len(curves)), key=lambda i: (-options[i].cost.min(), i)):
-        chosen[i] = int(total(i, chosen).argmin())
+def _choose(options: dict[int, _Candidates], gap: float) -> dict[int, int]:
+    """Return which candidate each label takes: the best of many descents from random orders."""
+    names = list(options)
+    kept = {i: np.argsort(options[i].cost, kind="stable")[:_KEPT] for i in names}
+    cut = {i: options[i].only(kept[i]) for i in names}
+    pairs: dict[tuple[int, int], Points] = {}
+    for place, i in enumerate(names):
+        for j in names[:place]:
+            pairs[i, j] = _between(cut[i], cut[j], gap)
+            pairs[j, i] = pairs[i, j].T
+    generator = np.random.default_rng(0)
+    best: tuple[float, dict[int, int]] = (np.inf, {})
+    for _ in range(_DESCENTS):
+        order = [names[k] for k in generator.permutation(len(names))]
+        found = _descend(order, cut, pairs)
+        total = sum(float(cut[i].cost[found[i]]) for i in names)
+        total += sum(float(pairs[i, j][found[i], found[j]]) for i, j in pairs) / 2
+        best = min(best, (total, found), key=lambda pair: pair[0])
+    return {i: int(kept[i][index]) for i, index in best[1].items()}
+
+
+def _descend(
+    order: Sequence[int], cut: dict[int, _Candidates], pairs: dict[tuple[int, int], Points]
+) -> dict[int, int]:
+    """Return a choice in which no label alone can do better."""
+    chosen: dict[int, int] = {}
     for _ in range(6):
-        before = list(chosen)
-        for i in range(len(curves)):
-            chosen[i] = int(total(i, chosen).argmin())
+        before = dict(chosen)
+        for i in order:
+            others = [pairs[i, j][:, place] for j, place in chosen.items() if j != i]
+            chosen[i] = int(np.sum([cut[i].cost, *others], axis=0).argmin())
         if chosen == before:
             break
-    placed = []
-    for option, index in zip(options, chosen, strict=True):
-        assert index is not None
-        x0, y0, x1, y1 = option.boxes[index]
-        centre = (float(x0 + x1) / 2, float(y0 + y1) / 2)
-        placed.append(Placed(int(option.anchor[index]), centre, bool(option.far[index])))
-    return placed
+    return chosen
+
+
+def _between(one: _Candidates, other: _Candidates, gap: float) -> Points:
+    """Return what each place of one label costs together with each place of another: (N, K)."""
+    margin = gap * 0.25 * np.array([-1, -1, 1, 1])
+    boxes, theirs = one.boxes + margin, other.boxes + margin
+    shared = np.stack([_overlap(boxes, box) for box in theirs], axis=1)
+    cost = _OVERLAP * (shared + (shared > 0))
+    cost += _STRUCK * _across(one.starts, one.ends, other.boxes)
+    cost += _STRUCK * _across(other.starts, other.ends, one.boxes).T
+    cost += _CROSSED_LEADER * _hits(one.starts, one.ends, other.starts, other.ends)
+    return np.asarray(cost)

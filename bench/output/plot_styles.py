@@ -1,15 +1,15 @@
-"""How curves look: colour and marker of each codec, the same in every plot, and short labels.
+"""How curves look: one colour and marker for each codec and each published curve, in every figure.
 
-Colours are those of Okabe and Ito, "Color Universal Design" (2008), less the yellow, which is
-illegible on white, plus three of similar spacing for codecs beyond the seventh. Reported curves
-are thin and dashed, and have the colours of codecs that are not drawn beside them.
+No two of them share both. Codecs have the colours of Okabe and Ito, "Color Universal Design"
+(2008), less the yellow, which is illegible on white, and three more of similar spacing. Published
+curves have colours and markers of their own, after Paul Tol's muted scheme (SRON/EPS/TN/09-002):
+thin, dashed, markers open. What is no codec has dots.
 """
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,21 +21,58 @@ _COLOURS = (
     *(_BROWN, _OLIVE, _VIOLET),
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
-DASHES = ((4, 2), (6, 1.5, 1, 1.5), (2, 1.5), (8, 2), (5, 1.5, 1, 1.5, 1, 1.5), (1, 1))
-_REPORTED_HUES = (_BROWN, _VIOLET, _OLIVE, _PURPLE, _SKY, "#777777")
-_KNOWN = {
+_CODECS = {
     "agvae": (_BLUE, "o"),
-    "agvae-gauss": (_SKY, "v"),
-    "agvae-nogain": (_VIOLET, "P"),
-    "agvae-nogain-gauss": (_PURPLE, "X"),
+    "agvae-branch": (_BLUE, "s"),
+    "agvae-gauss": (_VERMILION, "v"),
+    "agvae-ms-ssim": (_PURPLE, "h"),
+    "agvae-ms-ssim-refined": (_PURPLE, "P"),
+    "agvae-nogain": (_GREEN, "P"),
+    "agvae-nogain-gauss": (_ORANGE, "X"),
     "agvae-refined": (_SKY, "P"),
+    "agvae-small": (_BLUE, "^"),
     "avif": (_VERMILION, "D"),
+    "avif:speed=4": (_BROWN, ">"),
     "bpg": (_GREEN, "s"),
+    "compressai-bmshj2018-factorized": (_OLIVE, "o"),
+    "compressai-bmshj2018-hyperprior": (_BROWN, "o"),
+    "compressai-cheng2020-anchor": (_VIOLET, "o"),
+    "compressai-cheng2020-attn": (_VIOLET, "D"),
+    "compressai-mbt2018": (_PURPLE, "o"),
+    "compressai-mbt2018-mean": (_OLIVE, "D"),
     "jpeg": (_BLACK, "v"),
     "jpeg2000": (_BROWN, "<"),
     "jxl": (_OLIVE, "h"),
+    "null": (_BLACK, "o"),
     "webp": (_ORANGE, "^"),
 }
+_INDIGO, _TEAL, _SAND, _ROSE = "#332288", "#44AA99", "#999933", "#CC6677"
+_WINE, _MAUVE, _FOREST, _GREY = "#882255", "#AA4499", "#117733", "#777777"
+_REPORTED_COLOURS = (_INDIGO, _TEAL, _SAND, _ROSE, _WINE, _MAUVE, _FOREST, _GREY)
+_REPORTED_MARKERS = ("d", "p", "*", "8", "H")
+_REPORTED = {
+    "AG-VAE (paper)": (_INDIGO, "d"),
+    "VTM 18.0": (_WINE, "p"),
+    "VTM (CompressAI)": (_WINE, "d"),
+    "cheng2020-attn": (_SAND, "p"),
+    "cheng2020-attn (MS-SSIM)": (_FOREST, "p"),
+    "cheng2020-anchor": (_SAND, "d"),
+    "mbt2018": (_ROSE, "*"),
+    "mbt2018-mean": (_TEAL, "*"),
+    "mbt2018-mean (MS-SSIM)": (_MAUVE, "*"),
+    "bmshj2018-hyperprior": (_GREY, "d"),
+    "Ballé 2018, dedicated": (_TEAL, "d"),
+    "Ballé 2018, gained": (_TEAL, "p"),
+    "Ballé 2018 + gain units": (_INDIGO, "p"),
+    "Minnen 2018, dedicated": (_WINE, "8"),
+    "Minnen 2018, gained": (_WINE, "*"),
+    "Minnen 2018 + gain units": (_MAUVE, "p"),
+    "Cheng 2020 + gain units": (_FOREST, "d"),
+}
+DASHES = ((4, 2), (6, 1.5, 1, 1.5), (2, 1.5), (8, 2), (5, 1.5, 1, 1.5, 1, 1.5), (1, 1))
+
+Pair = tuple[str, str]
+"""Colour and marker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +88,7 @@ class Style:
     marker
         Matplotlib's marker code; empty for none.
     filled
-        False for further curves of the same codec: open markers.
+        False for open markers: further curves of a codec, published curves.
     dashes
         Lengths of strokes and gaps in line widths; empty for a continuous line.
     width, size
@@ -82,44 +119,53 @@ def luminance(channels: Iterable[float]) -> float:
 
 
 def styles(codecs: Iterable[str]) -> dict[str, Style]:
-    """Return the style of each curve.
+    """Return the style of each codec's curve.
 
-    A codec keeps its colour whatever it is drawn with: known names have theirs, others take one by
-    a hash of the name, and move on only where two in the same plot would fall together.
+    Those of this suite have the same in every figure. Another codec takes a free one by a hash of
+    its name, and moves on where two would fall together: name all codecs of the results, also
+    those that a figure does not show, and it has the same in all of them.
 
     Parameters
     ----------
     codecs
-        Values of the column ``codec``: a name, or a name with options (``avif:speed=4``).
+        Values of the column ``codec``: a name, or a name with options (``avif:speed=4``), which
+        has the codec's colour and an open marker.
     """
     ordered = sorted(set(codecs))
-    bases = sorted({codec.partition(":")[0] for codec in ordered})
-    chosen = {base: _KNOWN[base] for base in bases if base in _KNOWN}
-    for base in bases:
-        if base not in chosen:
-            chosen[base] = _free(base, {colour for colour, _ in chosen.values()})
-    found: dict[str, Style] = {}
-    drawn: dict[str, int] = {}
-    for codec in ordered:
-        base = codec.partition(":")[0]
-        colour, marker = chosen[base]
-        before = drawn.get(base, 0)
-        drawn[base] = before + 1
-        shape = _MARKERS[(_MARKERS.index(marker) + before) % len(_MARKERS)]
-        found[codec] = Style(colour, _darkened(colour), shape, filled=before == 0)
+    plain = [name for name in ordered if name in _CODECS or ":" not in name]
+    bases = sorted({*plain, *(name.partition(":")[0] for name in ordered if name not in plain)})
+    pairs = _assigned(bases, _CODECS, _COLOURS, _MARKERS)
+    optional = [name for name in ordered if name not in plain]
+    for name in optional:
+        pairs |= _assigned([name], pairs | _CODECS, [pairs[name.partition(":")[0]][0]], _MARKERS)
+    return {
+        name: Style(pairs[name][0], _darkened(pairs[name][0]), pairs[name][1], name in plain)
+        for name in ordered
+    }
+
+
+def _assigned(
+    names: Iterable[str], known: Mapping[str, Pair], colours: Sequence[str], markers: Sequence[str]
+) -> dict[str, Pair]:
+    """Return name -> colour and marker, of those that are not known each its own as far as can be.
+
+    Colours first: two new names share one only where none is left.
+    """
+    found = {name: known[name] for name in names if name in known}
+    pool = [(colour, marker) for marker in markers for colour in colours]
+    pool = [pair for pair in pool if pair not in known.values()] or pool
+    for name in names:
+        if name not in found:
+            start = zlib.crc32(name.encode()) % len(pool)
+            order = pool[start:] + pool[:start]
+            used = {colour for colour, _ in found.values()}
+            free = [pair for pair in order if pair not in found.values()] or order
+            found[name] = next((pair for pair in free if pair[0] not in used), free[0])
     return found
 
 
-def _free(base: str, taken: set[str]) -> tuple[str, str]:
-    """Return colour and marker for a name that has none: by its hash, or the next one free."""
-    start = zlib.crc32(base.encode())
-    order = [_COLOURS[(start + i) % len(_COLOURS)] for i in range(len(_COLOURS))]
-    colour = next((c for c in order if c not in taken), order[0])
-    return colour, _MARKERS[start // len(_COLOURS) % len(_MARKERS)]
-
-
 def style_of(codec: str, **changes: Any) -> Style:  # noqa: ANN401 - fields of Style
-    """Return the style that a codec has in every plot, with ``changes`` to its fields.
+    """Return the style of a codec of this suite, with ``changes`` to its fields.
 
     >>> style_of("bpg", marker="").colour
     '#009E73'
@@ -127,25 +173,26 @@ def style_of(codec: str, **changes: Any) -> Style:  # noqa: ANN401 - fields of S
     return replace(styles([codec])[codec], **changes)
 
 
-def reported_style(index: int) -> Style:
-    """Return the style of the ``index``-th reported curve: thin, dashed, without markers."""
-    colour = _REPORTED_HUES[index % len(_REPORTED_HUES)]
-    return Style(colour, _darkened(colour), dashes=DASHES[index % len(DASHES)], width=0.8)
+def series_style(index: int, **changes: Any) -> Style:  # noqa: ANN401 - fields of Style
+    """Return the style of the ``index``-th line of a figure whose lines are no codecs: dots."""
+    colour = _COLOURS[index % len(_COLOURS)]
+    return replace(Style(colour, _darkened(colour), "."), **changes)
 
 
-def short_labels(labels: Sequence[str]) -> tuple[list[str], str]:
-    """Return labels without versions and without what is common to all, and the common words.
-
-    >>> short_labels(["jpeg 4:2:0 8-bit (libjpeg-turbo 3.2.0)", "avif 4:4:4 8-bit, x (libaom 3)"])
-    (['jpeg 4:2:0', 'avif 4:4:4 x'], '8-bit')
-    """
-    words = [re.sub(r"\s*\([^()]*\)\s*$", "", label).split() for label in labels]
-    if len(words) < 2:
-        return [" ".join(line) for line in words], ""
-    bare = [[word.rstrip(",") for word in line] for line in words]
-    common = [word for word in bare[0][1:] if all(word in line[1:] for line in bare)]
-    kept = [
-        [word for i, word in enumerate(line) if i == 0 or word.rstrip(",") not in common]
-        for line in words
-    ]
-    return [" ".join(line) for line in kept], " ".join(common)
+def reported_styles(names: Iterable[str]) -> dict[str, Style]:
+    """Return name -> style of published curves; see ``styles``."""
+    pairs = _assigned(sorted(set(names)), _REPORTED, _REPORTED_COLOURS, _REPORTED_MARKERS)
+    return {
+        name: Style(
+            colour,
+            _darkened(colour),
+            marker,
+            filled=False,
+            dashes=DASHES[
+                (_REPORTED_COLOURS.index(colour) + _REPORTED_MARKERS.index(marker)) % len(DASHES)
+            ],
+            width=0.8,
+            size=2.6,
+        )
+        for name, (colour, marker) in pairs.items()
+    }

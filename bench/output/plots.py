@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +20,14 @@ from bench.output.coverage import Coverage, coverage
 from bench.output.figure import MEASURED, REPORTED, join, series
 from bench.output.figure_text import label_text
 from bench.output.label_placement import Points
-from bench.output.plot_styles import Style, reported_style, short_labels, styles
+from bench.output.labels import short_labels, versions
+from bench.output.plot_styles import Style, reported_styles, styles
 from bench.output.provenance import Stamp, of_record, pixels_of
 from bench.output.sheet import RATE, RC, Sheet, write_figure
 
 SCALES = ("linear", "log")
 _HEIGHT_IN = 2.75
+_MARKS = 5  # markers on a published curve of many points
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,14 @@ class Curve:
     reported: bool = False
 
 
-def measured_curves(means: pd.DataFrame, metric: str) -> dict[str, Curve]:
-    """Return codec -> curve of one dataset's summary, of those that have ``metric``."""
-    style = styles(str(codec) for codec in means["codec"])
+def measured_curves(
+    means: pd.DataFrame, metric: str, style: Mapping[str, Style] | None = None
+) -> dict[str, Curve]:
+    """Return codec -> curve of one dataset's summary, of those that have ``metric``.
+
+    ``style`` is of the codecs of all datasets, so that each looks the same in every plot.
+    """
+    style = style or styles(str(codec) for codec in means["codec"])
     kept = summary.on_curve(means, metric)
     labels, _ = short_labels(list(kept.groupby("codec", sort=True)["label"].first()))
     return {
@@ -58,14 +64,16 @@ def _reported_curves(
     """Return the published curves that have ``metric``, cut to the rates that were measured."""
     low = min(float(curve.points[0, 0]) for curve in measured)
     high = max(float(curve.points[-1, 0]) for curve in measured)
+    style = reported_styles(reference.name for reference in references)
     whole = [
         Curve(
             f"{label_text(reference.name)}\n{REPORTED}",
-            reported_style(i),
+            style[reference.name],
             np.asarray(sorted(reference.points[metric]), dtype=np.float64).reshape(-1, 2),
             reported=True,
         )
-        for i, reference in enumerate(r for r in references if metric in r.points)
+        for reference in references
+        if metric in reference.points
     ]
     return [cut for curve in whole if (cut := _cropped(curve, low, high))]
 
@@ -87,12 +95,7 @@ def footer(means: pd.DataFrame, metric: str, covered: Coverage, *, reported: boo
     labels = dict(zip(drawn["codec"], drawn["label"], strict=True))
     _, common = short_labels([str(label) for label in labels.values()])
     parts = [f"all {common}"] if common else []
-    versions: dict[str, list[str]] = {}
-    for codec, label in labels.items():
-        version = re.search(r"\(([^()]*)\)\s*$", str(label))
-        if version:
-            versions.setdefault(version[1], []).append(str(codec))
-    parts += [f"{', '.join(codecs)}: {version}" for version, codecs in versions.items()]
+    parts += versions(str(label) for label in labels.values())
     lossless = sorted({str(codec) for codec in means.loc[summary.lossless(means, metric), "codec"]})
     if lossless:
         parts.append(f"not drawn: {', '.join(lossless)} (lossless)")
@@ -101,7 +104,7 @@ def footer(means: pd.DataFrame, metric: str, covered: Coverage, *, reported: boo
         parts.append(f"decibels of the mean {column(column(metric).source).words}")
     if reported:
         parts.append(f"dashed: {REPORTED}, means over the whole dataset")
-    return " \u00b7 ".join(parts)
+    return "\u00a0\u00b7 ".join(parts)
 
 
 def draw(
@@ -136,7 +139,8 @@ def draw(
         for i, curve in enumerate(curves)
     )
     for i, curve in enumerate(curves):
-        sheet.line(data, "rd", str(i), curve.style, label=curve.label)
+        marks = _MARKS if curve.reported else 0
+        sheet.line(data, "rd", str(i), curve.style, label=curve.label, marks=marks)
     sheet.rate_axis("rd", scale)
     return sheet.finish()
 
@@ -162,12 +166,13 @@ def _plots(
     """Yield what is to be drawn, by dataset and metric."""
     every, coverages = summary.summarise(rows), coverage(rows)
     remarks = provenance.get("remarks") or ()
+    style = styles(str(codec) for codec in every["codec"])
     stems = file_stems(sorted(coverages))
     for dataset, means in every.groupby("dataset", sort=True):
         name = str(dataset)
         stamp = of_record(provenance, datasets={name: pixels_of(provenance, name)})
         for metric, word in file_stems(curve_columns(means)).items():
-            measured = [*measured_curves(means, metric).values()]
+            measured = [*measured_curves(means, metric, style).values()]
             if not measured:
                 continue
             covered = coverages[name]
@@ -179,7 +184,7 @@ def _plots(
                 f"{name}{mark}, mean of {covered.images(metric)}",
                 metric,
                 [*measured, *reported],
-                " \u00b7 ".join(filter(None, (*remarks, about, stamp.small_print()))),
+                "\u00a0\u00b7 ".join(filter(None, (*remarks, about, stamp.small_print()))),
                 stamp,
             )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -20,22 +20,22 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.files import write_atomically
-from bench.output import label_placement
-from bench.output.axes import fit_rates
+from bench.output import curve_labels
+from bench.output.curve_labels import BOX, DPI, POINT_PX, SMALL_PT, Label
 from bench.output.figure import REPORTED, select
 from bench.output.figure_text import clean, in_lines, no_glyph_warnings, shortened
 from bench.output.plot_styles import DASHES, Style
 from bench.output.table_formats import plain_text
 
-WIDTH_IN, DPI = 3.5, 300
+WIDTH_IN = 3.5
 FORMATS = ("pdf", "svg", "png")
 RATE = "bits per pixel (bpp), whole file"
 """Name of every rate axis."""
 
-_SMALL = 6  # nothing is smaller, in points
 RC: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 6.5,
@@ -45,27 +45,16 @@ RC: dict[Any, Any] = {
     "pdf.fonttype": 42,  # TrueType outlines: journals refuse Type 3
     "axes.unicode_minus": True,
     "axes.labelsize": 6.5,
-    "xtick.labelsize": _SMALL,
-    "ytick.labelsize": _SMALL,
+    "xtick.labelsize": SMALL_PT,
+    "ytick.labelsize": SMALL_PT,
     "path.simplify": False,
     "hatch.linewidth": 0.4,
 }
 """Matplotlib's settings that this module relies on: draw inside ``mpl.rc_context(RC)``."""
 
 GREY, FAINT = "#555555", "#DDDDDD"
-_POINT_PX = DPI / 72
 _LINE_IN, _LETTER_IN = 7.4 / 72, 3.45 / 72  # height of a line of small print, width of a letter
 _HEADING_LETTERS, _NOTE_LETTERS = 150, 66
-_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
-
-
-@dataclass(slots=True)
-class _Label:
-    axes: Axes
-    text: str
-    points: label_placement.Points
-    style: Style
-    italic: bool
 
 
 class Sheet:
@@ -96,7 +85,9 @@ class Sheet:
         width_in: float = WIDTH_IN,
         **options: Any,  # noqa: ANN401 - matplotlib's
     ) -> None:
-        lines = textwrap.wrap(plain_text(small_print), int(width_in / _LETTER_IN))
+        lines = textwrap.wrap(
+            plain_text(small_print), int(width_in / _LETTER_IN), break_on_hyphens=False
+        )
         below_in = len(lines) * _LINE_IN + 2 / 72
         height_in += below_in
         self.figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
@@ -108,12 +99,14 @@ class Sheet:
             [list(row) for row in mosaic], **options
         )
         self.figure.text(
-            0.012, 2 / 72 / height_in, "\n".join(lines), fontsize=_SMALL, color=GREY, va="bottom"
+            0.012, 2 / 72 / height_in, "\n".join(lines), fontsize=SMALL_PT, color=GREY, va="bottom"
         ).set_in_layout(False)
+        self._tall = int(0.75 * (height_in - below_in) / len(mosaic) / (1.08 * _LETTER_IN))
         self._widths_in = {
             key: width_in * row.count(key) / len(row) for row in map(list, mosaic) for key in row
         }
-        self._labels: list[_Label] = []
+        self._labels: list[Label] = []
+        self._notes: list[Text] = []
         self._scales: dict[Axes, str] = {}
 
     def panel(
@@ -132,7 +125,7 @@ class Sheet:
         heading = textwrap.fill(heading, int(14 * self._widths_in[key]))
         axes.set_title(heading, loc="left", fontsize=7, fontweight="bold", pad=4)
         axes.set_xlabel(in_lines(x), labelpad=2)
-        axes.set_ylabel(in_lines(y), labelpad=2)
+        axes.set_ylabel(textwrap.fill(plain_text(y), self._tall), labelpad=2)
         axes.grid(visible=True, color=FAINT, linewidth=0.4)
         axes.set_axisbelow(True)
         axes.tick_params(length=2, width=0.5, color=GREY, pad=2)
@@ -157,10 +150,17 @@ class Sheet:
             ``linear`` or ``log``.
         """
         self._scales[self.axes[panel]] = scale
-        self.axes[panel].margins(y=0.08)
+        self.axes[panel].margins(y=0.13)
 
     def line(
-        self, data: pd.DataFrame, panel: str, name: str, style: Style, label: str = ""
+        self,
+        data: pd.DataFrame,
+        panel: str,
+        name: str,
+        style: Style,
+        label: str = "",
+        *,
+        marks: int = 0,
     ) -> Line2D:
         """Draw one series of ``data``; what is reported is dashed, whatever ``style`` says.
 
@@ -174,27 +174,32 @@ class Sheet:
             Colours, marker, dashes.
         label
             Written at the curve; empty for none.
+        marks
+            So many markers, spread over the line; 0: one at each point.
         """
         rows = select(data, panel, name)
         reported = bool((rows["status"] == REPORTED).all())
-        dashes = style.dashes or (DASHES[0] if reported else ())
         points = rows[["x", "y"]].to_numpy(dtype=np.float64)
+        marked = _spread(len(points), marks)
         [line] = self.axes[panel].plot(
             points[:, 0],
             points[:, 1],
-            color=style.colour,
-            linewidth=style.width,
-            linestyle=(0, dashes) if dashes else "-",
-            marker=style.marker or None,
-            markersize=style.size,
-            markeredgewidth=0.7,
-            markerfacecolor=style.colour if style.filled else "white",
+            **_look(style if style.dashes or not reported else replace(style, dashes=DASHES[0])),
+            markevery=marked,
             zorder=2 if reported else 3,
             gid=f"{panel}|{clean(name)}",
         )
         if label or len(points):
-            self._labels.append(_Label(self.axes[panel], label, points, style, reported))
+            self._labels.append(
+                Label(self.axes[panel], line, label, points, style, reported, marked)
+            )
         return line
+
+    def level(self, panel: str, y: float, x: tuple[float, float], style: Style, label: str) -> None:
+        """Draw a horizontal line from one x to another, and name it at its end as a curve."""
+        [line] = self.axes[panel].plot(x, (y, y), color=style.colour, linewidth=0.9, zorder=2)
+        points = np.array([[end, y] for end in x])
+        self._labels.append(Label(self.axes[panel], line, label, points, style, italic=False))
 
     def words(
         self, panel: str, lines: Sequence[tuple[str, Style]], *, x: float = 0.01, y: float = 0.98
@@ -208,30 +213,48 @@ class Sheet:
             y -= 0.075 * (1 + text.count("\n")) + 0.03
 
     def note(self, panel: str, text: str, *, x: float = 0.98, y: float = 0.03) -> None:
-        """Write a few grey words into a panel, at (x, y) of it."""
-        self._text(panel, x, y, text, GREY, "bottom")
+        """Write a few grey words into the corner of a panel at (x, y), or a freer one."""
+        va = "bottom" if y < 0.5 else "top"
+        self._notes.append(self._text(panel, x, y, text, GREY, va))
 
-    def _text(self, panel: str, x: float, y: float, text: str, colour: str, va: str) -> None:
+    def _text(self, panel: str, x: float, y: float, text: str, colour: str, va: str) -> Text:
         axes = self.axes[panel]
-        axes.text(
+        return axes.text(
             x,
             y,
             in_lines(text, _NOTE_LETTERS),
             transform=axes.transAxes,
             ha="left" if x < 0.5 else "right",
             va=va,
-            fontsize=_SMALL,
+            fontsize=SMALL_PT,
             color=colour,
             linespacing=1.05,
             zorder=5,
-            bbox=_BOX,
+            bbox=BOX,
         )
 
-    def key(self, panel: str, *, loc: Literal["lower right", "lower left"] = "lower right") -> None:
-        """Say in the panel what dashes mean."""
+    def key(
+        self,
+        panel: str,
+        entries: Sequence[tuple[str, Style]] = (),
+        *,
+        loc: Literal["lower right", "lower left"] = "lower right",
+    ) -> None:
+        """Say in the panel what dashes mean, and of which curve each is."""
         handle = Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, DASHES[0]), label=REPORTED)
+        handles = [
+            Line2D([], [], **_look(style), label=plain_text(name)) for name, style in entries
+        ]
         legend = self.axes[panel].legend(
-            handles=[handle], loc=loc, fontsize=_SMALL, handlelength=2.6, borderpad=0.25
+            handles=handles or [handle],
+            title=REPORTED if handles else None,
+            loc=loc,
+            fontsize=SMALL_PT,
+            title_fontsize=SMALL_PT,
+            handlelength=3.6,
+            borderpad=0.25,
+            labelspacing=0.3,
+            alignment="left",
         )
         legend.get_frame().set(linewidth=0, alpha=0.8)
 
@@ -244,102 +267,34 @@ class Sheet:
             for axes in self.figure.axes:  # the solver's last digits vary from run to run
                 edges = axes.get_position(original=True).extents
                 axes.set_position(Bbox.from_extents(*(round(float(edge), 6) for edge in edges)))
+            curve_labels.move_notes(self._notes)
+            ends = {axes: float(axes.get_window_extent().x1) for axes in self.axes.values()}
             for axes in dict.fromkeys(label.axes for label in self._labels):
-                self._place(axes, [label for label in self._labels if label.axes is axes])
+                rightmost = ends[axes] >= max(ends.values()) - 1
+                right = self.figure.bbox.x1 - 2 * POINT_PX if rightmost else ends[axes]
+                mine = [label for label in self._labels if label.axes is axes]
+                curve_labels.write(axes, mine, self._scales.get(axes, ""), right)
         return self.figure
 
-    def _place(self, axes: Axes, labels: Sequence[_Label]) -> None:
-        """Write the labels of one panel, clear of each other and of every curve in it."""
-        texts = [_write(label) for label in labels]
-        renderer = FigureCanvasAgg(self.figure).get_renderer()  # type: ignore[no-untyped-call]
-        boxes = [text.get_window_extent(renderer) if text else None for text in texts]
-        # A curve without a label is still in the way of the others' labels. Its own is given a
-        # size below zero, a box that neither covers nor overlaps anything.
-        gap = 4.0 * _POINT_PX
-        none = (-8 * gap, -8 * gap)
-        sizes = [(float(b.width), float(b.height)) if b else none for b in boxes]
-        frame = axes.get_window_extent()
-        if axes in self._scales:
-            shares = [max(0.0, (width + 1.5 * gap) / frame.width) for width, _ in sizes]
-            fit_rates(axes, self._scales[axes], [label.points for label in labels], shares)
-        if not any(texts):
-            return
-        inside = [_visible(axes, label) for label in labels]
-        pixels = [np.asarray(axes.transData.transform(points)) for points in inside]
-        right = self.figure.bbox.x1 - 2 * _POINT_PX if self._is_rightmost(axes) else frame.x1
-        places = label_placement.place(
-            pixels, sizes, (frame.x0 + 2, frame.y0 + 2, right, frame.y1), gap=gap
-        )
-        for text, label, points, xy, place, size in zip(
-            texts, labels, inside, pixels, places, sizes, strict=True
-        ):
-            if text is None:
-                continue
-            text.xy = tuple(points[place.anchor])
-            offset = (np.asarray(place.centre) - xy[place.anchor]) / _POINT_PX
-            text.set_position((float(offset[0]), float(offset[1])))
-            if place.leader:
-                _lead(label, points[place.anchor], xy[place.anchor], place, size)
 
-    def _is_rightmost(self, axes: Axes) -> bool:
-        edges = [other.get_window_extent().x1 for other in self.axes.values()]
-        return bool(axes.get_window_extent().x1 >= max(edges) - 1)
+def _look(style: Style) -> dict[str, Any]:
+    """Return a style as properties of a line."""
+    return {
+        "color": style.colour,
+        "linewidth": style.width,
+        "linestyle": (0, style.dashes) if style.dashes else "-",
+        "marker": style.marker or None,
+        "markersize": style.size,
+        "markeredgewidth": 0.7,
+        "markerfacecolor": style.colour if style.filled else "white",
+    }
 
 
-def _visible(axes: Axes, label: _Label) -> label_placement.Points:
-    """Return the points of a curve that lie within the panel's limits, or its last one."""
-    (x0, x1), (y0, y1) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
-    x, y = label.points[:, 0], label.points[:, 1]
-    kept = label.points[(x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)]
-    return kept if len(kept) else label.points[-1:]
-
-
-def _write(label: _Label) -> Any:  # noqa: ANN401 - a text
-    """Return the label's text, not yet in its place; None where there is none."""
-    if not label.text:
+def _spread(count: int, marks: int) -> list[int] | None:
+    """Return which of ``count`` points have markers; None for all."""
+    if not marks or marks >= count:
         return None
-    return label.axes.annotate(
-        in_lines(label.text),
-        xy=tuple(label.points[-1]),
-        xytext=(0, 0),
-        textcoords="offset points",
-        ha="center",
-        va="center",
-        color=label.style.text,
-        fontsize=_SMALL,
-        fontstyle="italic" if label.italic else "normal",
-        linespacing=1.05,
-        zorder=5,
-        bbox=_BOX,
-        annotation_clip=False,
-    )
-
-
-def _lead(
-    label: _Label,
-    point: label_placement.Points,
-    pixel: label_placement.Points,
-    place: label_placement.Placed,
-    size: tuple[float, float],
-) -> None:
-    """Draw a hairline from the curve's point to the nearest edge of a label that stands off."""
-    centre, half = np.asarray(place.centre), np.asarray(size) / 2 + _POINT_PX
-    end = np.clip(pixel, centre - half, centre + half)
-    label.axes.annotate(
-        "",
-        xy=tuple(point),
-        xytext=tuple(((end - pixel) / _POINT_PX).tolist()),
-        textcoords="offset points",
-        arrowprops={
-            "arrowstyle": "-",
-            "color": label.style.text,
-            "linewidth": 0.4,
-            "shrinkA": 0,
-            "shrinkB": 1,
-        },
-        zorder=1.5,
-        annotation_clip=False,
-    )
+    return [round((i + 0.5) * (count - 1) / marks) for i in range(marks)]
 
 
 def encode(figure: Figure, suffix: str, *, title: str, origin: str) -> bytes:

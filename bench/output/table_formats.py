@@ -44,6 +44,14 @@ _LATEX = {
 _ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327"
 _LETTERS = "\u00df\u00e6\u00c6\u00f8\u00d8\u0153\u0152\u0142\u0141"
 
+_NEEDS = "% needs \\usepackage{booktabs,array}"
+_SMALL = "\n\\smallskip\\parbox{\\linewidth}{\\scriptsize %s}"
+_COLUMN_PT, _PAGE_PT, _NARROWEST_PT = 240.0, 490.0, 40.0
+"""Of a letter page with margins of 2 cm."""
+
+_MOST_LINES = 40
+"""Of a table in one float; with the notes under it, a page's height."""
+
 UP, DOWN, INFINITY = "\u2191", "\u2193", "\u221e"
 
 
@@ -194,32 +202,110 @@ class Table:
         return "| " + " | ".join(cells) + " |"
 
     def latex(self) -> str:
-        """Return a ``table`` environment that needs the package booktabs alone."""
-        lines = [
-            "% needs \\usepackage{booktabs}",
-            "\\begin{table}",
-            "\\centering",
-            "\\footnotesize",
-            f"\\caption{{{escape_latex(self.caption)}}}",
-            f"\\label{{tab:{self.name}}}",
-        ]
-        if self.rows:
-            lines += [f"\\begin{{tabular}}{{{self.align}}}", "\\toprule"]
-            lines += [_latex_row([escape_latex(text) for text in self.head]), "\\midrule"]
-            lines += self._latex_body()
-            lines += ["\\bottomrule", "\\end{tabular}"]
-        if self.notes:
-            notes = "\\par\n".join(escape_latex(note) for note in self.notes)
-            lines += ["", "\\smallskip", f"\\parbox{{\\linewidth}}{{\\scriptsize {notes}}}"]
-        return "\n".join([*lines, "\\end{table}", ""])
+        """Return floats that fit a page of two columns; they need booktabs and array.
 
-    def _latex_body(self) -> list[str]:
-        lines = []
+        ``table`` where the columns fit into one of the page's, else ``table*``, text broken into
+        lines where it is too wide for that; a long table goes on in further floats. A table
+        without rows is a paragraph: caption and notes.
+        """
+        caption = escape_latex(self.caption)
+        notes = "\\par\n".join(escape_latex(note) for note in self.notes)
+        if not self.rows:
+            return f"\\paragraph{{{caption}}}\\label{{tab:{self.name}}}\n{notes}\n"
+        layout = latex_layout(self)
+        parts = self._latex_parts()
+        floats = [_NEEDS]
+        for index, body in enumerate(parts):
+            first, last = index == 0, index == len(parts) - 1
+            floats += [
+                f"\\begin{{{layout.environment}}}",
+                "\\centering",
+                f"\\footnotesize\\setlength{{\\tabcolsep}}{{{layout.gap_pt:g}pt}}",
+                f"\\caption{{{caption}}}\\label{{tab:{self.name}}}"
+                if first
+                else f"\\par Table \\ref{{tab:{self.name}}}, continued",
+                f"\\begin{{tabular}}{{{layout.columns}}}",
+                "\\toprule",
+                _latex_row([escape_latex(text) for text in self.head]),
+                "\\midrule",
+                *body,
+                "\\bottomrule",
+                "\\end{tabular}",
+                *([_SMALL % notes] if notes and last else []),
+                f"\\end{{{layout.environment}}}",
+            ]
+        return "\n".join([*floats, ""])
+
+    def _latex_parts(self) -> list[list[str]]:
+        """Return the rows in LaTeX, in as many parts as a page needs, cut between groups."""
+        parts: list[list[str]] = [[]]
         for index, row in enumerate(self._shown()):
-            if self.group and index and row[0].text:
-                lines.append("\\addlinespace")
-            lines.append(_latex_row([_latex_cell(cell) for cell in row]))
-        return lines
+            begins = bool(self.group and index and row[0].text)
+            if begins and len(parts[-1]) + self._rows_of(index) > _MOST_LINES:
+                parts.append([])
+            elif begins:
+                parts[-1].append("\\addlinespace")
+            elif len(parts[-1]) > _MOST_LINES + 10:
+                parts.append([])
+            parts[-1].append(_latex_row([_latex_cell(cell) for cell in row]))
+        return parts
+
+    def _rows_of(self, start: int) -> int:
+        """Return how many rows the group that begins at ``start`` has."""
+        first = self.rows[start][0].text
+        return next(
+            (i for i, row in enumerate(self.rows[start:]) if row[0].text != first),
+            len(self.rows) - start,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LatexLayout:
+    """How wide a table is: its environment, tabular's columns, the gap beside them."""
+
+    environment: str
+    columns: str
+    gap_pt: float
+
+
+def latex_layout(table: Table) -> LatexLayout:
+    """Return a layout in which a table fits a page of two columns, by the width of its letters."""
+    shown = [table.head, *([cell.text for cell in row] for row in table.rows)]
+    widths = [max(map(_width_pt, column)) for column in zip(*shown, strict=True)]
+    for environment, gap, room in (
+        ("table", 6.0, _COLUMN_PT),
+        ("table", 3.0, _COLUMN_PT),
+        ("table*", 6.0, _PAGE_PT),
+        ("table*", 3.0, _PAGE_PT),
+    ):
+        if sum(widths) + 2 * gap * len(widths) <= room:
+            return LatexLayout(environment, table.align, gap)
+    columns = list(table.align)
+    fixed = [i for i, kind in enumerate(columns) if kind != "l"]
+    left = _PAGE_PT - 2 * 3.0 * len(widths) - sum(widths[i] for i in fixed)
+    for i in sorted((i for i, kind in enumerate(columns) if kind == "l"), key=widths.__getitem__):
+        others = sum(1 for j, kind in enumerate(columns) if kind == "l" and widths[j] >= widths[i])
+        if widths[i] > left / others:
+            share = max(left / others, _NARROWEST_PT)
+            columns[i] = f">{{\\raggedright\\arraybackslash}}p{{{share:.0f}pt}}"
+            left -= share
+        else:
+            left -= widths[i]
+    return LatexLayout("table*", "".join(columns), 3.0)
+
+
+def _width_pt(text: str) -> float:
+    """Return about how wide a text is in LaTeX's 8-point letters; rather more than less."""
+    return sum(
+        2.6
+        if letter in "il.,:;'|!()[] -"
+        else 7.6
+        if letter in "mwMW%\u2212\u221e\u2191\u2193+"
+        else 6.2
+        if letter.isupper()
+        else 4.5
+        for letter in plain_text(text)
+    )
 
 
 def _markdown_cell(cell: Cell) -> str:

@@ -21,6 +21,7 @@ from bench.metrics.columns import column, quality_columns
 from bench.output.coverage import Coverage, coverage, setting_text
 from bench.output.csv_files import tidy_rows, write_frame
 from bench.output.families import anchor_of, comparison, stem_of
+from bench.output.labels import short_labels, versions
 from bench.output.provenance import provenance_note
 from bench.output.table_formats import DOWN, UP, Cell, Table, number
 
@@ -49,7 +50,10 @@ def arrow(metric: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What the tables of one dataset are made from; frames hold this dataset's lines only."""
+    """What the tables of one dataset are made from; frames hold this dataset's lines only.
+
+    ``names`` is label -> the same without version and shared format, which stand in a note.
+    """
 
     name: str
     title: str
@@ -60,6 +64,8 @@ class Dataset:
     coverage: Coverage
     remarks: Sequence[str]
     provenance: str
+    names: Mapping[str, str]
+    encoders: Sequence[str]
 
     def notes(self, metrics: Iterable[str]) -> list[str]:
         """Return what the reader of a table of some metrics must know, its origin last."""
@@ -72,6 +78,7 @@ class Dataset:
                 for about in (column(column(metric).source), column(metric))
                 if about.definition
             ),
+            *self.encoders,
             self.provenance,
         ]
 
@@ -101,7 +108,8 @@ def rd_table(data: Dataset) -> Table:
             held_along.append(f"{codec}: {setting_text(held)}")
         for values, record in zip(varying, curve.to_dict("records"), strict=True):
             cells = [Cell(number(record[name], digits)) for name, (_, digits) in columns.items()]
-            rows.append([Cell(str(record["label"])), Cell(setting_text(values)), *cells])
+            name = data.names[str(record["label"])]
+            rows.append([Cell(name), Cell(setting_text(values)), *cells])
     return Table(
         name=f"{data.stem}-rd",
         caption=f"{data.title}: rate and quality, means over {data.coverage.images()}",
@@ -119,7 +127,8 @@ def rd_table(data: Dataset) -> Table:
 
 def bd_table(data: Dataset) -> Table:
     """Return Bjontegaard rates by metric, best first, the anchor among them."""
-    labels = dict(zip(data.summary["codec"], data.summary["label"], strict=True))
+    pairs = zip(data.summary["codec"], data.summary["label"], strict=True)
+    labels = {str(codec): data.names[str(label)] for codec, label in pairs}
     anchor = str(data.bd["anchor"].iloc[0]) if len(data.bd) else ""
     against = f" against {labels.get(anchor, anchor)}" if anchor else ""
     rows = []
@@ -137,7 +146,7 @@ def bd_table(data: Dataset) -> Table:
         for place, (_, texts) in enumerate(lines):
             codec, rate, *others = texts
             best = comparable and place == 0
-            shown = [Cell(str(labels.get(codec, codec))), Cell(rate, best=best)]
+            shown = [Cell(labels.get(codec, codec)), Cell(rate, best=best)]
             rows.append([Cell(name), *shown, *map(Cell, others)])
     return Table(
         name=f"{data.stem}-bd-rate",
@@ -186,7 +195,8 @@ def ceiling_table(data: Dataset, ceilings: pd.DataFrame | None) -> Table:
         best = frame["ceiling_psnr_db"].max()
         for line in frame.sort_values(["codec", "label"]).to_dict("records"):
             value = float(line["ceiling_psnr_db"])
-            rows.append([Cell(str(line["label"])), Cell(number(value, 2), best=value == best)])
+            name = data.names.get(str(line["label"]), str(line["label"]))
+            rows.append([Cell(name), Cell(number(value, 2), best=value == best)])
     return Table(
         name=f"{data.stem}-ceilings",
         caption=f"{data.title}: no-codec ceilings",
@@ -196,6 +206,7 @@ def ceiling_table(data: Dataset, ceilings: pd.DataFrame | None) -> Table:
         notes=[
             _CEILING_NOTE,
             *([] if rows else ["No ceiling was measured."]),
+            *data.encoders,
             data.provenance,
         ],
     )
@@ -209,6 +220,7 @@ def _lines(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[Cell]]:
 def failure_tables(data: Dataset, unavailable: Sequence[tuple[str, str]]) -> list[Table]:
     """Return what failed, which images the means lack and why, and which codecs cannot run."""
     failed, lost = summary.failures(data.rows), summary.missing(data.rows)
+    failed = failed.assign(label=[data.names[str(label)] for label in failed["label"]])
     share = [f"{c} of {a}" for c, a in zip(failed["cells"], failed["attempted"], strict=True)]
     return [
         Table(
@@ -313,6 +325,7 @@ def _datasets(
     means, deltas = summary.summarise(rows), summary.bd_table(rows, anchor, quality=True)
     names = sorted(str(name) for name in rows["dataset"].unique())
     stems, coverages = file_stems(names), coverage(rows)
+    shown, encoders = _encoders(rows)
     return [
         Dataset(
             name=name,
@@ -324,6 +337,8 @@ def _datasets(
             coverage=coverages[name],
             remarks=[f"{line}." for line in provenance.get("remarks") or ()],
             provenance=provenance_note(provenance),
+            names=shown[name],
+            encoders=encoders[name],
         )
         for name in names
     ]
@@ -336,6 +351,22 @@ def _family_tables(data: Dataset) -> list[Table]:
     rd = rd_table(replace(data, title=title, stem=name))
     tables = [comparison(data.rows, data.bd, name=f"{name}-rates", title=title), rd]
     return tables + [table for table in failure_tables(data, ())[:2] if table.rows]
+
+
+def _encoders(
+    rows: pd.DataFrame,
+) -> tuple[dict[str, Mapping[str, str]], dict[str, Sequence[str]]]:
+    """Return dataset -> label -> short label, and dataset -> notes with what labels leave out."""
+    names: dict[str, Mapping[str, str]] = {}
+    notes: dict[str, Sequence[str]] = {}
+    for dataset, group in rows.groupby("dataset"):
+        labels = sorted({str(label) for label in group["label"]})
+        short, common = short_labels(labels)
+        names[str(dataset)] = dict(zip(labels, short, strict=True))
+        shared = [f"All of them: {common}."] if common else []
+        found = versions(labels)
+        notes[str(dataset)] = [*shared, *([f"Encoders: {'; '.join(found)}."] if found else [])]
+    return names, notes
 
 
 def _write(tables: Sequence[Table], path: Path) -> list[Path]:

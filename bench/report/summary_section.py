@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.measurement.results import Results
 from bench.metrics.columns import column
 from bench.output.coverage import count_text
-from bench.output.plot_styles import short_labels
+from bench.output.labels import short_labels
 from bench.output.provenance import machine_of
 from bench.output.table_formats import number
 from bench.report import reproduce, speed_section, tables, verdicts

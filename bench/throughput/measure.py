@@ -13,7 +13,7 @@ from bench.codec import Codec, Setting
 from bench.dataset.open import Dataset
 from bench.errors import BenchError
 from bench.measurement import plan
-from bench.output.coverage import count_text
+from bench.output.labels import lanes_text
 from bench.throughput import idle_check, sampling
 from bench.throughput.options import Options
 from bench.throughput.rows import Config, Cost, Row, Size, of_phase, of_start
@@ -250,11 +250,6 @@ def describe(config: Config, point: str) -> str:
         f"{config.codec}{point and ' '}{point} on {config.dataset}, {config.device}, "
         f"{lanes_text(config.processes, config.threads)}, batch {config.batch}"
     )
-
-
-def lanes_text(processes: int, threads: int) -> str:
-    """Return ``1 thread``, ``8 threads`` or ``8 processes``."""
-    return f"{processes} processes" if processes > 1 else count_text(threads, "thread")
 
 
 def _cost(used: Used, megapixels: float) -> Cost:

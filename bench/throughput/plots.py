@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from bench.files import file_stems, make_folder
 from bench.measurement.results import load_results
 from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
-from bench.output.plot_styles import style_of
+from bench.output.figure_text import label_text
+from bench.output.labels import lanes_text, short_names
+from bench.output.plot_styles import styles
 from bench.output.provenance import of_record, pixels_of
 from bench.output.sheet import RC, Sheet, write_figure
-from bench.throughput.measure import Result, lanes_text
-from bench.throughput.rows import Row
+from bench.throughput.measure import Result
+from bench.throughput.rows import Row, frame
 from bench.throughput.runner import DECODE, DIRECTIONS
 from bench.throughput.tables import BUSY, fastest
 
@@ -116,8 +119,9 @@ def quality_points(
     that has none (lossless, or no curve) is left out.
     """
     known = {(q.codec, q.setting): q for q in result.quality if q.dataset == dataset}
+    names = short_names(frame(result.rows))
     anchor, rates = bd_rates(results, dataset) if results else ("", {})
-    y_name = f"BD-rate against {anchor} (%)" if results else "PSNR-RGB (dB)"
+    y_name = f"BD-rate against {names.get(anchor, anchor)} (%)" if results else "PSNR-RGB (dB)"
     parts = []
     for (codec, setting, device), fast in fastest(rows).items():
         quality = known.get((codec, setting))
@@ -125,7 +129,8 @@ def quality_points(
         if not math.isfinite(y):
             continue
         name = f"{codec} {device}" if device != "cpu" else codec
-        label = name if results or quality is None else f"{name}\n{quality.bpp:.2f} bpp"
+        label = label_text(names[codec]) + (f"\n{device}" if device != "cpu" else "")
+        label += "" if results or quality is None else f"\n{quality.bpp:.2f} bpp"
         x = ("decode_mp_per_s", [row.mp_per_s for row in fast])
         parts.append(
             series(
@@ -143,8 +148,14 @@ def quality_points(
 
 
 def batch_curves(rows: Sequence[Row]) -> pd.DataFrame | None:
-    """Return MP/s against batch by direction: each codec and device with the most cores it had."""
-    parts = []
+    """Return MP/s against batch by direction: each codec and device with the most cores it had.
+
+    None where every codec has one size of batch: there is no curve.
+    """
+    parts, names = [], short_names(frame(rows))
+    batches: set[tuple[str, str, int]] = {(row.codec, row.device, row.batch) for row in rows}
+    if len(batches) == len({key[:2] for key in batches}):
+        return None
     for way in DIRECTIONS:
         whole = [row for row in rows if row.direction == way == row.phase]
         for key in dict.fromkeys((row.codec, row.setting, row.device) for row in whole):
@@ -161,7 +172,8 @@ def batch_curves(rows: Sequence[Row]) -> pd.DataFrame | None:
                     x=("batch", [row.batch for row in drawn]),
                     y=(f"{way}_mp_per_s", [row.mp_per_s for row in drawn]),
                     codec=[codec] * len(drawn),
-                    label=[f"{codec}, {device if device != 'cpu' else lanes}"] * len(drawn),
+                    label=[f"{label_text(names[codec])}\n{device if device != 'cpu' else lanes}"]
+                    * len(drawn),
                 )
             )
     return join(parts) if parts else None
@@ -177,15 +189,16 @@ def _draw_quality(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
     """Return the plot of ``quality_points``: a line joins the numbers of cores."""
     sheet = Sheet([[DECODE]], height_in=_HEIGHT_IN, small_print=small_print)
     y_name = str(data["y_name"].iloc[0])
-    cores = list(dict.fromkeys(data["cores"]))
-    x_name = "decoding, megapixels a second" + (f" ({', '.join(cores)})" if len(cores) > 1 else "")
+    cores = " or ".join(dict.fromkeys(data["cores"]))
+    x_name = f"decoding, megapixels a second ({cores})"
     axes = sheet.panel(DECODE, heading, x=x_name, y=y_name)
     log_axis(axes, "x", data["x"].min(), data["x"].max(), before=0.15, after=0.15)
     axes.margins(y=0.2)
     if y_name.startswith("BD-rate"):
         axes.invert_yaxis()
+    style = styles(data["codec"])
     for name, codec, label in _names(data, DECODE):
-        sheet.line(data, DECODE, name, style_of(codec, width=0.8, size=4), label=label)
+        sheet.line(data, DECODE, name, replace(style[codec], width=0.8, size=4), label=label)
     return sheet.finish()
 
 
@@ -193,6 +206,7 @@ def _draw_batch(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
     """Return the plot of ``batch_curves``."""
     sheet = Sheet([["encode"], ["decode"]], height_in=2 * _HEIGHT_IN - 0.6, small_print=small_print)
     sizes = sorted({int(size) for size in data["x"]})
+    style = styles(data["codec"])
     for way in DIRECTIONS:
         axes = sheet.panel(way, f"{way}, {heading}", x="images a batch", y="megapixels a second")
         log_axis(axes, "x", data["x"].min(), data["x"].max(), before=0.2, after=0.2)
@@ -200,5 +214,5 @@ def _draw_batch(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
         speeds = data.loc[data["panel"] == way, "y"]
         log_axis(axes, "y", speeds.min(), speeds.max(), before=0.1, after=0.1)
         for name, codec, label in _names(data, way):
-            sheet.line(data, way, name, style_of(codec, width=0.8), label=label)
+            sheet.line(data, way, name, replace(style[codec], width=0.8), label=label)
     return sheet.finish()

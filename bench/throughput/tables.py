@@ -7,9 +7,10 @@ from typing import Any
 
 from bench.analysis.summary import parse_setting
 from bench.output.coverage import count_text, setting_text
+from bench.output.labels import lanes_text, short_labels, versions
 from bench.output.provenance import provenance_note
 from bench.output.table_formats import Cell, Table, number, significant
-from bench.throughput.measure import Quality, Result, lanes_text
+from bench.throughput.measure import Quality, Result
 from bench.throughput.rows import START, Config, Row
 from bench.throughput.runner import DECODE, DIRECTIONS, ENCODE, LOAD, OTHER, WRITE
 
@@ -52,6 +53,9 @@ _DEFINITIONS = (
 Known = Mapping[tuple[str, str], Quality]
 """(codec, setting) -> what its files look like, of one dataset."""
 
+Names = Mapping[str, str]
+"""Label -> the same without versions, which stand in a note."""
+
 Measured = dict[Config, dict[tuple[str, str], Row]]
 Column = tuple[str, str, Callable[[Config, dict[tuple[str, str], Row]], str]]
 """Head, alignment, text of a cell."""
@@ -69,15 +73,20 @@ def by_config(rows: Iterable[Row]) -> Measured:
 def documents(result: Result, provenance: Mapping[str, Any]) -> str:
     """Return the whole file: the tables of every dataset, and what must be said beside them."""
     datasets = dict.fromkeys(row.dataset for row in result.rows)
-    notes = (*_notes(result), provenance_note(provenance))
+    labels = list(dict.fromkeys(row.label for row in result.rows))
+    short, common = short_labels(labels)
+    names = dict(zip(labels, short, strict=True))
+    about = [f"All: {common}."] if common else []
+    about += [f"{version}." for version in versions(labels)]
+    notes = (*_notes(result), *about, provenance_note(provenance))
     parts = []
     for dataset in datasets:
         rows = by_config(row for row in result.rows if row.dataset == dataset)
         known = {(q.codec, q.setting): q for q in result.quality if q.dataset == dataset}
         parts += [
-            _speed(dataset, rows, known).markdown(),
-            _phases(dataset, rows, known).markdown(),
-            _starts(dataset, rows, known, notes).markdown(),
+            _speed(dataset, rows, known, names).markdown(),
+            _phases(dataset, rows, known, names).markdown(),
+            _starts(dataset, rows, known, names, notes).markdown(),
         ]
     return "\n".join(parts)
 
@@ -115,7 +124,7 @@ def _make(
     )
 
 
-def _names(known: Known) -> tuple[Column, ...]:
+def _names(known: Known, names: Names) -> tuple[Column, ...]:
     """Return the columns that name a configuration."""
 
     def point(config: Config, _: object) -> str:
@@ -123,7 +132,7 @@ def _names(known: Known) -> tuple[Column, ...]:
         return found.point if found else setting_text(parse_setting(config.setting))
 
     return (
-        ("codec", "l", lambda config, _: config.label),
+        ("codec", "l", lambda config, _: names[config.label]),
         ("setting", "l", point),
         ("runs on", "l", lambda config, _: _runs_on(config)),
         ("batch", "r", lambda config, _: str(config.batch)),
@@ -153,7 +162,7 @@ def _ms(direction: str) -> Column:
     return f"{direction} ms an image", "r", text
 
 
-def _speed(dataset: str, rows: Measured, known: Known) -> Table:
+def _speed(dataset: str, rows: Measured, known: Known, names: Names) -> Table:
     def quality_of(name: str, digits: int) -> Callable[[Config, object], str]:
         def text(config: Config, _: object) -> str:
             found = known.get((config.codec, config.setting))
@@ -162,7 +171,7 @@ def _speed(dataset: str, rows: Measured, known: Known) -> Table:
         return text
 
     columns: list[Column] = [
-        *_names(known),
+        *_names(known, names),
         ("bpp", "r", quality_of("bpp", 3)),
         ("PSNR (dB)", "r", quality_of("psnr_db", 2)),
     ]
@@ -180,9 +189,9 @@ def _speed(dataset: str, rows: Measured, known: Known) -> Table:
     return _make("speed", _caption(about, dataset, rows), columns, timed)
 
 
-def _phases(dataset: str, rows: Measured, known: Known) -> Table:
+def _phases(dataset: str, rows: Measured, known: Known, names: Names) -> Table:
     """Return ms an image by phase; one line a direction."""
-    names = _names(known)
+    point = _names(known, names)
     seen = {name for phases in rows.values() for _, name in phases}
     columns = [name for name in PHASES if name != REFINEMENT or name in seen]
     lines: list[list[Cell]] = []
@@ -192,10 +201,10 @@ def _phases(dataset: str, rows: Measured, known: Known) -> Table:
             if not any(found):
                 continue
             whole = phases.get((way, way))
-            texts = [*(text(config, phases) for _, _, text in names), way]
+            texts = [*(text(config, phases) for _, _, text in point), way]
             texts += [significant(row.ms_per_image) if row else "" for row in (*found, whole)]
             lines.append([Cell(text) for text in texts])
-    head = [*(head for head, _, _ in names), "direction", *columns, "whole call"]
+    head = [*(head for head, _, _ in point), "direction", *columns, "whole call"]
     return Table(
         name="phases",
         caption=_caption("Milliseconds an image by phase,", dataset, rows),
@@ -207,7 +216,9 @@ def _phases(dataset: str, rows: Measured, known: Known) -> Table:
     )
 
 
-def _starts(dataset: str, rows: Measured, known: Known, notes: Sequence[str]) -> Table:
+def _starts(
+    dataset: str, rows: Measured, known: Known, names: Names, notes: Sequence[str]
+) -> Table:
     """Return what a new process costs before it codes at full speed."""
 
     def column(name: str, head: str) -> Column:
@@ -218,7 +229,7 @@ def _starts(dataset: str, rows: Measured, known: Known, notes: Sequence[str]) ->
         return head, "r", text
 
     columns = [
-        *_names(known)[:3],
+        *_names(known, names)[:3],
         column("python", "Python"),
         column("import", "imports"),
         column("first encode", "first encode"),

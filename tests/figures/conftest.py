@@ -92,7 +92,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photo: image.Image) -> Tiny:
     toml = root / "tiny.toml"
     head = 'title = "T"\nauthors = "A"\nsource = "S"\ncodec = "agvae"\n'
     body = "".join(FIGURE.format(kind=k, options=v) for k, v in ENTRIES.items())
-    toml.write_text(f'{head}dataset = "{name}"\n[names]\nbpg = "BPG"\n{body}')
+    toml.write_text(f'{head}dataset = "{name}"\n{body}')
     figure_set = spec.load(str(toml))
     context = Context(figure_set, load_results(root / "run"), Cache(root / "run/figures_cache"))
     return Tiny(root / "run", toml, context)

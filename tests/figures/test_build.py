@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -175,6 +177,33 @@ def test_the_document_includes_every_figure_with_its_caption(built, index):
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     assert not re.search(r"(?<!\\)[%&#]", body)
     assert text.isascii() or "inputenc" in text
+
+
+FIGURES = Path(__file__).parent.parent.parent / "results" / "figures"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX here")
+def test_the_committed_document_compiles(tmp_path):
+    """As it lies in the repository: no error, and no table sticks out of its column or page."""
+    for path in FIGURES.glob("*.tex"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    words = ["-draftmode", "-interaction=nonstopmode", "-halt-on-error", build.TEX]
+    done = subprocess.run(["pdflatex", *words], cwd=tmp_path, capture_output=True, check=False)
+    said = done.stdout.decode(errors="replace")
+
+    assert 0 == done.returncode, said[-2000:]
+    assert not re.search(r"Overfull \\hbox \(\d{2,}\.|Float too large", said), said
+
+
+def test_every_committed_float_has_its_table():
+    """No float is empty, and every file that the document asks for is there."""
+    text = (FIGURES / build.TEX).read_text()
+    asked = re.findall(r"\\input\{([^}]*)\}", text)
+
+    assert asked
+    for name in asked:
+        table = (FIGURES / name).read_text()
+        assert table.count("\\begin{table") == table.count("\\begin{tabular}") > 0
 
 
 def test_results_without_the_database_do_as_well(tiny, tmp_path):

@@ -227,13 +227,13 @@ def test_whole_datasets_get_reported_curves(invented, entry):
     assert all(f"{name}: " in sources for name in reported)
     assert reported == set(product.data.loc[product.data["status"] == REPORTED, "series"])
     assert REPORTED in words_of(product)
-    gain = select(product.data, "gain", "AG-VAE (ours)")["y"]
+    gain = select(product.data, "gain", "agvae")["y"]
     if entry == "fig07-rd-psnr":
         assert np.allclose(1, gain)
         rows = {row[0].text: row for row in product.table.rows}
-        assert rows["AG-VAE (ours)"][2].text.startswith("\u2212")
+        assert rows["agvae"][2].text.startswith("\u2212")
         assert reported <= set(rows)
-        assert "below: JPEG" in words_of(product).replace("jpeg", "JPEG")
+        assert "below: jpeg" in words_of(product)
 
 
 def test_labels_keep_clear_of_each_other(invented):
@@ -256,7 +256,7 @@ def test_ms_ssim_decibels_are_of_the_mean(invented):
     context = invented(bpg=LADDER, agvae=LADDER)
     options = rate_distortion.Options(("agvae",), metric="ms_ssim_db")
 
-    lines, _ = rate_distortion.measured_lines(context.results.rows, options, context.figure_set)
+    lines, _ = rate_distortion.measured_lines(context.results.rows, options, context.styles)
 
     assert np.allclose([q * 0.4 for _, q in LADDER], lines["agvae"].points[:, 1])
 
@@ -315,7 +315,8 @@ def test_speed_needs_its_own_measurement(products, invented):
     context = invented(bpg=LADDER, agvae=[(r * 0.9, q) for r, q in LADDER])
     rows = [
         {"codec": c, "device": "cpu", "batch": b, "direction": way, "phase": phase}
-        | {"mp_per_s": 1.0 * b, "busy": False}
+        | {"mp_per_s": 1.0 * b, "busy": False, "label": f"{c.upper()}, speed 1 (x)"}
+        | {"processes": 1, "threads": 2}
         for c, b in (("bpg", 1), ("agvae", 1), ("agvae", 8), ("jpeg", 1))
         for way, phase in (("encode", "encode"), ("decode", "decode"), ("decode", "load"))
     ]
@@ -325,6 +326,7 @@ def test_speed_needs_its_own_measurement(products, invented):
     product = _make(context, "speed-bd-rate")
 
     assert {"bpg cpu", "agvae cpu x8"} == set(select(product.data, "encode")["series"])
+    assert "AGVAE, speed 1\n2 threads, batch 8" in words_of(product)
     assert 8 == select(product.data, "encode", "agvae cpu x8")["x"].iloc[0]
     assert -10 == pytest.approx(select(product.data, "encode", "agvae cpu x8")["y"].iloc[0])
     assert "2026-02-03" == product.stamp.date

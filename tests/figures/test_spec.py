@@ -89,11 +89,3 @@ def test_an_unknown_set_suggests_the_near_one():
     """A mistyped name suggests the set that exists."""
     with pytest.raises(UsageError, match=re.escape("Did you mean agvae2021?")):
         spec.load("agvae2012")
-
-
-def test_labels_take_the_names_of_the_set():
-    """The codec's word is replaced by what the set calls it, the rest of the label stays."""
-    figure_set = spec.load("agvae2021")
-
-    assert "BPG 4:4:4" == figure_set.label("bpg 4:4:4")
-    assert "jxl 4:4:4" == figure_set.label("jxl 4:4:4")

@@ -19,6 +19,7 @@ from PIL import Image as PILImage
 from bench.analysis import published_curves
 from bench.errors import UsageError
 from bench.output import label_placement, plot_styles, plots
+from bench.output.labels import name_of, short_labels
 from bench.output.plots import Curve, draw
 from bench.output.sheet import RC
 
@@ -188,7 +189,7 @@ def test_references_are_dashed_and_said_to_be_reported(tmp_path: Path):
 
     psnr = tmp_path / "plots" / "kodak_psnr_db_linear.svg"
     assert {"VTM", "reported, not measured"} <= set(texts(psnr))
-    assert "stroke-dasharray: 3.2" in psnr.read_text()
+    assert "stroke-dasharray" in psnr.read_text()
     assert "dashed: reported, not measured" in " ".join(texts(psnr))
     ticks = [float(text) for text in texts(psnr) if re.fullmatch(r"\d\.\d", text)]
     assert max(ticks) < 4
@@ -261,8 +262,10 @@ def test_a_label_goes_to_the_end_of_a_lone_curve():
     """With nothing in the way the label stands right of the last point, without a leader."""
     curve = np.array([[0.0, 0.0], [50.0, 50.0]])
 
-    place = label_placement.place([curve], [(30.0, 10.0)], (0, 0, 200, 200), gap=5)[0]
+    placed = label_placement.Curve(curve, (30.0, 10.0))
+    [place] = label_placement.place([placed], (0, 0, 200, 200), gap=5)
 
+    assert place is not None
     assert (1, False) == (place.anchor, place.leader)
     assert pytest.approx((70.0, 50.0)) == place.centre
 
@@ -271,8 +274,11 @@ def test_labels_of_equal_curves_are_kept_apart():
     """Two identical curves get two places."""
     curve = np.array([[0.0, 0.0], [50.0, 50.0], [100.0, 80.0]])
 
-    one, two = label_placement.place([curve, curve], [(40.0, 10.0)] * 2, (0, 0, 200, 200), gap=5)
+    placed = label_placement.Curve(curve, (40.0, 10.0))
+    one, two = label_placement.place([placed, placed], (0, 0, 200, 200), gap=5)
 
+    assert one is not None
+    assert two is not None
     dx, dy = (abs(a - b) for a, b in zip(one.centre, two.centre, strict=True))
     assert dx >= 40 or dy >= 10
 
@@ -286,21 +292,36 @@ def test_densify_keeps_the_ends_and_the_step():
     assert [10, 0] in line.tolist()
 
 
-def test_a_codec_keeps_its_colour():
-    """Whatever else is drawn: known names and unknown ones."""
+def test_a_codec_keeps_its_style():
+    """Known names whatever else is drawn; unknown ones wherever the same codecs are named."""
     alone, together = plot_styles.styles(["bpg"]), plot_styles.styles(["bpg", "jpeg", "zoo-model"])
 
     assert alone["bpg"] == together["bpg"]
-    assert plot_styles.styles(["zoo-model"])["zoo-model"] == together["zoo-model"]
+    assert plot_styles.styles(["zoo-model", "jpeg", "bpg"]) == together
+
+
+def test_no_two_curves_share_colour_and_marker():
+    """Every codec that there is, at other options, from elsewhere; every published curve."""
+    from bench import registry
+    from bench.figures import published
+
+    names = [*registry.discover(), "avif:speed=4", "avif:tune=iq", "bpg:level=1"]
+    found = plot_styles.styles([*names, *(f"model{i}" for i in range(20))])
+    pairs = [(s.colour, s.marker) for s in [*found.values(), *published.looks().values()]]
+    pairs += [(s.colour, s.marker) for s in map(plot_styles.series_style, range(5))]
+
+    assert len(set(pairs)) == len(pairs)
+    assert all(marker for _, marker in pairs)
 
 
 def test_curves_of_one_codec_share_a_colour_and_differ_in_marker():
     """Options show as open markers of another shape."""
-    found = plot_styles.styles(["avif", "avif:speed=4", "bpg"])
+    found = plot_styles.styles(["avif", "avif:tune=iq", "bpg"])
 
-    assert found["avif"].colour == found["avif:speed=4"].colour != found["bpg"].colour
-    assert found["avif"].marker != found["avif:speed=4"].marker
-    assert (True, False) == (found["avif"].filled, found["avif:speed=4"].filled)
+    assert found["avif"].colour == found["avif:tune=iq"].colour != found["bpg"].colour
+    assert found["avif"].marker != found["avif:tune=iq"].marker
+    assert (True, False) == (found["avif"].filled, found["avif:tune=iq"].filled)
+    assert plot_styles.styles(["avif:tune=iq"])["avif:tune=iq"] == found["avif:tune=iq"]
 
 
 def test_ten_codecs_have_ten_colours():
@@ -321,8 +342,23 @@ def test_common_words_move_to_the_small_print():
     """What all curves share need not be on every label."""
     labels = ["jpeg 4:2:0 8-bit (a 1)", "avif 4:4:4 8-bit (b 2)", "agvae 8-bit (c 3)"]
 
-    assert (["jpeg 4:2:0", "avif 4:4:4", "agvae"], "8-bit") == plot_styles.short_labels(labels)
-    assert (["jpeg 4:2:0 8-bit"], "") == plot_styles.short_labels(labels[:1])
+    assert (["jpeg 4:2:0", "avif 4:4:4", "agvae"], "8-bit") == short_labels(labels)
+    assert (["jpeg 4:2:0 8-bit"], "") == short_labels(labels[:1])
+
+
+def test_labels_that_differ_in_version_alone_keep_it():
+    """Two versions of one encoder are two curves."""
+    labels = ["JPEG 4:2:0 8-bit (turbo 2)", "JPEG 4:2:0 8-bit (turbo 3)"]
+
+    assert (labels, "4:2:0 8-bit") == short_labels(labels)
+
+
+def test_words_of_a_name_are_no_format():
+    """What two names share stays in them, and effort is never common."""
+    labels = ["AG-VAE small RGB 8-bit (a)", "AG-VAE small no gain RGB 8-bit, 50 steps (b)"]
+
+    assert ["AG-VAE small", "AG-VAE small no gain, 50 steps"] == short_labels(labels)[0]
+    assert ["AG-VAE small", "AG-VAE small no gain"] == [name_of(label) for label in labels]
 
 
 def test_a_curve_has_its_points_by_rising_rate():

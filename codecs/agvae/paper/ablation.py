@@ -81,7 +81,8 @@ def write_all(
     for name, data in files.items():
         write_atomically(folder / name, data)
     written = [folder / name for name in files]
-    return written + _figure(rows, order, drift_table, folder, stamp.small_print())
+    codecs = {n.name: variant.codec for variant in found for n in variant.networks}
+    return written + _figure(rows, codecs, drift_table, folder, stamp.small_print())
 
 
 def _products(network: Any) -> pd.DataFrame | None:  # noqa: ANN401 - a manifest
@@ -93,13 +94,17 @@ def _products(network: Any) -> pd.DataFrame | None:  # noqa: ANN401 - a manifest
 
 
 def _figure(
-    rows: pd.DataFrame, order: Sequence[str], drift: pd.DataFrame, folder: Path, small_print: str
+    rows: pd.DataFrame,
+    codecs: Mapping[str, str],
+    drift: pd.DataFrame,
+    folder: Path,
+    small_print: str,
 ) -> list[Path]:
     from bench.codecs.agvae.paper import ablation_figure
 
-    if not len(rows) or not order:
+    if not len(rows) or not codecs:
         return []
-    return ablation_figure.write(rows, order, drift, folder / "plots", small_print)
+    return ablation_figure.write(rows, codecs, drift, folder / "plots", small_print)
 
 
 def remarks(found: Sequence[Variant]) -> list[str]:

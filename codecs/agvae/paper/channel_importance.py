@@ -20,8 +20,9 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.image import Image, pixels_sha256
 from bench.metrics import create as metric
+from bench.output.curve_labels import SMALL_PT
 from bench.output.figure import COMPUTED, Product, join, select, series
-from bench.output.plot_styles import style_of
+from bench.output.plot_styles import series_style
 from bench.output.sheet import GREY, Sheet
 
 _VERSION = 1
@@ -130,7 +131,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
     for axis in (top.xaxis, top.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(NullLocator())
-    style = style_of("agvae", marker=".", width=0.6, size=3)
+    style = series_style(0, width=0.6, size=3)
     sheet.line(data, "loss", "zeroed channel", style)
     top.axhline(_NEGLIGIBLE_DB, color=GREY, linewidth=0.5)
     first = loss.iloc[0]
@@ -139,7 +140,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         (first["x"], first["y"]),
         xytext=(0, 5),
         textcoords="offset points",
-        fontsize=6,
+        fontsize=SMALL_PT,
         color=style.text,
     )
     sheet.panel(
@@ -148,7 +149,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         x="scale factor on the channel",
         y="PSNR-RGB (dB)",
     )
-    styles = [style_of(codec, size=2.4) for codec in ("agvae", "bpg", "webp")]
+    styles = [series_style(index, size=4) for index in (0, 2, 4)]
     for name, style in zip(select(data, "scale")["series"].unique(), styles, strict=True):
         sheet.line(data, "scale", str(name), style, label=str(name))
     return sheet.finish()

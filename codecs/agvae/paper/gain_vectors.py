@@ -18,6 +18,7 @@ from bench.codecs.agvae.paper.latents_of_files import Floats, Probe
 from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.measurement import provenance
+from bench.output.curve_labels import SMALL_PT
 from bench.output.figure import COMPUTED, Product, join, select, series
 from bench.output.provenance import of_record
 from bench.output.sheet import GREY, Sheet
@@ -121,6 +122,6 @@ def _map(axes: Axes, table: Floats, colours: str, norm: Normalize, label: str) -
     figure = axes.figure
     beyond = "neither" if norm.vmin is None or np.abs(table).max() <= norm.vmax else "both"
     bar = figure.colorbar(shown, ax=axes, pad=0.015, fraction=0.05, extend=beyond)
-    bar.set_label(label, fontsize=6, labelpad=2)
-    bar.ax.tick_params(labelsize=6, length=2, width=0.5, color=GREY)
+    bar.set_label(label, fontsize=SMALL_PT, labelpad=2)
+    bar.ax.tick_params(labelsize=SMALL_PT, length=2, width=0.5, color=GREY)
     bar.outline.set_linewidth(0.4)

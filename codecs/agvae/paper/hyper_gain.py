@@ -19,7 +19,7 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.image import Image
 from bench.output.figure import COMPUTED, MEASURED, Product, join, select, series
-from bench.output.plot_styles import style_of
+from bench.output.plot_styles import series_style
 from bench.output.sheet import GREY, Sheet
 
 _VERSION = 1
@@ -110,8 +110,8 @@ def draw(data: pd.DataFrame, held: float, small_print: str) -> Figure:
         x="level s",
         y="log₂ of gain and inverse",
     )
-    for name, codec in (("gain m", "agvae"), ("inverse m'", "avif")):
-        style = style_of(codec)
+    for index, name in enumerate(("gain m", "inverse m'")):
+        style = series_style(index, size=4)
         low, high = (select(data, "tables", f"{name} {word}") for word in ("5 %", "95 %"))
         top.fill_between(low["x"], low["y"], high["y"], color=style.colour, alpha=0.15, linewidth=0)
         edge = replace(style, marker="", width=0.4)
@@ -120,9 +120,9 @@ def draw(data: pd.DataFrame, held: float, small_print: str) -> Figure:
         sheet.line(data, "tables", f"{name} median", style, label=name)
     sheet.note("tables", "lines: median over channels\nbands: 5 to 95 %", x=0.02)
     sheet.panel("share", "(b) side information", x="level s", y="z, % of the file")
-    sheet.line(data, "share", "z", style_of("agvae"))
+    sheet.line(data, "share", "z", series_style(0, size=4))
     sheet.axes["share"].set_ylim(bottom=0)
     sheet.panel("cost", f"(c) z's gains held at {held:g}", x="level s", y="more bits (%)")
     sheet.axes["cost"].axhline(0, color=GREY, linewidth=0.5)
-    sheet.line(data, "cost", "z held", style_of("avif"))
+    sheet.line(data, "cost", "z held", series_style(1, size=4))
     return sheet.finish()

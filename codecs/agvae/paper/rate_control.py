@@ -16,11 +16,10 @@ from bench.image import Image
 from bench.metrics import create as metric
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, select, series
-from bench.output.plot_styles import Style, style_of
+from bench.output.plot_styles import Style, series_style
 from bench.output.sheet import GREY, RATE, Sheet
 
 _VERSION = 1
-_LOOKS = ("agvae", "avif", "bpg", "webp", "jpeg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +198,11 @@ def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
     )
     low.axhline(0, color=GREY, linewidth=0.6)
     for index, name in enumerate(select(data, "chord")["series"].unique()):
-        style = style_of(_LOOKS[index % len(_LOOKS)])
-        small = replace(style, marker=".", width=0.8, size=2.5)
+        style = series_style(index)
+        small = replace(style, width=0.8, size=2.5)
         rings = replace(style, marker="o", width=0.0, size=4.2, filled=False)
         sheet.line(data, "rd", f"{name} continuous", small, label=str(name))
         sheet.line(data, "rd", f"{name} discrete", rings)
-        sheet.line(data, "chord", str(name), small, label=str(name))
+        sheet.line(data, "chord", str(name), small)  # (a) says which colour is which
     sheet.note("rd", "rings: discrete levels\ndots: interpolated between them")
     return sheet.finish()

@@ -26,7 +26,7 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.image import Image
 from bench.output.figure import COMPUTED, MEASURED, Product, join, select, series
-from bench.output.plot_styles import style_of
+from bench.output.plot_styles import series_style
 from bench.output.sheet import Sheet
 
 _VERSION = 3
@@ -211,7 +211,7 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         gid = f"{panel}|{_HISTOGRAM}"
         axes.bar(counted["x"], counted["y"], width, color="#CCCCCC", gid=gid, zorder=1)
         named = []
-        styles = [style_of(codec, marker="", width=1.0) for codec in ("bpg", "avif", "agvae")]
+        styles = [series_style(index, marker="", width=1.0) for index in (2, 1, 0)]
         for name, style in zip(shown["series"].unique()[1:], styles, strict=True):
             sheet.line(data, panel, str(name), style)
             named.append((str(name), style))

@@ -25,7 +25,7 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.image import Image
 from bench.output.figure import ESTIMATED, Product, Skipped, join, select, series
-from bench.output.plot_styles import style_of
+from bench.output.plot_styles import series_style
 from bench.output.sheet import GREY, Sheet
 
 _VERSION = 1
@@ -126,8 +126,8 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
     )
     top.axhline(0, color=GREY, linewidth=0.5)
     top.margins(y=0.15)
-    for name, codec in ((_TIED, "avif"), (_MATCHED, "bpg")):
-        sheet.line(data, "cost", name, style_of(codec), label=name)
+    for index, name in enumerate((_TIED, _MATCHED)):
+        sheet.line(data, "cost", name, series_style(index + 1, size=4), label=name)
     sheet.panel(
         "ratio",
         "(b) how unequal the scales are, weighted by bits",
@@ -135,5 +135,5 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
         y="larger / smaller",
         xlim=(-0.2, levels * 1.06),
     )
-    sheet.line(data, "ratio", "scales", style_of("agvae"))
+    sheet.line(data, "ratio", "scales", series_style(0, size=4))
     return sheet.finish()

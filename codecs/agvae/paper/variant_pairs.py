@@ -21,12 +21,12 @@ from bench.figures.spec import Entry
 from bench.metrics.columns import column
 from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
-from bench.output.plot_styles import style_of
+from bench.output.plot_styles import Style
 from bench.output.provenance import of_record
 from bench.output.sheet import GREY, RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
 
-_HUES = ("agvae", "bpg", "avif", "webp", "agvae-nogain")
+_MARKS = 5  # markers on a line that has many points
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,15 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     asked = rate_distortion.Options(
         (first, second), metric=options.metric, anchor=second, max_bpp=math.inf
     )
-    lines, _ = rate_distortion.measured_lines(rows, asked, context.figure_set)
+    lines, _ = rate_distortion.measured_lines(rows, asked, context.styles)
     if len(lines) < 2:
         raise Skipped(f"{first} or {second} has no {options.metric} on {dataset}")
     covered = coverage(rows)[display]
     count = covered.images(options.metric)
     data = pair_rows(lines[first], lines[second], options)
     stamp = context.stamp_of_rows(display)
-    figure = draw(data, (first, second), options, f"{display}, {count}", stamp.small_print())
+    looks = (lines[first].style, lines[second].style)
+    figure = draw(data, looks, options, f"{display}, {count}", stamp.small_print())
     table = _table(entry, rows, first, second, f"{display}, {count}")
     labels = f"{options.names[0]}: {lines[first].name}; {options.names[1]}: {lines[second].name}."
     return Product(data, stamp, figure, table, (labels, *covered.reasons([options.metric])))
@@ -120,7 +121,7 @@ def pair_rows(
 
 
 def draw(
-    data: pd.DataFrame, codecs: tuple[str, str], options: Options, what: str, small_print: str
+    data: pd.DataFrame, looks: tuple[Style, Style], options: Options, what: str, small_print: str
 ) -> Figure:
     """Return the drawing of ``pair_rows``."""
     sheet = Sheet(
@@ -140,10 +141,10 @@ def draw(
         xlim=(0, 1.25 * end),
     )
     low.axhline(0, color=GREY, linewidth=0.6)
-    for name, codec in zip(options.names, codecs, strict=True):
-        sheet.line(data, "rd", name, style_of(codec), label=name)
+    for name, style in zip(options.names, looks, strict=True):
+        sheet.line(data, "rd", name, style, label=name)
     if len(select(data, "gain")):
-        sheet.line(data, "gain", options.names[0], style_of(codecs[0], marker=""))
+        sheet.line(data, "gain", options.names[0], looks[0], marks=_MARKS)
     return sheet.finish()
 
 
@@ -190,21 +191,23 @@ def make_reported(context: Context, _entry: Entry, options: ReportedOptions) -> 
 def reported_rows(options: ReportedOptions) -> pd.DataFrame:
     """Return published curves of pairs, and gained minus dedicated at equal rate, as rows."""
     parts = []
-    for name in options.pairs:
-        found = published.pair(name)
-        for word, points in (("dedicated", found.dedicated), ("gained", found.gained)):
+    for pair in options.pairs:
+        found = published.pair(pair)
+        dedicated, gained = (f"{found.name}, {half}" for half in published.HALVES)
+        for name, points in ((dedicated, found.dedicated), (gained, found.gained)):
             x, y = ("bpp", points[:, 0]), ("psnr_db", points[:, 1])
-            parts.append(series("rd", f"{found.name}, {word}", REPORTED, x=x, y=y))
+            parts.append(series("rd", name, REPORTED, x=x, y=y, curve=[name] * len(points)))
         inside = np.isin(found.gained[:, 0], found.dedicated[:, 0])
         gain = found.gained[inside, 1] - found.dedicated[:, 1]
         x, y = ("bpp", found.dedicated[:, 0]), ("psnr_db_gain", gain)
-        parts.append(series("gain", f"{found.name}\n(paper)", REPORTED, x=x, y=y))
+        name = f"{found.name}\n(paper)"
+        parts.append(series("gain", name, REPORTED, x=x, y=y, curve=[gained] * len(gain)))
     for first, second in options.curves:
-        gained, dedicated = (published.curve(name).points["psnr_db"] for name in (first, second))
-        both = rate_distortion.difference(gained, dedicated)
+        one, other = published.curve(first), published.curve(second)
+        both = rate_distortion.difference(one.points["psnr_db"], other.points["psnr_db"])
         x, y = ("bpp", both[:, 0]), ("psnr_db_gain", both[:, 1])
-        label = published.curve(first).name.partition(" + ")[0]
-        parts.append(series("gain", f"{label}\n(QVRF)", REPORTED, x=x, y=y))
+        name = f"{one.name.partition(' + ')[0]}\n(QVRF)"
+        parts.append(series("gain", name, REPORTED, x=x, y=y, curve=[one.name] * len(both)))
     return join(parts)
 
 
@@ -221,12 +224,11 @@ def draw_reported(data: pd.DataFrame, small_print: str) -> Figure:
         xlim=(0, 1.75),
     )
     low.axhline(0, color=GREY, linewidth=0.6)
+    looks = published.looks()
     for panel in ("rd", "gain"):
-        for index, name in enumerate(select(data, panel)["series"].unique()):
-            hue = _HUES[index // 2 if panel == "rd" else index]
-            marked = "o" if "dedicated" in str(name) else "s" if "(paper)" in str(name) else ""
-            style = style_of(hue, marker=marked, width=0.9, size=2.6, filled=False)
-            sheet.line(data, panel, str(name), style, label=str(name))
+        shown = select(data, panel).drop_duplicates("series")
+        for name, curve in zip(shown["series"], shown["curve"], strict=True):
+            sheet.line(data, panel, str(name), looks[curve], label=str(name), marks=_MARKS)
     sheet.key("rd")
     sheet.key("gain", loc="lower left")
     return sheet.finish()
