@@ -12,23 +12,27 @@ from typing import Annotated
 import typer
 
 from bench.cli import figures, files, gate, plugins, report, run, show, test_codec, throughput
+from bench.cli.help import Command, Group
+from bench.cli.options import DEVELOPERS
 
 _BOUND = "BENCH_MAX_MEGAPIXELS"
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "all": run.all_,
-    "list": show.list_,
-    "fetch": files.fetch,
-    "tables": show.tables,
-    "plots": show.plots,
-    "encode": files.encode,
-    "decode": files.decode,
-    "info": files.info,
-    "check": gate.check,
-    "report": report.report,
-    "figures": figures.figures,
-    "throughput": throughput.throughput,
-    "test-codec": test_codec.test_codec,
+_USERS, _FILES = "Measure and look at results", "One image"
+_COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "all": (run.all_, _USERS),
+    "report": (report.report, _USERS),
+    "list": (show.list_, _USERS),
+    "fetch": (files.fetch, _USERS),
+    "tables": (show.tables, _USERS),
+    "plots": (show.plots, _USERS),
+    "figures": (figures.figures, _USERS),
+    "throughput": (throughput.throughput, _USERS),
+    "encode": (files.encode, _FILES),
+    "decode": (files.decode, _FILES),
+    "info": (files.info, _FILES),
+    "check": (gate.check, DEVELOPERS),
+    "test-codec": (test_codec.test_codec, DEVELOPERS),
 }
+"""Command -> function, panel of the help."""
 
 
 def _version(value: bool) -> None:
@@ -41,7 +45,10 @@ def _version(value: bool) -> None:
 
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Print the traceback of every failure as well.")
@@ -52,7 +59,7 @@ def _root(
             envvar=_BOUND,
             show_default="178.95697",
             metavar="NUMBER",
-            help="Largest image that is loaded, and that a compressed file may claim to hold.",
+            help="Refuse images, and files that claim to hold images, of more megapixels.",
         ),
     ] = "",
 ) -> None:
@@ -71,14 +78,15 @@ def command_line(words: Sequence[str]) -> typer.Typer:
     """
     app = typer.Typer(
         name="bench",
+        cls=Group,
         callback=_root,
         no_args_is_help=True,
-        add_completion=False,
+        rich_markup_mode=None,  # errors are plain lines; the help is written by ``help``
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, function in _COMMANDS.items():
-        app.command(name)(function)
+    for name, (function, panel) in _COMMANDS.items():
+        app.command(name, cls=Command, rich_help_panel=panel)(function)
     plugins.register(app, words)
     return app
 

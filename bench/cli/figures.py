@@ -7,28 +7,43 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import DataDir, check_folders
+from bench.cli.options import DataDir, check_folders
 
 
 def figures(
     paper: Annotated[
-        str, typer.Option(help="Figure set: a name, or the path of its TOML file.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Set of figures: its name, or the path of its TOML file."
+        ),
     ] = "agvae2021",
     results: Annotated[
-        Path, typer.Option("--results", "-r", help="Folder that `bench all` wrote.")
+        Path,
+        typer.Option("--results", "-r", metavar="FOLDER", help="Folder that `bench all` wrote to."),
     ] = Path("results/run"),
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Only this figure, by id; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="ID",
+            help="Make only the figure of this id. Repeat it for more. Default: all of the set.",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Default: figures/ in the results.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of the figures. Default: figures/ in --results.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again what figures measured themselves.")
     ] = False,
 ) -> None:
-    """Make a paper's figures again: PDF, SVG, PNG, the CSV behind each, LaTeX."""
+    """Make the figures of a paper from our own measurements: PDF, SVG, PNG, CSV and LaTeX."""
     from bench.cli.working import Working, console
     from bench.figures.build import build
 

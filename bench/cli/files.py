@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bench.cli.run import DataDir
+from bench.cli import completion
+from bench.cli.options import DataDir, Device
 
 if TYPE_CHECKING:
     from bench.codec import Setting
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from bench.registry import Spec
 
 R = TypeVar("R")
-Device = Annotated[str, typer.Option(help="cpu or cuda, for codecs that can choose.")]
 
 
 def _apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN401
@@ -37,19 +37,35 @@ def _apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN
 
 
 def encode(
-    source: Annotated[Path, typer.Argument(help="An 8-bit image.")],
-    target: Annotated[Path, typer.Argument(help="The compressed file to write.")],
+    source: Annotated[Path, typer.Argument(metavar="IMAGE", help="The 8-bit image to compress.")],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The compressed file to write.")],
     codec: Annotated[
         str | None,
-        typer.Option("--codec", "-c", help="NAME[:OPTION=VALUE,...]; default by suffix."),
+        typer.Option(
+            "--codec",
+            "-c",
+            metavar="NAME",
+            autocompletion=completion.codecs,
+            help="Compress with this codec: NAME or NAME:OPTION=VALUE,.... Default: the one whose "
+            "files have the suffix.",
+        ),
     ] = None,
     quality: Annotated[
-        float | None, typer.Option("--quality", "-q", help="The codec's own rate parameter.")
+        float | None,
+        typer.Option(
+            "--quality",
+            "-q",
+            metavar="NUMBER",
+            help="Value of the codec's own rate parameter. Default: the middle of its ladder.",
+        ),
     ] = None,
-    bpp: Annotated[float | None, typer.Option("--bpp", help="Or: the rate to hit.")] = None,
+    bpp: Annotated[
+        float | None,
+        typer.Option("--bpp", metavar="NUMBER", help="Bits per pixel to come nearest to, instead."),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Compress one image."""
+    """Compress one image, and say its size, rate and PSNR."""
     from bench import files, image, metrics, registry
     from bench.errors import UsageError
     from bench.measurement.plan import check_device
@@ -196,10 +212,19 @@ def _recognise(data: bytes, word: str | None, device: str, source: Path) -> str:
 
 
 def decode(
-    source: Annotated[Path, typer.Argument(help="A compressed file.")],
-    target: Annotated[Path, typer.Argument(help="The image to write: PNG, PPM, BMP or TIFF.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed file.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="The image to write: PNG, PPM, BMP or TIFF.")
+    ],
     codec: Annotated[
-        str | None, typer.Option("--codec", "-c", help="Default: by the file's first bytes.")
+        str | None,
+        typer.Option(
+            "--codec",
+            "-c",
+            metavar="NAME",
+            autocompletion=completion.codecs,
+            help="Codec of the file. Default: the one that knows its first bytes.",
+        ),
     ] = None,
     device: Device = "cpu",
 ) -> None:
@@ -232,9 +257,16 @@ def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
 
 
 def info(
-    source: Annotated[Path, typer.Argument(help="A compressed file.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed file.")],
     codec: Annotated[
-        str | None, typer.Option("--codec", "-c", help="Default: by the file's first bytes.")
+        str | None,
+        typer.Option(
+            "--codec",
+            "-c",
+            metavar="NAME",
+            autocompletion=completion.codecs,
+            help="Codec of the file. Default: the one that knows its first bytes.",
+        ),
     ] = None,
     parts: Annotated[
         bool,
@@ -262,10 +294,17 @@ def info(
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Datasets; lpips-alex; zoo models.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=completion.fetchable,
+            help="Datasets, metrics (lpips-alex) or codecs whose files to download.",
+        ),
+    ],
     data_dir: DataDir = None,
 ) -> None:
-    """Download and verify datasets and weights; what is right already stays."""
+    """Download and verify datasets and weights that are missing here."""
     from bench.cli.working import Working
     from bench.dataset import fetch as fetching
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import DataDir, Download, Timeout
+from bench.cli import completion
+from bench.cli.options import DataDir, Download, Jobs, Timeout
 
 if TYPE_CHECKING:
     from bench.gate.check import Report
@@ -25,29 +26,62 @@ if TYPE_CHECKING:
 
 def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     baseline: Annotated[
-        Path, typer.Option("--baseline", "-b", help="FILE.csv, FILE.sqlite or a run's folder.")
+        Path,
+        typer.Option(
+            "--baseline",
+            "-b",
+            metavar="PATH",
+            help="Compare with this baseline: FILE.csv, FILE.sqlite or the folder of a run.",
+        ),
     ] = Path("results/baseline/sample.csv"),
     against: Annotated[
         Path | None,
-        typer.Option("--against", help="Take these stored rows instead of measuring."),
+        typer.Option(
+            "--against", metavar="PATH", help="Take these stored rows instead of measuring."
+        ),
     ] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", "-d", help="Only these of the baseline.")
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            metavar="NAME",
+            autocompletion=completion.datasets,
+            help="Compare only this dataset of the baseline. Repeat it for more.",
+        ),
     ] = None,
     codec: Annotated[
-        list[str] | None, typer.Option("--codec", "-c", help="Only these of the baseline.")
+        list[str] | None,
+        typer.Option(
+            "--codec",
+            "-c",
+            metavar="NAME",
+            autocompletion=completion.codecs,
+            help="Compare only this codec of the baseline. Repeat it for more.",
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", "-m", help="With --update: lock these scores; default psnr and ms_ssim."
+            "--metric",
+            "-m",
+            metavar="NAME",
+            autocompletion=completion.metrics,
+            help="With --update: lock the scores of this metric. Repeat it for more. Default: psnr "
+            "and ms_ssim.",
         ),
     ] = None,
     points: Annotated[
-        int | None, typer.Option("--points", min=1, help="Only this many rungs of each curve.")
+        int | None,
+        typer.Option(
+            "--points", metavar="N", min=1, help="Compare only this many settings of each curve."
+        ),
     ] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Show the difference, then lock today's rows.")
+        bool,
+        typer.Option(
+            "--update", help="Show the difference, then lock today's rows as the baseline."
+        ),
     ] = False,
     accept_failures: Annotated[
         bool, typer.Option("--accept-failures", help="With --update: lock cells that fail as well.")
@@ -56,35 +90,47 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool,
         typer.Option(
             "--allow-environment",
-            help="Another version of a codec's library may change it: the size of any file by at "
-            "most 10 %, PSNR and MS-SSIM of any image by 0.5 dB, its BD-rate by 5 %; more is a "
-            "failure, and so is a codec that gives no file.",
+            help="Excuse a codec whose library has another version: the size of any file may "
+            "differ by 10 %, PSNR and MS-SSIM of any image by 0.5 dB, its BD-rate by 5 %. More is "
+            "a failure, and so is a codec that gives no file.",
         ),
     ] = False,
     speed: Annotated[
-        bool, typer.Option("--speed", help="Compare speed too; slower is a warning.")
+        bool, typer.Option("--speed", help="Compare speed as well; a slower codec is a warning.")
     ] = False,
     speed_fail: Annotated[
-        bool, typer.Option("--speed-fail", help="Compare speed too; slower is a failure.")
+        bool,
+        typer.Option("--speed-fail", help="Compare speed as well; a slower codec is a failure."),
     ] = False,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the report here, for a pull request's page.")
+        Path | None, typer.Option(metavar="FILE", help="Write the report in Markdown to this file.")
     ] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write JSON here.")] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the report in JUnit's XML to this file."),
+    ] = None,
+    json_path: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write the report in JSON to this file."),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Keep the measurement here; a second run continues it."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Keep the measurement in this folder; a second run continues it.",
+        ),
     ] = None,
     data_dir: DataDir = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0: one a core.")] = 0,
+    jobs: Jobs = 0,
     timeout: Timeout = 1800.0,
     download: Download = True,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")
-    ] = False,
 ) -> None:
-    """Compare with a locked baseline; exit 0: nothing is worse, 1: regressed, 2: cannot tell."""
+    """Compare files and scores with a locked baseline, and say what changed.
+
+    Exit code 0: nothing is worse, 1: regressed, 2: cannot tell.
+    """
     from bench import registry
     from bench.files import check_writable
     from bench.measurement.provenance import cpu_count
@@ -116,7 +162,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
         _print(report)
         return report.exit_code
 
-    raise typer.Exit(_guarded(work, files, debug=debug))
+    raise typer.Exit(_guarded(work, files))
 
 
 def _refuse(**options: object) -> None:
@@ -128,7 +174,7 @@ def _refuse(**options: object) -> None:
             raise UsageError(f"--{name.replace('_', '-')} belongs to --update")
 
 
-def _guarded(work: Callable[[], int], files: _Files, *, debug: bool) -> int:
+def _guarded(work: Callable[[], int], files: _Files) -> int:
     """Return the exit code of ``work``; whatever else ends it is 2, in one line and in every file.
 
     A gate that crashed says so: it is neither passed nor regressed.
@@ -144,7 +190,7 @@ def _guarded(work: Callable[[], int], files: _Files, *, debug: bool) -> int:
         files.write_failure("interrupted")
         raise
     except BaseException as error:  # noqa: BLE001 - a codec may raise anything, SystemExit too
-        if debug:
+        if os.environ.get("BENCH_DEBUG"):
             traceback.print_exc()
         text = f"{type(error).__name__}: {error}".rstrip(": ")
         message = f"unexpected {text}. Nothing was compared; --debug prints the traceback."

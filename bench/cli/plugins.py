@@ -14,6 +14,9 @@ from typing import Any
 
 import typer
 
+from bench.cli.help import Command
+from bench.cli.options import DEVELOPERS
+
 GROUP = "bench.commands"
 
 
@@ -39,6 +42,7 @@ def register(app: typer.Typer, typed: Sequence[str]) -> None:
     called = next((word for word in typed if not word.startswith("-")), "")
     own = {command.name for command in app.registered_commands}
     offered = {point.name: point for point in entry_points(group=GROUP)}
+    how: dict[str, Any] = {"cls": Command, "rich_help_panel": DEVELOPERS}
     for name in sorted(offered):
         if name in own:
             package = _package(offered[name])
@@ -46,9 +50,9 @@ def register(app: typer.Typer, typed: Sequence[str]) -> None:
                 f"bench: command {name} of {package} is left out: the name is ours", err=True
             )
         elif name == called:
-            app.command(name)(_load(name))
+            app.command(name, **how)(_load(name))
         else:
-            app.command(name, help=_first_line(offered[name]))(_not_called)
+            app.command(name, help=_first_line(offered[name]), **how)(_not_called)
     if called and called not in own | offered.keys():
         _check_metadata(called)
 

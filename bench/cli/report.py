@@ -7,39 +7,63 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import Anchor, DataDir, Out, References, check_folders
+from bench.cli.options import Anchor, DataDir, Out, References, check_folders
 
 
 def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     out: Out = Path("results/run"),
     html: Annotated[
-        Path | None, typer.Option("--html", help="The page; default OUT/report.html.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="The page. Default: report.html in --out."),
     ] = None,
     image: Annotated[
         list[str] | None,
-        typer.Option("--image", help="Image of the viewer; repeatable; default a telling few."),
+        typer.Option(
+            "--image",
+            metavar="NAME",
+            help="Show this image in the viewer. Repeat it for more. Default: a telling few.",
+        ),
     ] = None,
     rates: Annotated[
         str | None,
-        typer.Option("--rates", help="0.3,0.15,...: bpp of the viewer, the most important first."),
+        typer.Option(
+            "--rates",
+            metavar="0.3,0.15,...",
+            help="Rates of the viewer in bpp, the most important first. Default: 0.3,0.15,0.6,1.",
+        ),
     ] = None,
     exact_rates: Annotated[
         bool,
-        typer.Option("--exact-rates", help="Encode for the viewer at just these rates; slower."),
+        typer.Option(
+            "--exact-rates",
+            help="Encode pictures of just these rates, which takes longer, instead of showing the "
+            "nearest that were measured.",
+        ),
     ] = False,
     budget_mb: Annotated[
         float,
-        typer.Option("--budget-mb", min=1.0, help="Size of the page that pictures fill up to."),
+        typer.Option(
+            "--budget-mb",
+            metavar="NUMBER",
+            min=1.0,
+            help="Size of the page, in megabytes, that pictures fill up to.",
+        ),
     ] = 24.0,
-    title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
+    title: Annotated[
+        str,
+        typer.Option(
+            "--title", metavar="TEXT", help="Title of the page. Default: codecs and datasets."
+        ),
+    ] = "",
     reference: References = None,
     data_dir: DataDir = None,
     pictures: Annotated[
         list[str] | None,
         typer.Option(
             "--pictures",
-            help="folder:PATH that original images may be taken from; repeatable. Needed for "
-            "results of another user: only folders of your own runs are opened unasked.",
+            metavar="FOLDER",
+            help="Take original images from this folder, for results of another user: only folders "
+            "of your own runs are opened unasked. Repeat it for more.",
         ),
     ] = None,
     anchor: Anchor = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import Anchor, DataDir, Out, References
+from bench.cli.options import Anchor, DataDir, Out, References
 
 if TYPE_CHECKING:
     from bench.image import Image
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 def list_(
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="Parameters, ladders, ceilings, sources."),
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Show parameters, ladders, ceilings, sources and reasons as well.",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document for programs.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List codecs, datasets and metrics; say why one is unavailable."""
+    """List codecs, datasets and metrics, and which of them are available."""
     from bench.dataset.open import overview
 
     codecs = _codecs(verbose=verbose)

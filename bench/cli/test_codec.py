@@ -8,9 +8,13 @@ import typer
 
 
 def test_codec(
-    codec: Annotated[str, typer.Argument(help="A codec's name, FILE.py:Class or FILE.toml.")],
+    codec: Annotated[
+        str, typer.Argument(metavar="CODEC", help="A codec's name, FILE.py:Class or FILE.toml.")
+    ],
 ) -> None:
-    """Check one codec against the contract; exit 0: it keeps it, 1: it does not, 2: cannot tell.
+    """Check one codec against the contract.
+
+    Exit code 0: it keeps it, 1: it does not, 2: cannot tell.
 
     Every check runs in a process of its own, on a photograph, on noise and on pictures of 1x1,
     7x1, 8x13 and 163x161 pixels. A codec that is unavailable is an error, not a success.

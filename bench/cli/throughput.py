@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import DataDir, DatasetNames, Device, Download, ImageNames, Qualities
+from bench.cli.options import (
+    DEVELOPERS,
+    CodecNames,
+    DataDir,
+    DatasetNames,
+    Device,
+    Download,
+    ImageNames,
+    Qualities,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,58 +31,85 @@ _DEFAULTS = {"cpu": ("1", 8), "cuda": ("1,4,8,24", 24)}
 
 def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     dataset: DatasetNames = None,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option("--codec", "-c", help="NAME or NAME:OPTION=VALUE,...; default: all."),
-    ] = None,
+    codec: CodecNames = None,
     image: ImageNames = None,
     images: Annotated[
         int | None,
         typer.Option(
-            "--images", min=1, help="Most images of each dataset; default: 8, on a GPU 24."
+            "--images",
+            metavar="N",
+            min=1,
+            help="Take at most this many images of each dataset. Default: 8, on a GPU 24.",
         ),
     ] = None,
     points: Annotated[
         int | None,
-        typer.Option("--points", help="Number of rungs of each ladder; default: the middle rung."),
+        typer.Option(
+            "--points",
+            metavar="N",
+            help="Measure this many settings of each ladder. Default: the middle one.",
+        ),
     ] = None,
     quality: Qualities = None,
     device: Device = "cpu",
     batch: Annotated[
         str | None,
         typer.Option(
-            help="Images per call, for codecs with batches; default: 1, on a GPU 1,4,8,24."
+            metavar="1,4,...",
+            help="Numbers of images per call, for codecs that code several at once. Default: 1, on "
+            "a GPU 1,4,8,24.",
         ),
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
-            help="Of networks: float32, bfloat16 or fastest; default: the codec's own choice."
+            metavar="NAME",
+            help="Arithmetic of networks: float32, bfloat16 or fastest. Default: the codec's own "
+            "choice.",
         ),
     ] = None,
     threads: Annotated[
-        str, typer.Option(help="Numbers of cores: threads of a network, processes of other codecs.")
+        str,
+        typer.Option(
+            metavar="1,all,...",
+            help="Numbers of cores: threads of a network, processes of any other codec.",
+        ),
     ] = "1,all",
     repeats: Annotated[
         int | None,
-        typer.Option("--repeats", min=1, help="Timed passes; default: 5 to 50, for 10 s."),
+        typer.Option(
+            "--repeats",
+            metavar="N",
+            min=1,
+            rich_help_panel=DEVELOPERS,
+            help="Number of timed passes. Default: 5 to 50, for about 10 s.",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")] = Path(
-        "results/throughput"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the results.")
+    ] = Path("results/throughput"),
     results: Annotated[
         Path | None,
-        typer.Option("--results", "-r", help="Folder of `bench all`: plot speed against BD-rate."),
+        typer.Option(
+            "--results",
+            "-r",
+            metavar="FOLDER",
+            help="Plot speed against the BD-rates of this folder of `bench all`.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     download: Download = True,
     allow_busy: Annotated[
         bool,
-        typer.Option("--allow-busy", help="Measure on a busy machine; every number is flagged."),
+        typer.Option(
+            "--allow-busy",
+            rich_help_panel=DEVELOPERS,
+            help="Measure on a busy machine as well, and flag every number.",
+        ),
     ] = False,
 ) -> None:
-    """Measure speed, phase by phase, alone on the machine; write table, CSV, JSON and plots."""
-    from bench.cli.run import numbers
+    """Measure the speed of every codec, phase by phase, alone on the machine."""
+    from bench.cli.options import numbers
     from bench.cli.screen import Screen
     from bench.files import check_folder
     from bench.measurement.plan import check_device

@@ -680,7 +680,8 @@ def test_crash_of_the_gate_is_no_verdict(tmp_path: Path, monkeypatch: pytest.Mon
     assert "unexpected KeyError" in output
     assert "--update" not in output
     assert "COULD NOT RUN" in data["outcome"]
-    words = ["check", "-b", str(tmp_path / "base.csv"), "--debug"]
+    monkeypatch.setenv("BENCH_DEBUG", "1")
+    words = ["check", "-b", str(tmp_path / "base.csv")]
     assert "Traceback" in CliRunner().invoke(app, words).output
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import DataDir, DatasetNames, Download, ImageNames
+from bench.cli.options import DataDir, DatasetNames, Download, ImageNames
 
 
 def ablation(  # noqa: PLR0917 - one parameter an option
