@@ -85,7 +85,8 @@ def _caption(results: Path, anchor: str, images: int) -> str:
         f"BD-rate against {_codec(anchor).display} in % (negative: fewer bits at equal "
         f"quality), Kodak, {images} images, with the 95 % interval over images; measured on "
         f"{run['date']}, commit {run['commit']}. "
-        f"Speed on one thread of an {timed['cpu']}, {timed['date']}."
+        f"Speed on one thread of an {timed['cpu']}, {timed['date']}. How each was made: "
+        "[results](results/README.md), [speed](docs/speed.md), [settings](docs/settings.md)."
     )
 
 
