@@ -24,6 +24,7 @@ from bench.report.verdicts import verdicts as verdicts_of
 
 _OPEN, _CLOSE = "\x02", "\x03"
 _DARK = "#16181B"
+_PANEL = "#F4F2EC"  # of the light page's grounds for text the darkest but one
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +52,30 @@ class Look:
     style: Style
 
     @property
+    def light(self) -> tuple[str, str]:
+        """Colour of lines and of text on the light page."""
+        return self.style.colour, _readable(self.style.text, _PANEL, 4.6)
+
+    @property
     def dark(self) -> tuple[str, str]:
         """Colour of lines and of text on the dark page: the same hue, light enough."""
-        return _lightened(self.style.colour, 4.5), _lightened(self.style.colour, 6.0)
+        colour = self.style.colour
+        return _readable(colour, _DARK, 4.5), _readable(colour, _DARK, 6.0)
 
     def tag(self) -> Markup:
         """Return its name with its marker's colour, as HTML."""
         return Markup('<span class="codec k{}">{}</span>').format(self.index, self.name)
 
 
-def _lightened(colour: str, contrast: float) -> str:
-    """Return ``colour`` mixed with white until it stands out from the dark page (WCAG 2.1)."""
-    rgb, paper = ([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in (colour, _DARK))
+def _readable(colour: str, ground: str, contrast: float) -> str:
+    """Return ``colour`` mixed with white or black until it stands out from a ground (WCAG 2.2)."""
+    rgb, paper = ([int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in (colour, ground))
+    behind = luminance(paper) + 0.05
+    end = 1.0 if behind < 0.2 else 0.0
     for share in np.linspace(0, 1, 51):
-        mixed = [c + (1 - c) * float(share) for c in rgb]
-        if (luminance(mixed) + 0.05) / (luminance(paper) + 0.05) >= contrast:
+        mixed = [c + (end - c) * float(share) for c in rgb]
+        own = luminance(mixed) + 0.05
+        if max(own, behind) / min(own, behind) >= contrast and (own > behind) == bool(end):
             break
     return "#" + "".join(f"{round(255 * c):02X}" for c in mixed)
 
@@ -185,6 +195,15 @@ class Context:
             return math.nan, math.nan, ""
         median = math.nan if delta.median_percent is None else delta.median_percent
         return median, delta.worst[1], delta.worst[0]
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """The two codecs that the viewer begins with: who wins, and the anchor, else the next."""
+        for verdict in self.verdicts:
+            other = verdict.second if verdict.winner == self.anchor else self.anchor
+            if verdict.winner and other in self.looks_measured:
+                return verdict.winner, other
+        return ()
 
     @property
     def marks(self) -> dict[str, str]:

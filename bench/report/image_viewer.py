@@ -21,6 +21,7 @@ import pandas as pd
 from PIL import Image as PILImage
 
 from bench.analysis.summary import natural, succeeded
+from bench.codec import Codec
 from bench.errors import BenchError, DecodeError
 from bench.image import MAX_MEGAPIXELS, Image, max_pixels
 from bench.measurement.provenance import cpu_count
@@ -38,6 +39,7 @@ _FAMOUS = ("kodim04", "kodim20", "kodim05", "kodim15", "kodim13", "kodim23")
 _WINDOW = (768, 512)
 _STEP = 2.5  # further images come before further rates, but not all of them
 _TOLERANCE_DB = 0.01
+_QUICK_S = 8.0  # an encoder that took longer is not started again unasked
 
 Progress = Callable[[str], object]
 
@@ -183,12 +185,31 @@ def decode_checked(streams: Bitstreams, row: Mapping[str, Any], original: Image)
 
 @dataclass(slots=True)
 class Builder:
-    """Fills a gallery image by image and rate by rate until the budget is spent."""
+    """Fills a gallery image by image and rate by rate until the budget is spent.
+
+    Attributes
+    ----------
+    rows, streams
+        What was measured.
+    budget_bytes
+        What the pictures may add to the page.
+    exact
+        Makes files of a wanted rate.
+    every_exact
+        Whether every picture is of such a file.
+    pairs
+        Dataset -> the two codecs that are shown first: they are shown at equal rates, if one of
+        them hits any rate quickly.
+    progress, gallery
+        Told what is done; what is filled.
+    """
 
     rows: pd.DataFrame
     streams: Bitstreams
     budget_bytes: int
-    exact: Exact | None = None
+    exact: Exact
+    every_exact: bool = False
+    pairs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     progress: Progress = lambda _: None
     gallery: Gallery = field(default_factory=Gallery)
     _scenes: dict[tuple[str, str], Scene | None] = field(default_factory=dict)
@@ -246,8 +267,10 @@ class Builder:
             return True
         of_image = (self.rows["dataset"] == dataset) & (self.rows["image"] == image)
         rows = matched(self.rows[of_image], rate)
-        if self.exact:
+        if self.every_exact:
             rows = {codec: self._exact(scene, row, rate) for codec, row in rows.items()}
+        elif not any(key[0] == dataset for key in self._shots):
+            rows |= self._equal(scene, rows)
         keys = {codec: (dataset, image, codec, str(row["setting"])) for codec, row in rows.items()}
         fresh = [codec for codec, key in keys.items() if key not in self._shots]
         shots = {codec: self._decode(scene, rows[codec]) for codec in fresh}
@@ -267,9 +290,21 @@ class Builder:
         scene.rates[rate] = {codec: n for codec, n in shown.items() if n is not None}
         return True
 
+    def _equal(
+        self, scene: Scene, rows: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        """Return a row at the very rate of the other of the first pair, if one hits it quickly."""
+        pair = [codec for codec in self.pairs.get(scene.dataset, ()) if codec in rows]
+        for codec, other in [pair, pair[::-1]] if len(pair) > 1 else []:
+            with contextlib.suppress(BenchError):  # not available here: another one, or none
+                search = type(self.streams.codec(rows[codec])).encode_to_rate
+                time_s = float(rows[codec].get("encode_s", math.nan))
+                if search is not Codec.encode_to_rate and time_s < _QUICK_S:
+                    return {codec: self._exact(scene, rows[codec], float(rows[other]["bpp"]))}
+        return {}
+
     def _exact(self, scene: Scene, near: Mapping[str, Any], rate: float) -> dict[str, Any]:
         """Return a row made to measure, or the stored one where the codec cannot choose."""
-        assert self.exact is not None
         try:
             of_image = (self.rows["dataset"] == scene.dataset) & (self.rows["image"] == scene.image)
             return self.exact.row(near, self.rows[of_image], scene.pixels, rate)

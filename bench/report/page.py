@@ -36,7 +36,8 @@ _STYLES = ("vendor/uPlot.min.css", "base.css", "tables.css", "curves.css", "view
 _SCRIPTS = (
     *("vendor/uPlot.iife.min.js", "core.js", "theme.js", "help.js", "tables.js"),
     *("chart.js", "chart_input.js", "curves.js", "drill.js"),
-    *("pictures.js", "heat.js", "stage.js", "viewer.js", "viewer_input.js", "main.js"),
+    *("pictures.js", "heat.js", "stage.js", "viewer.js", "viewer_input.js"),
+    *("address.js", "main.js"),
 )
 _MARKERS = {
     "o": "circle(46%)",
@@ -160,13 +161,14 @@ def write(
     spare = int(1e6 * options.budget_mb) - len(
         _assemble(results, contexts, Gallery(), looks, references, options)
     )
-    exact = Exact(streams, list(results.record.get("metrics") or metrics_of.default_names()))
     builder = Builder(
         results.rows,
         streams,
         spare - 20_000,
-        exact if options.exact_rates else None,
-        progress,
+        Exact(streams, list(results.record.get("metrics") or metrics_of.default_names())),
+        every_exact=options.exact_rates,
+        pairs={context.name: context.pair for context in contexts if context.pair},
+        progress=progress,
     )
     gallery = builder.fill(chosen, options.rates)
     page = _assemble(results, contexts, gallery, looks, references, options)
@@ -289,7 +291,7 @@ def _colours(looks: Mapping[str, dataset_view.Look]) -> str:
     def declare(pairs: Sequence[tuple[str, str]]) -> str:
         return "".join(f"--k{i}:{c};--t{i}:{t};" for i, (c, t) in enumerate(pairs))
 
-    light = declare([(look.style.colour, look.style.text) for look in looks.values()])
+    light = declare([look.light for look in looks.values()])
     dark = declare([look.dark for look in looks.values()])
     rules = [
         f":root{{{light}}}",

@@ -41,6 +41,7 @@ def build(
 
 def _codec(look: Look) -> dict[str, Any]:
     return {
+        "id": look.codec,
         "name": look.name,
         "label": look.label,
         "note": look.note,
@@ -70,6 +71,7 @@ def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any
         "images": images,
         "common": [image in common for image in images],
         "metrics": context.metrics,
+        "pair": [context.looks[codec].index for codec in context.pair],
         "coverage": {metric: context.coverage(metric) for metric in context.metrics},
         "points": [
             _point(context, line, rows, images, [m for m in drawn if place in drawn[m]])

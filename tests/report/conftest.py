@@ -82,7 +82,7 @@ def visit(browser: Any, outcome: Outcome) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)  # of a machine with other work
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on(
             "console",

@@ -6,6 +6,7 @@ The fixture ``visit`` fails a test on any console error, uncaught exception or o
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -20,6 +21,13 @@ PHONE = {
     "is_mobile": True,
     "has_touch": True,
 }
+
+AXE = """async () => {
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const found = await axe.run(document, { runOnly: { type: "tag", values: tags } });
+  return found.violations.flatMap((rule) =>
+    rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`));
+}"""
 
 
 def test_every_control_is_used(page: Any, drawn: Helper):
@@ -176,3 +184,18 @@ def test_controls_have_names(page: Any):
         .map((n) => n.outerHTML.slice(0, 100))""")
 
     assert [] == nameless
+
+
+@pytest.mark.parametrize("options", [{}, PHONE])
+def test_accessible(visit: Visit, drawn: Helper, point: Helper, options: dict[str, object]):
+    """Neither WCAG 2.2 AA nor the best practices of axe-core are broken, everything unfolded."""
+    axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    page = visit(**options)
+    drawn(page)
+    x, y, *_ = point(page, 0, 1)
+    page.mouse.click(x, y)
+    page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.evaluate((files(axe) / "axe.min.js").read_text(encoding="utf-8"))
+    assert [] == page.evaluate(AXE)
+    page.emulate_media(color_scheme="dark")
+    assert [] == page.evaluate(AXE)

@@ -70,6 +70,7 @@ def test_slider_shows_one_picture_on_each_side(page: Any, drawn: Helper):
 def test_side_by_side_moves_together(page: Any, drawn: Helper, mode: Helper):
     """Both panes show the same part at the same zoom: swapping the same picture changes nothing."""
     page.select_option("#codec-b", page.input_value("#codec-a"))
+    page.click("#between")
     drawn(page)
     mode(page, "side")
     for _ in range(3):
@@ -169,6 +170,72 @@ def test_who_is_closer(page: Any, drawn: Helper, mode: Helper):
     page.keyboard.press("x")
     drawn(page)
     assert page.evaluate("() => viewer.state.share") < 0.01
+
+
+def test_the_original_lies_between(page: Any, drawn: Helper, mode: Helper):
+    """Between two equal pictures the middle is another, the original, until it is switched off."""
+    page.select_option("#codec-b", page.input_value("#codec-a"))
+    drawn(page)
+    places = [[0.5, 0.3 + 0.01 * k] for k in range(40)]
+
+    def middle() -> list[object]:
+        return [page.evaluate(SAMPLE, place) for place in places]
+
+    with_it = middle()
+    assert page.is_visible("#tag-o")
+    page.keyboard.press("o")
+    drawn(page)
+    without = middle()
+    assert "false" == page.get_attribute("#between", "aria-pressed")
+    assert not page.is_visible("#tag-o")
+    page.select_option("#codec-b", "original")
+    page.evaluate("() => viewer.divide(0)")
+    drawn(page)
+
+    assert with_it != without
+    assert with_it == middle()
+    page.click("#between")
+    mode(page, "side")
+    assert 3 == page.evaluate("() => viewer.stage.panes.length")
+
+
+def test_flicker_passes_the_original(page: Any, mode: Helper):
+    """With the original between, flicker shows it after each of the two."""
+    mode(page, "flicker")
+    page.click("#flicker-play")
+    page.evaluate("() => { viewer.state.frame = 0; viewer.update(); }")
+    seen = []
+    for _ in range(4):
+        seen.append(page.inner_text("#tag-a").split("\n")[0])
+        page.click("#flicker-swap")
+        page.wait_for_timeout(60)
+
+    assert [seen[0], "original", seen[2], "original"] == seen
+    assert seen[0] != seen[2]
+
+
+def test_scores_stand_on_the_stage(page: Any):
+    """Rate and every metric of both files are written on their pictures."""
+    for side in "ab":
+        shot = page.evaluate(SHOWN, side)
+        text = page.inner_text(f"#tag-{side}")
+
+        assert f"{shot['bpp']:.3f} bpp" in text
+        assert f"PSNR {shot['values']['psnr_db']:.2f} dB" in text
+        assert "MS-SSIM" in text
+
+
+def test_the_viewer_fits_the_screen(page: Any, drawn: Helper):
+    """From the thumbnails to the line on the match, all is in sight below the bar."""
+    needed = """() => document.getElementById("match").getBoundingClientRect().bottom
+      - document.getElementById("viewer").getBoundingClientRect().top
+      + document.querySelector(".top").offsetHeight"""
+    for width, height in ((1280, 800), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        drawn(page)
+
+        assert page.evaluate(needed) <= height
+        assert page.evaluate("() => viewer.stage.height") >= 300
 
 
 def test_unequal_rates_are_told(page: Any):

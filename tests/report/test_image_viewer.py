@@ -17,11 +17,14 @@ import pytest
 from PIL import Image as PILImage
 
 from bench import registry
+from bench.codec import Codec
 from bench.errors import DecodeError, OutputError
 from bench.measurement.results import load_results
 from bench.report import Options, Outcome, write
 from bench.report import results as data
 from bench.report.image_viewer import (
+    Builder,
+    Scene,
     busiest_window,
     choose_images,
     decode_checked,
@@ -226,3 +229,28 @@ def test_originals_not_at_hand_cost_pictures_only(results_dir: Path, tmp_path: P
     assert 0 == done.pictures
     assert any("is not available" in reason for reason in done.left_out)
     assert dataclasses.asdict(done)["size_bytes"] > 100_000
+
+
+@pytest.mark.parametrize(
+    ("searches", "time_s", "made"),
+    [(("b",), 1.0, "b"), (("a", "b"), 1.0, "a"), ((), 1.0, ""), (("b",), 30.0, "")],
+)
+def test_the_first_pair_is_at_equal_rates(searches: tuple[str, ...], time_s: float, made: str):
+    """Whoever hits any rate quickly is encoded to the rate of the other; nobody else is."""
+    plain = type("Plain", (), {"encode_to_rate": Codec.encode_to_rate})()
+    able = type("Able", (), {"encode_to_rate": lambda *_: None})()
+    streams = SimpleNamespace(codec=lambda row: able if row["codec"] in searches else plain)
+    asked = []
+
+    def exact(near, _rows, _original, rate):
+        asked.append((near["codec"], rate))
+        return dict(near) | {"bpp": rate}
+
+    rows = one_image({"a": [0.3], "b": [0.4]}).assign(encode_s=time_s)
+    builder = Builder(rows, streams, 0, SimpleNamespace(row=exact), pairs={"d": ("a", "b")})
+    scene = Scene("d", "i", np.zeros((1, 1, 3), np.uint8), (0, 0, 1, 1), 0)
+    found = builder._equal(scene, {str(row["codec"]): row for row in data.records(rows)})
+    other = {"a": 0.4, "b": 0.3}
+
+    assert ([made] if made else []) == list(found)
+    assert [(codec, other[codec]) for codec in found] == asked

@@ -41,6 +41,7 @@ const curves = (() => {
     $("#lower-note").hidden = core.metric(state.metric).higher;
     chart.show({ curves: [...measured, ...reported(state.metric, measured)], metric: state.metric, log: state.log, keepView });
     $("#chart").setAttribute("aria-label", `${core.metric(state.metric).title} against bits per pixel, ${measured.length} codecs on ${core.dataset().name}; the same numbers are in the table below`);
+    core.emit("changed", "curves");
   }
 
   function chips() {
@@ -88,5 +89,15 @@ const curves = (() => {
   $("#chart-out").addEventListener("click", () => chart.zoom(1 / 1.5));
   $("#chart-reset").addEventListener("click", () => chart.reset());
   core.on("dataset", start);
-  return { chart, lines, state, draw };
+  /** Choose from elsewhere: metric, log axis or not, codecs that are hidden. */
+  function set({ metric, log, hidden }) {
+    if (core.dataset().metrics.includes(metric)) state.metric = metric;
+    state.log = log;
+    state.hidden = new Set(hidden);
+    $(`#scale input[value=${log ? "log" : "linear"}]`).checked = true;
+    start();
+    core.emit("metric", state.metric);
+  }
+
+  return { chart, lines, state, draw, set };
 })();

@@ -57,8 +57,8 @@ const help = (() => {
   const KEYS = [
     ["Anywhere", [["?", "this help"], ["t", "light, dark, as the system"], ["Esc", "close"], ["Tab", "next control"]]],
     ["On the plot", [["← →", "along a curve"], ["↑ ↓", "next curve"], ["Enter", "images of the point"], ["+ − 0", "zoom in, out, whole plot"], ["Shift + arrows", "move"], ["Ctrl + wheel", "zoom"]]],
-    ["Pictures, anywhere", [["1 … 5", "slider, side by side, flicker, error map, who is closer"], ["f", "flicker on and off"], ["x", "swap left and right"], ["[ ]", "previous, next image"], [", .", "lower, higher rate"]]],
-    ["Pictures, when focused", [["← →", "divider (Shift: faster), or move"], ["arrows", "move, when zoomed in"], ["+ − 0", "zoom in, out, fit"], ["Space", "other picture, in flicker"], ["Ctrl + wheel, pinch", "zoom"]]],
+    ["Pictures, anywhere", [["1 … 5", "slider, side by side, flicker, error map, who is closer"], ["f", "flicker on and off"], ["x", "swap left and right"], ["o", "original between both, or not"], ["[ ]", "previous, next image"], [", .", "lower, higher rate"]]],
+    ["Pictures, when focused", [["← →", "divider (Shift: faster), or move"], ["arrows", "move, when zoomed in"], ["+ − 0", "zoom in, out, fit"], ["Space", "next picture, in flicker"], ["Ctrl + wheel, pinch", "zoom"]]],
   ];
   const box = $("#help-box");
   function build() {

@@ -3,5 +3,6 @@ document.addEventListener("DOMContentLoaded", () => {
   const select = core.$("#dataset");
   select?.addEventListener("change", () => core.chooseDataset(Number(select.value)));
   core.chooseDataset(select ? Number(select.value) : 0);
+  address.start();
   document.documentElement.dataset.ready = "yes";
 });

@@ -1,4 +1,6 @@
-/* The canvas of the viewer: one or two panes that show the same part of the same image. */
+/* The canvas of the viewer: up to three panes that show the same part of the same image. */
+const BAND = 0.24; // share of the width that the original takes between the two others
+
 class Stage {
   constructor(box, canvas) {
     Object.assign(this, { box, canvas, size: [768, 512], panes: [], split: null });
@@ -6,13 +8,15 @@ class Stage {
     this.centre = [0, 0];
     this.fitted = true;
     this.changed = () => {};
+    this.room = () => 0.8 * innerHeight; // most height that it may take
     new ResizeObserver(() => this.resize()).observe(box);
     document.addEventListener("fullscreenchange", () => this.resize());
+    addEventListener("resize", () => this.resize()); // the height alone may change
   }
 
   /**
-   * Show sources (bitmaps or canvases) side by side, or one; `split`: the share of the width
-   * from which on the second of two lies over the first.
+   * Show sources (bitmaps or canvases) side by side, or one; `split`: where on the width the last
+   * of them, lying over the first, begins; a middle one lies between them.
    */
   show(sources, { size, split = null }) {
     if (size[0] !== this.size[0] || size[1] !== this.size[1]) this.fitted = true;
@@ -23,19 +27,24 @@ class Stage {
     else this.draw();
   }
 
-  get double() {
-    return this.panes.length === 2 && this.split === null;
+  /** How many panes lie side by side. */
+  get count() {
+    return this.split === null ? Math.max(1, this.panes.length) : 1;
   }
 
   get stacked() {
-    return this.double && this.box.clientWidth < 640;
+    return this.count > 1 && this.box.clientWidth < 640;
+  }
+
+  /** Where the sources after the first begin, as shares of the width. */
+  get edges() {
+    return this.panes.length < 3 ? [this.split] : [this.split - BAND / 2, this.split + BAND / 2];
   }
 
   /** Width and height of a pane in CSS pixels. */
   pane() {
     const [w, h] = [this.box.clientWidth, this.height];
-    if (!this.double) return [w, h];
-    return this.stacked ? [w, h / 2] : [w / 2, h];
+    return this.stacked ? [w, h / this.count] : [w / this.count, h];
   }
 
   resize() {
@@ -43,9 +52,9 @@ class Stage {
     if (!width) return;
     const ratio = this.size[1] / this.size[0];
     const full = document.fullscreenElement === this.box;
-    const one = this.double && !this.stacked ? (width / 2) * ratio : width * ratio;
-    const wanted = this.stacked ? 2 * one : Math.max(one, Math.min(360, width));
-    const most = this.stacked ? 0.92 * innerHeight : 0.8 * innerHeight;
+    const one = this.stacked ? width * ratio : (width / this.count) * ratio;
+    const wanted = this.stacked ? this.count * one : Math.max(one, Math.min(360, width));
+    const most = this.stacked ? 0.92 * innerHeight : this.room();
     this.height = full ? innerHeight : Math.round(Math.min(wanted, Math.max(300, most)));
     const dpr = devicePixelRatio || 1;
     this.canvas.style.height = `${this.height}px`;
@@ -96,7 +105,7 @@ class Stage {
   /** Position inside the pane that (x, y) of the stage lies in. */
   inPane(x, y) {
     const [w, h] = this.pane();
-    return this.double ? [this.stacked ? x : x % w, this.stacked ? y % h : y] : [x, y];
+    return [this.stacked ? x : x % w, this.stacked ? y % h : y];
   }
 
   /** Whether all of the picture is in sight. */
@@ -115,24 +124,30 @@ class Stage {
     context.imageSmoothingEnabled = this.scale * dpr < 2; // beyond, pixels are what one looks at
     context.imageSmoothingQuality = "high";
     const [w, h] = this.pane();
-    if (this.double) {
-      this.paint(context, this.panes[0], 0, 0, w, h);
-      this.paint(context, this.panes[1], this.stacked ? 0 : w, this.stacked ? h : 0, w, h);
+    const line = (along) => {
       context.fillStyle = "#fff";
-      context.fillRect(this.stacked ? 0 : w - 1, this.stacked ? h - 1 : 0, this.stacked ? w : 2, this.stacked ? 2 : h);
+      if (this.stacked) context.fillRect(0, along * h - 1, w, 2);
+      else context.fillRect(along * w - 1, 0, 2, this.height);
+    };
+    if (this.split === null) {
+      this.panes.forEach((pane, i) => this.paint(context, pane, this.stacked ? 0 : i * w, this.stacked ? i * h : 0, w, h));
+      for (let i = 1; i < this.count; i++) line(i);
       return;
     }
     this.paint(context, this.panes[0], 0, 0, w, h);
-    if (this.panes[1]) this.paint(context, this.panes[1], 0, 0, w, h, this.split * w);
+    this.panes.slice(1).forEach((pane, i) => this.paint(context, pane, 0, 0, w, h, this.edges[i] * w));
+    if (this.panes.length > 2) this.edges.forEach(line);
   }
 
   paint(context, source, left, top, width, height, from = 0) {
     context.save();
     context.beginPath();
-    context.rect(left + from, top, width - from, height);
+    context.rect(left + Math.max(0, from), top, width - Math.max(0, from), height);
     context.clip();
-    const x = left + width / 2 - this.centre[0] * this.scale;
-    const y = top + height / 2 - this.centre[1] * this.scale;
+    const dpr = this.canvas.width / this.box.clientWidth;
+    const snap = (v) => Math.round(v * dpr) / dpr; // or 1:1 would be blurred in panes of odd width
+    const x = snap(left + width / 2 - this.centre[0] * this.scale);
+    const y = snap(top + height / 2 - this.centre[1] * this.scale);
     context.drawImage(source, x, y, this.size[0] * this.scale, this.size[1] * this.scale);
     context.restore();
   }

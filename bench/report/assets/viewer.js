@@ -3,10 +3,12 @@ const viewer = (() => {
   const { $, $$, el, data } = core;
   const ORIGINAL = "original";
   const FLICKER_MS = 700; // slow enough to be no flashing (WCAG 2.3.1: at most three a second)
+  const EQUAL = 1.02; // rates closer than this factor are called matched
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const state = { scene: null, rate: 0, a: null, b: null, mode: "slider", split: 0.5, second: false, playing: true, gain: 32 };
+  const state = { scene: null, rate: 0, a: null, b: null, mode: "slider", split: 0.5, between: true, frame: 0, playing: true, gain: 32 };
   const stage = new Stage($("#stage"), $("#canvas"));
   let timer = 0;
+  let wanted = null; // where to look once the pictures are decoded
   let turn = 0;
 
   const rate = () => state.scene.rates[state.rate];
@@ -14,10 +16,11 @@ const viewer = (() => {
   const shotOf = (side) => (side === ORIGINAL ? state.scene.original : rate().shots[side]);
   const nameOf = (side) => (side === ORIGINAL ? "original" : data.codecs[side].name);
 
+  /** Keep the two codecs where the rate has them; else the pair that the answer is about. */
   function sides() {
     const known = Object.keys(rate().shots).map(Number);
     for (const key of ["a", "b"]) if (state[key] !== ORIGINAL && !known.includes(state[key])) state[key] = null;
-    const best = standing().filter((codec) => known.includes(codec));
+    const best = [...core.dataset().pair, ...standing()].filter((codec) => known.includes(codec));
     const free = (other) => [...best, ...known, ORIGINAL].find((codec) => codec !== other);
     state.a ??= free(state.b);
     state.b ??= free(state.a);
@@ -27,6 +30,12 @@ const viewer = (() => {
   function standing() {
     const rows = $$(`.dataset[data-dataset="${core.state.dataset}"] .card:first-child .bar .codec`);
     return rows.map((node) => Number([...node.classList].find((c) => /^k\d+$/.test(c)).slice(1)));
+  }
+
+  /** How far apart the rates of the first pair are at a rate of an image, as a factor. */
+  function apart({ shots }) {
+    const [a, b] = core.dataset().pair.map((codec) => data.shots[shots[codec]]?.bpp);
+    return a && b ? Math.max(a / b, b / a) : Infinity;
   }
 
   function strip() {
@@ -40,11 +49,12 @@ const viewer = (() => {
   }
 
   function choose(scene) {
-    const wanted = state.scene ? rate().bpp : null;
+    const before = state.scene ? rate().bpp : null;
     state.scene = scene;
     const rates = scene.rates.map((r) => r.bpp);
     const near = (target) => rates.reduce((best, v, i) => (Math.abs(Math.log(v / target)) < Math.abs(Math.log(rates[best] / target)) ? i : best), 0);
-    state.rate = near(wanted ?? 0.3);
+    state.rate = near(before ?? 0.3);
+    if (before === null && apart(rate()) > EQUAL) state.rate = rates.reduce((best, _, i) => (apart(scene.rates[i]) < apart(scene.rates[best]) ? i : best), state.rate);
     for (const button of $$("#strip button")) button.setAttribute("aria-pressed", String(button.dataset.image === scene.image));
     controls();
   }
@@ -61,6 +71,7 @@ const viewer = (() => {
       select.replaceChildren(...options.map(([v, text]) => el("option", { value: v, text })));
       select.value = String(state[key]);
     }
+    for (const key of ["a", "b"]) $(`#versus-${key}`).textContent = nameOf(state[key]);
     update();
   }
 
@@ -68,12 +79,15 @@ const viewer = (() => {
   async function update() {
     const mine = ++turn;
     const busy = setTimeout(() => ($("#busy").hidden = false), 150);
-    const wanted = [shotOf(state.a), shotOf(state.b), state.scene.original];
+    const shots = [shotOf(state.a), shotOf(state.b), state.scene.original];
     try {
-      const [a, b, original] = await Promise.all(wanted.map(pictures.get));
+      const [a, b, original] = await Promise.all(shots.map(pictures.get));
       if (mine !== turn) return;
       render(a, b, original);
+      if (wanted) stage.look(...wanted);
+      wanted = null;
       captions(a, b, original);
+      core.emit("changed", "pictures");
     } catch (error) {
       $("#match").textContent = `A picture cannot be decoded by this browser (${error.message}).`;
     } finally {
@@ -91,6 +105,10 @@ const viewer = (() => {
     $("#flicker-box").hidden = mode !== "flicker";
     const legend = $("#legend");
     legend.hidden = mode !== "error" && mode !== "closer";
+    $("#between").disabled = mode === "error" || mode === "closer";
+    const three = state.between && (mode === "slider" || mode === "side");
+    $("#stage").classList.toggle("three", three);
+    $("#stage").classList.toggle("side", mode === "side");
     if (mode === "error") {
       const maps = [a, b].map((p) => heat.error(pictures.pixels(original), pictures.pixels(p), state.gain));
       legend.replaceChildren("no error", el("i", { style: `background:${heat.errorScale}` }), `${state.gain} levels or more`);
@@ -101,30 +119,48 @@ const viewer = (() => {
       state.share = share;
       stage.show([canvas], { size });
     } else if (mode === "flicker") {
+      const shown = { [ORIGINAL]: original, a, b };
       const draw = () => {
-        stage.show([state.second ? b.bitmap : a.bitmap], { size });
+        stage.show([shown[frames()[state.frame % frames().length]].bitmap], { size });
         tags();
       };
       draw();
       $("#flicker-play").textContent = state.playing ? "Pause" : "Play";
       $("#flicker-play").setAttribute("aria-pressed", String(state.playing));
       if (state.playing) timer = setInterval(() => {
-        state.second = !state.second;
+        state.frame++;
         draw();
       }, FLICKER_MS);
-    } else stage.show([a.bitmap, b.bitmap], { size, split: mode === "slider" ? state.split : null });
+    } else {
+      const sources = three ? [a, original, b] : [a, b];
+      stage.show(sources.map((p) => p.bitmap), { size, split: mode === "slider" ? state.split : null });
+    }
     tags();
     divide(state.split);
   }
 
-  /** What is written on the pictures. */
+  /** What flicker shows in turn. */
+  const frames = () => (state.between ? ["a", ORIGINAL, "b", ORIGINAL] : ["a", "b"]);
+
+  /** What is written on a picture: whose it is, its rate and its scores. */
+  function written(side) {
+    if (side === ORIGINAL) return [el("b", { text: "original" })];
+    const shot = data.shots[shotOf(side)];
+    const scores = core.dataset().metrics.filter((m) => shot.values[m] != null).map((m, i) =>
+      el("span", { class: i ? "more" : null, text: `${core.metric(m).words} ${core.show(m, shot.values[m])}${core.unit(m)}` }));
+    return [el("b", { text: nameOf(side) }), el("span", { text: `${core.number(shot.bpp, 3)} bpp` }), ...scores];
+  }
+
   function tags() {
     const [a, b] = [$("#tag-a"), $("#tag-b")];
-    const text = (side) => (side === ORIGINAL ? "original" : `${nameOf(side)}  ${core.number(data.shots[shotOf(side)].bpp, 3)} bpp`);
-    a.textContent = state.mode === "flicker" && state.second ? text(state.b) : text(state.a);
-    b.textContent = text(state.b);
+    const frame = frames()[state.frame % frames().length];
+    const first = state.mode !== "flicker" ? state.a : frame === ORIGINAL ? ORIGINAL : state[frame];
+    a.replaceChildren(...written(first));
+    b.replaceChildren(...written(state.b));
     a.hidden = state.mode === "closer";
     b.hidden = state.mode === "flicker" || state.mode === "closer";
+    $("#tag-o").hidden = !$("#stage").classList.contains("three");
+    if (state.mode === "side") $("#tag-o").style.left = "";
   }
 
   function captions(a, b, original) {
@@ -157,10 +193,12 @@ const viewer = (() => {
       const ratio = a.bpp / b.bpp;
       const more = Math.round(100 * (Math.max(ratio, 1 / ratio) - 1));
       off = more > 12;
+      const [one, two] = a.exact ? [state.a, state.b] : [state.b, state.a];
       const larger = ratio > 1 ? state.a : state.b;
       if (off) sentences.push(`Not a matched pair: ${nameOf(larger)} spends ${more} % more bits; ${a.exact || b.exact ? "their settings come no closer" : "the stored settings come no closer; bench report --exact-rates encodes to the very rate"}.`);
       else if (more > 2) sentences.push(`Nearly matched: ${nameOf(larger)} spends ${more} % more bits.`);
       else sentences.push("Matched: the two files differ by at most 2 %.");
+      if (a.exact !== b.exact) sentences.push(`${nameOf(one)} was encoded for this page to the rate of ${nameOf(two)}.`);
       if (a.exact && b.exact) sentences.push(`Both were encoded for this page to ${rate().bpp} bpp.`);
     }
     if (state.mode === "closer" && state.a !== state.b) sentences.push(`${nameOf(state.a)} is closer to the original on ${Math.round(100 * state.share)} % of the area.`);
@@ -173,16 +211,18 @@ const viewer = (() => {
     state.split = Math.min(1, Math.max(0, share));
     const divider = $("#divider");
     divider.style.left = `${100 * state.split}%`;
+    if (state.mode === "slider") $("#tag-o").style.left = `${100 * state.split}%`;
     divider.setAttribute("aria-valuenow", Math.round(100 * state.split));
     if (state.mode !== "slider" || stage.split === null) return;
     stage.split = state.split;
     stage.draw();
+    core.emit("changed", "pictures");
   }
 
   function setMode(mode) {
     state.mode = mode;
     if (mode === "flicker") {
-      state.second = false;
+      state.frame = 0;
       state.playing = !calm.matches;
     }
     $(`#mode input[value=${mode}]`).checked = true;
@@ -194,9 +234,16 @@ const viewer = (() => {
     controls();
   }
 
+  /** In flicker, the next picture. */
   function other() {
-    state.second = !state.second;
+    state.frame++;
     state.playing = false;
+    update();
+  }
+
+  function setBetween(between) {
+    state.between = between;
+    $("#between").setAttribute("aria-pressed", String(between));
     update();
   }
 
@@ -233,12 +280,31 @@ const viewer = (() => {
     Object.assign(state, { scene: null, a: null, b: null });
     strip();
     choose(scenes[0]);
+    for (const cell of $$(`.dataset[data-dataset="${core.state.dataset}"] td.image`)) {
+      if (cell.firstElementChild || !scenes.some((scene) => scene.image === cell.dataset.v)) continue;
+      const button = el("button", { type: "button", class: "row-image", text: cell.dataset.v, title: "Look at it", onclick: () => look(cell.dataset.v) });
+      cell.replaceChildren(button);
+    }
+  }
+
+  /** Where it looks when zoomed in: [scale, centre]; null: at the whole picture. */
+  const zoomed = () => wanted ?? (stage.fitted ? null : [stage.scale, stage.centre]);
+  function zoomTo(scale, centre) {
+    wanted = [scale, centre];
+  }
+
+  /** The height that the stage may have so that it, all above it and the match line are in sight. */
+  function room() {
+    const [box, top] = [$("#stage").getBoundingClientRect(), $("#viewer").getBoundingClientRect()];
+    return innerHeight - $(".top").offsetHeight - (box.top - top.top) - Math.max(48, $("#match").offsetHeight) - 16;
   }
 
   core.on("dataset", start);
   stage.changed = () => {
     $("#zoom-now").textContent = `${Math.round(100 * stage.scale)} %`;
     $("#stage").style.cursor = stage.whole ? "default" : "grab";
+    core.emit("changed", "pictures");
   };
-  return { state, stage, start, setMode, swap, other, look, step, divide, update, controls };
+  stage.room = room;
+  return { state, stage, start, setMode, setBetween, swap, other, look, step, divide, update, choose, controls, zoomed, zoomTo };
 })();

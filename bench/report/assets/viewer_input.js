@@ -88,6 +88,7 @@
     state.playing = !state.playing;
     viewer.update();
   });
+  $("#between").addEventListener("click", () => viewer.setBetween(!state.between));
   $("#flicker-swap").addEventListener("click", viewer.other);
 
   const MODES = ["slider", "side", "flicker", "error", "closer"];
@@ -97,6 +98,7 @@
     if (MODES[Number(key) - 1]) viewer.setMode(MODES[Number(key) - 1]);
     else if (key === "f") viewer.setMode(state.mode === "flicker" ? "slider" : "flicker");
     else if (key === "x") viewer.swap();
+    else if (key === "o") viewer.setBetween(!state.between);
     else if (key === "[" || key === "]") viewer.step(key === "]" ? 1 : -1, 0);
     else if (key === "," || key === ".") viewer.step(0, key === "." ? 1 : -1);
     else return false;
