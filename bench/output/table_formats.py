@@ -314,7 +314,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = escape_latex(cell.text)
+    text = re.sub(r"(?<=[,;])(?=\S)", r"\\allowbreak{}", escape_latex(cell.text))
     return f"\\textbf{{{text}}}" if cell.best and text else text
 
 

@@ -205,6 +205,14 @@ def test_latex_tables_fit_the_page(letters: int, environment: str, columns: str)
     assert re.search(rf"\\begin{{tabular}}{{{columns}}}\n", text)
 
 
+def test_long_words_break_at_commas():
+    """A setting has no spaces, and would stick out of its column."""
+    table = Table("t", "C", ["A"], "l", [[Cell('{"a":1,"b":2}')], [Cell("x, 1,000")]])
+
+    assert '1,\\allowbreak{}"b"' in table.latex()
+    assert "x, 1,\\allowbreak{}000" in table.latex()
+
+
 def test_a_long_latex_table_goes_on():
     """No float is longer than a page, no row is lost, and the label is given once."""
     cells = [[Cell(f"g{i // 8}"), Cell(str(i))] for i in range(100)]
