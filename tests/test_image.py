@@ -128,7 +128,7 @@ REFUSED = {
     "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image that the"),
     "truncated.png": (saved(PILImage.fromarray(SMOOTH), "PNG")[:-40], "damaged or truncated"),
     "header only.png": (saved(PILImage.fromarray(SMOOTH), "PNG")[:45], "damaged or truncated"),
-    "truncated.jpg": (saved(PILImage.fromarray(SMOOTH), "JPEG")[:-60], "damaged or truncated"),
+    "truncated.jpg": (saved(PILImage.fromarray(SMOOTH), "JPEG")[:-40], "damaged or truncated"),
     "truncated.tif": (saved(PILImage.fromarray(SMOOTH), "TIFF")[:3000], "damaged or truncated"),
     "truncated.ppm": (saved(PILImage.fromarray(SMOOTH), "PPM")[:99], "damaged or truncated"),
     "bad second page.tif": (tiff(8, second=True), "damaged or truncated"),

@@ -94,7 +94,7 @@ def test_options_change_bytes_and_label(avif: Codec, photo: Image):
         setting = _setting(avif, **option)
 
         assert usual != avif.encode(photo, setting)
-        assert str(next(iter(option.values()))) in avif.describe(setting)
+        assert str(next(iter(option.values()))) in avif.label(setting)
 
 
 def test_tuning_for_psnr_pays_in_psnr(avif: Codec, photo: Image):
