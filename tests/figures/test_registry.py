@@ -266,7 +266,7 @@ def test_pairs_compare_what_was_measured(products, invented):
     assert {"rd", "gain"} == set(products["pairs"].data["panel"])
     better = [(rate, quality + 0.3) for rate, quality in LADDER]
 
-    product = _make(invented(agvae=better, agvae_nogain=LADDER), "fig10-one-network")
+    product = _make(invented(agvae_branch=better, agvae_nogain=LADDER), "fig10-one-network")
 
     assert np.allclose(0.3, select(product.data, "gain")["y"])
     assert {"one gained network", "dedicated networks"} <= set(product.data["series"])
@@ -279,7 +279,7 @@ def test_untrained_variants_are_a_reason_never_a_curve(invented, entry, monkeypa
     monkeypatch.setenv("BENCH_WEIGHTS", "/nowhere")
     registry.discover.cache_clear()
 
-    with pytest.raises(Skipped, match=r"weights of .* Train them: bench train .* bench all -d"):
+    with pytest.raises(Skipped, match=r"no base branches of .* bench train-all .* bench all -d"):
         _make(invented(agvae=LADDER), entry)
 
 

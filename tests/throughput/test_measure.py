@@ -233,7 +233,7 @@ def test_quality_is_psnr_or_bd_rate(do, tmp_path: Path):
     (tmp_path / "run.json").write_text(json.dumps(RECORD))
     points = plots.quality_points(result.rows, result, "sample", tmp_path)
 
-    assert "agvae\n0.50 bpp" == seen[1]["label"].iloc[0]  # jpeg's inf dB lies nowhere
+    assert "AG-VAE\n0.50 bpp" == seen[1]["label"].iloc[0]  # jpeg's inf dB lies nowhere
     assert [8 / 2.5, 8 / 2.5] == seen[1]["x"].tolist()  # its fastest batch
     assert {"agvae": pytest.approx(-20), "jpeg": 0} == dict(
         zip(points["codec"], points["y"], strict=True)
