@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.analysis import summary
+from bench.analysis import equal_quality, summary
+from bench.analysis.bjontegaard import Curve
+from bench.analysis.equal_quality import quality_gaps
 from bench.figures import published, rate_distortion
 from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.metrics.columns import column
 from bench.output.coverage import coverage
+from bench.output.families import bars
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style
 from bench.output.provenance import of_record
@@ -77,7 +80,7 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
         raise Skipped(f"{first} or {second} has no {options.metric} on {dataset}")
     covered = coverage(rows)[display]
     count = covered.images(options.metric)
-    data = pair_rows(lines[first], lines[second], options)
+    data = pair_rows(rows, (lines[first], lines[second]), (first, second), options)
     stamp = context.stamp_of_rows(display)
     looks = (lines[first].style, lines[second].style)
     figure = draw(data, looks, options, f"{display}, {count}", stamp.small_print())
@@ -99,10 +102,16 @@ def _chosen(context: Context, options: Options) -> tuple[str, str]:
 
 
 def pair_rows(
-    first: rate_distortion.Line, second: rate_distortion.Line, options: Options
+    rows: pd.DataFrame,
+    lines: tuple[rate_distortion.Line, rate_distortion.Line],
+    codecs: tuple[str, str],
+    options: Options,
 ) -> pd.DataFrame:
-    """Return both curves, and first minus second at equal rate."""
-    named = zip(options.names, (first, second), strict=True)
+    """Return both curves, and first minus second at equal rate, at the points of one of them.
+
+    They are those of the curve that has fewer: what lies between three points is not known.
+    """
+    named = zip(options.names, lines, strict=True)
     parts = [
         series(
             "rd",
@@ -113,11 +122,22 @@ def pair_rows(
         )
         for name, line in named
     ]
-    gain = rate_distortion.difference(first.points, second.points)
+    first, second = (_curves(rows, codec, options.metric) for codec in codecs)
+    fewer_first = len(lines[0].points) < len(lines[1].points)
+    if fewer_first:
+        gain = quality_gaps(second, first, options.metric)
+    else:
+        gain = quality_gaps(first, second, options.metric) * (1, -1, -1, -1)
     if len(gain):
+        interval = {"low": gain[:, 2:].min(1), "high": gain[:, 2:].max(1)}
         x, y = ("bpp", gain[:, 0]), (f"{options.metric}_gain", gain[:, 1])
-        parts.append(series("gain", options.names[0], MEASURED, x=x, y=y))
+        parts.append(series("gain", options.names[0], MEASURED, x=x, y=y, **interval))
     return join(parts)
+
+
+def _curves(rows: pd.DataFrame, codec: str, metric: str) -> dict[str, Curve]:
+    kept = summary.comparable(rows)
+    return summary.image_curves(kept[kept["codec"] == codec], metric)
 
 
 def draw(
@@ -143,13 +163,15 @@ def draw(
     low.axhline(0, color=GREY, linewidth=0.6)
     for name, style in zip(options.names, looks, strict=True):
         sheet.line(data, "rd", name, style, label=name)
-    if len(select(data, "gain")):
-        sheet.line(data, "gain", options.names[0], looks[0], marks=_MARKS)
+    gain = select(data, "gain")
+    if len(gain):
+        sheet.line(data, "gain", options.names[0], looks[0])
+        bars(low, gain[["x", "y", "low", "high"]].to_numpy(float), looks[0])
     return sheet.finish()
 
 
 def _table(entry: Entry, rows: pd.DataFrame, first: str, second: str, what: str) -> Table:
-    """Return BD-rates of the first against the second, with the interval over images."""
+    """Return rates of the first against the second, with the interval over images."""
     deltas = summary.bd_table(rows, second)
     cells = []
     for row in deltas.to_dict(orient="records"):
@@ -162,10 +184,22 @@ def _table(entry: Entry, rows: pd.DataFrame, first: str, second: str, what: str)
             str(row["note"]),
         )
         cells.append([Cell(text) for text in texts])
+    for name in dict.fromkeys(map(str, deltas["metric"])):
+        mine = _curves(rows, first, name)
+        equal = equal_quality.compare(_curves(rows, second, name), mine, name)
+        low, high = (number(value, 2, sign=True) for value in (equal.low, equal.high))
+        texts = (
+            column(name).title,
+            "at equal quality",
+            number(equal.percent, 2, sign=True),
+            f"{low} to {high}" if low else "",
+            f"at {equal.points} points",
+        )
+        cells.append([Cell(text) for text in texts])
     return Table(
         name=entry.id,
-        caption=f"BD-rate of {first} against {second}, {what}",
-        head=("metric", "method", "BD-rate (%)", "95 % over images", "note"),
+        caption=f"Rate of {first} against {second}, {what}",
+        head=("metric", "method", "rate (%)", "95 % over images", "note"),
         align="llrrl",
         rows=cells,
     )

@@ -3,6 +3,7 @@
 A branch continues the network of a base file for some steps. What it is, in its own file::
 
     base          uint8 (32,)                sha256 of the base file
+    step          float32 ()                 of a difference, in the base's own steps
     stream        uint8 (bytes)              differences of the convolutions' integers, rANS
     rows          uint8 (all outputs,)       index of the scale of each output channel
     columns       int8 (all inputs,)         what each input channel adds to that index
@@ -11,11 +12,11 @@ A branch continues the network of a base file for some steps. What it is, in its
     gain_y.gain   float32 (channels,)        of a network without gain: the gains of its level,
                                              likewise gain_y.inverse, gain_z.gain, gain_z.inverse
 
-A weight is ``(base integer + difference) * base scale``, times the gain of its channel where that
-is folded in (``gain_units.folding``), so what a step of the base is stays a step here; a vector is
-base (folded) plus difference. All are single, correctly rounded operations: the same weights on
-every machine. The tensors' streams follow one another by name, coded with the tables of the latent
-(symmetric, scale ``rows + columns``, cut to the grid): a tenth smaller than LZMA makes them.
+A weight is ``(base integer + step * difference) * base scale``, times the gain of its channel where
+that is folded in (``gain_units.folding``); a vector is base (folded) plus difference. All are
+single, correctly rounded operations: the same weights on every machine. The tensors' streams follow
+one another by name, coded with the tables of the latent (symmetric, scale ``rows + columns``, cut
+to the grid): a tenth smaller than LZMA makes them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ from bench.codecs.agvae.weights.quantised import integers
 
 BASE = "base"
 HALF = ".half"
-_STREAM, _ROWS, _COLUMNS = "stream", "rows", "columns"
+STEP = 1.5
+"""Of the differences, as measured on Kodak (see WEIGHTS.md)."""
+
+_STREAM, _ROWS, _COLUMNS, _STEP = "stream", "rows", "columns", "step"
 _Z_TABLES = "z_frequencies"
 _GAINS = ("gain_y.gain", "gain_y.inverse", "gain_z.gain", "gain_z.inverse")
 
@@ -67,7 +71,8 @@ def pack(
     differences, rows, columns = {}, [], []
     for name in sorted(steps):
         step = scales[name] * factors.get(name, torch.ones(()))
-        difference = torch.round(state[name] / step - steps[name]).to(torch.int32).numpy()
+        moved = (state[name] / step - steps[name]) / STEP
+        difference = torch.round(moved).to(torch.int32).numpy()
         differences[name] = difference
         row, column = _scales_of(difference)
         rows.append(row)
@@ -79,6 +84,7 @@ def pack(
         _STREAM: torch.frombuffer(bytearray(encoder.finish(MAX_AUTO_LANES)), dtype=torch.uint8),
         _ROWS: torch.from_numpy(np.concatenate(rows)),
         _COLUMNS: torch.from_numpy(np.concatenate(columns)),
+        _STEP: torch.tensor(STEP),
         _Z_TABLES: state[_Z_TABLES].to(torch.uint16),
         **gains,
     }
@@ -108,7 +114,7 @@ def unpack(
         row, rows = np.split(rows, [shape[0]])
         column, columns = np.split(columns, [shape[1]])
         difference = torch.from_numpy(decoder.get(_contexts(shape, row, column)))
-        state[name] = (steps[name] + difference).float() * scales[name]
+        state[name] = (steps[name] + stored[_STEP] * difference) * scales[name]
         if name in factors:
             state[name] *= factors[name]
     decoder.close()

@@ -72,7 +72,7 @@ def branch_codec(variant: str = "nogain-asym") -> AgvaeCodec:
 
 @pytest.mark.parametrize("level", [None, 4])
 def test_every_weight_comes_back(branch_dir, states, level, monkeypatch):
-    """Within half a step of the base's, gains folded in; vectors within half precision."""
+    """Within half a step of the difference, gains folded in; vectors within half precision."""
     monkeypatch.setattr(checkpoints, "folders", lambda: [branch_dir])
     variant = "gain-asym" if level is None else "nogain-asym"
     (manifest,) = checkpoints.find(variant, preset="small", branch=True)
@@ -88,7 +88,7 @@ def test_every_weight_comes_back(branch_dir, states, level, monkeypatch):
     for name, value in state.items():
         error = (found[name] - value).abs()
         if value.ndim == 4:
-            step = scales[name] * factors.get(name, torch.ones(()))
+            step = difference.STEP * scales[name] * factors.get(name, torch.ones(()))
             assert (error <= 0.5001 * step + 1e-6).all(), name
         else:
             assert error.max() <= 2e-6 + 1e-3 * value.abs().max() * 1e-2, name
@@ -193,7 +193,7 @@ def test_the_model_id_covers_base_and_difference(branch_dir, states, tmp_path):
     def model_id(name: str) -> str:
         state = {key: value.clone() for key, value in states[None].items()}
         if name:
-            state[name][0, 1, 0, 0] += 1.01 * scales[name][0, 0, 0, 0]
+            state[name][0, 1, 0, 0] += 1.01 * difference.STEP * scales[name][0, 0, 0, 0]
         path = export(state, config, tmp_path, "x", base=base)
         return checkpoints.read_manifest(path).model_id
 
