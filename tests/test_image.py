@@ -185,7 +185,7 @@ def test_load_refuses_what_is_no_file(tmp_path: Path) -> None:
         tmp_path / "pipe.png": "not a regular file",
         tmp_path / "file" / "a.png": "Not a directory",
         tmp_path / "loop.png": "symbolic links",
-        Path("nul\0.png"): "null byte",
+        Path("nul\0.png"): "embedded null",
     }.items():
         with pytest.raises(ImageError, match=told):
             image.load(path)

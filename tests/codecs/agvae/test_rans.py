@@ -303,7 +303,7 @@ def damaged(good: np.ndarray, kind: int, rng: np.random.Generator) -> bytes:
     elif kind == 1:
         bad = bad[: rng.integers(bad.size)]
     elif kind == 2:
-        bad[rng.integers(bad.size, size=rng.integers(1, 20))] ^= rng.integers(1, 256)
+        bad[rng.integers(bad.size, size=rng.integers(1, 20))] ^= int(rng.integers(1, 256))
     else:
         bad = rng.integers(0, 256, rng.integers(bad.size + 40), np.uint8)
     return bad.tobytes()
