@@ -82,10 +82,10 @@ def encode_to_bpp(
     Raises
     ------
     SettingError
-        If the codec has neither, or ``bpp`` is not positive.
+        If the codec has neither, or ``bpp`` is not a positive, finite number.
     """
-    if not bpp > 0:
-        raise SettingError(f"--bpp must be positive, found {bpp}")
+    if not (bpp > 0 and math.isfinite(bpp)):
+        raise SettingError(f"--bpp must be positive and finite, found {bpp}")
     own = codec.encode_to_rate(image, bpp, tolerance, base)
     if own is not None:
         return _result(image, *own, bpp, tolerance, encodes=0)

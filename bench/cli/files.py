@@ -124,11 +124,12 @@ def _by_suffix(target: Path) -> str:
     """Return the codec whose files end like ``target``."""
     from bench import registry
     from bench.errors import UsageError
+    from bench.registry.command import CommandCodec
 
     known: dict[str, str] = {}
-    for name, found in registry.discover().items():
-        if found.cls is not None:
-            known.setdefault(found.cls.suffix, name)
+    classes = [found.cls for found in registry.discover().values() if found.cls is not None]
+    for cls in sorted(classes, key=lambda cls: issubclass(cls, CommandCodec)):
+        known.setdefault(cls.suffix, cls.name)  # programs that write the same files come last
     if target.suffix not in known:
         raise UsageError(
             f"no codec writes {target.suffix or 'files without a suffix'}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import image, registry
+from bench.cli import files
 from bench.codec import Codec
 from bench.errors import suggest
 
@@ -96,3 +97,22 @@ def test_an_output_that_cannot_be_written_costs_no_work(
 def test_a_suggestion_is_near(word: str, known: list[str], near: str):
     """Two letters in common are no likeness."""
     assert suggest(word, known).startswith(f"Did you mean {near}? " if near else "Known: ")
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif", "jxl", "bpg", "agvae"])
+def test_a_suffix_means_the_codec_and_no_program_for_its_files(name: str):
+    """``cjpeg`` and ``cwebp`` write the same files; they are meant where they are named."""
+    found = registry.discover()[name]
+    if found.cls is None:
+        pytest.skip(found.reason)
+
+    assert name == files._by_suffix(Path(f"photo{found.cls.suffix}"))
+
+
+@pytest.mark.parametrize("bpp", ["inf", "nan", "0", "-1"])
+def test_a_rate_that_is_none_is_told(bench, tmp_path: Path, photo, bpp: str):
+    """An infinite rate is no fault of ours."""
+    image.save(photo[:40, :48], tmp_path / "in.png")
+
+    said = bench("encode", tmp_path / "in.png", tmp_path / "x.jpg", "--bpp", bpp).line
+    assert "--bpp must be positive and finite" in said
