@@ -176,7 +176,7 @@ def draw(
     cells = [*keys, *["."] * (lines * _COLUMNS - len(keys))]
     mosaic = [cells[i * _COLUMNS : (i + 1) * _COLUMNS] for i in range(lines)]
     ratio = original.shape[0] / original.shape[1]
-    height = lines * (1.12 * ratio + 0.5) + 0.2
+    height = lines * (1.12 * ratio + 0.5) + 0.05
     sheet = Sheet(mosaic, height_in=height, small_print=small_print)
     numbers = {str(row.codec): row for row in rows.itertuples()}
     for key, axes in sheet.axes.items():
