@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis import equal_quality, summary
-from bench.analysis.bjontegaard import Curve
+from bench.analysis.bjontegaard import METHODS, MIN_POINTS, Curve
 from bench.files import file_stems, make_folder
 from bench.metrics.columns import column, curve_columns
 from bench.output.coverage import coverage
@@ -183,19 +184,27 @@ def draw(
         for codec, gap in gaps.items()
     ]
     data = join(parts)
-    sheet.panel("rd", f"(a) {heading}", x=RATE, y=f"{form.title}, {form.better} is better")
+    xlim = (0.0, 1.3 * float(data["x"].max()))
+    sheet.panel("rd", f"(a) {heading}", x=RATE, y=form.title, xlim=xlim)
     against = drawn[anchor].label.replace("\n", " ")
-    low = sheet.panel("gap", f"(b) less {against}, at equal rate", x=RATE, y=form.title)
+    low = sheet.panel("gap", f"(b) less {against}, at equal rate", x=RATE, y=form.title, xlim=xlim)
     low.axhline(0, color=GREY, linewidth=0.6)
     for codec, one in drawn.items():
-        sheet.line(data, "rd", codec, one.style)
+        style = joined(one.style, len(one.points))
+        sheet.line(data, "rd", codec, style)
         if len(gaps.get(codec, ())):
-            sheet.line(data, "gap", codec, one.style, label=one.label)
-            bars(low, gaps[codec], one.style)
+            sheet.line(data, "gap", codec, style, label=one.label)
+            bars(low, gaps[codec], style)
     sheet.words("rd", [(one.label, one.style) for one in drawn.values()])
-    for panel in ("rd", "gap"):
-        sheet.rate_axis(panel, "linear")
     return sheet.finish()
+
+
+def joined(style: Style, points: int) -> Style:
+    """Return the style of a curve of so many points: markers alone where they are too few.
+
+    A line through them would say what lies between, and lie far below a curve of more points.
+    """
+    return style if points >= MIN_POINTS[METHODS[0]] else replace(style, width=0.0)
 
 
 def bars(axes: Axes, gaps: equal_quality.Floats, style: Style) -> None:

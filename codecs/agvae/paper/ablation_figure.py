@@ -16,7 +16,7 @@ from bench.codecs.agvae.paper.ablation_curves import curves_of
 from bench.files import file_stems, make_folder, write_atomically
 from bench.output.coverage import coverage
 from bench.output.csv_files import to_csv
-from bench.output.families import bars
+from bench.output.families import bars, joined
 from bench.output.figure import COMPUTED, MEASURED, join, select, series
 from bench.output.figure_text import label_text
 from bench.output.labels import short_names
@@ -121,7 +121,8 @@ def draw(
         if codec not in drawn_series:  # its rates lie outside of the reference's
             continue
         label, style = looks[codec]
-        sheet.line(data, "gap", codec, style, label=label)
+        points = len(select(data, "gap", codec))
+        sheet.line(data, "gap", codec, joined(style, points), label=label)
         if codec != order[0]:
             mine = select(data, "gap", codec)[["x", "y", "low", "high"]]
             bars(sheet.axes["gap"], mine.to_numpy(float), style)

@@ -22,7 +22,7 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.metrics.columns import column
 from bench.output.coverage import coverage
-from bench.output.families import bars
+from bench.output.families import bars, joined
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style
 from bench.output.provenance import of_record
@@ -162,10 +162,11 @@ def draw(
     )
     low.axhline(0, color=GREY, linewidth=0.6)
     for name, style in zip(options.names, looks, strict=True):
-        sheet.line(data, "rd", name, style, label=name)
+        drawn = joined(style, len(select(data, "rd", name)))
+        sheet.line(data, "rd", name, drawn, label=name)
     gain = select(data, "gain")
     if len(gain):
-        sheet.line(data, "gain", options.names[0], looks[0])
+        sheet.line(data, "gain", options.names[0], joined(looks[0], len(gain)))
         bars(low, gain[["x", "y", "low", "high"]].to_numpy(float), looks[0])
     return sheet.finish()
 
