@@ -75,7 +75,7 @@ def _state(folder: Path, group: str) -> str:
     """Return a text that changes with the files of a folder and the packages that add to it."""
     from importlib.metadata import entry_points
 
-    files = sorted(p for p in folder.rglob("*.py") if "__pycache__" not in p.parts)
+    files = sorted(p for p in folder.rglob("*") if p.suffix in {".py", ".toml"})
     about = [f"{p} {p.stat().st_mtime_ns}" for p in files]
     about += sorted(f"{point.name} {point.value}" for point in entry_points(group=group))
     return hashlib.sha256("\n".join(about).encode(errors="replace")).hexdigest()

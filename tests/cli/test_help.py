@@ -128,6 +128,16 @@ def test_a_second_key_imports_no_codec(cache: Path, monkeypatch):
     assert [] == completion.codecs("")
 
 
+def test_a_new_file_of_a_codec_is_noticed(tmp_path: Path):
+    """A module or a TOML file that appears makes the names be found anew."""
+    states = [completion._state(tmp_path, "bench.nothing")]
+    for name in ("a.py", "b.toml"):
+        (tmp_path / name).touch()
+        states.append(completion._state(tmp_path, "bench.nothing"))
+
+    assert 3 == len(set(states))
+
+
 @pytest.mark.parametrize(
     ("name", "option", "typed", "offered"),
     [
