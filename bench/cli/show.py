@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import Anchor, DataDir, Out, References
+from bench.cli.options import Anchor, DataDir, Out, References, check_folders
 
 if TYPE_CHECKING:
     from bench.image import Image
@@ -31,6 +31,7 @@ def list_(
     """List codecs, datasets and metrics, and which of them are available."""
     from bench.dataset.open import overview
 
+    check_folders(data_dir=data_dir)
     codecs = _codecs(verbose=verbose)
     datasets = overview(data_dir)
     metrics = _metrics()

@@ -37,6 +37,11 @@ def test_verbose_lists_every_reason(bench):
     assert all(c["note"] in told for c in known if c["available"] == "yes")
 
 
+def test_a_mistyped_data_dir_is_no_empty_list(bench):
+    """It would say that no image is available."""
+    assert "--data-dir: there is no folder absent" in bench("list", "--data-dir", "absent").line
+
+
 def test_info_decodes_only_when_asked(bench, tmp_path: Path, photo, monkeypatch):
     """Where only decoding tells the parts, the header answers; --parts decodes."""
     monkeypatch.setattr(registry.create("null").__class__, "ledger_decodes", True)
