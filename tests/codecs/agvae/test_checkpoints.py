@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,3 +196,21 @@ def test_packaged_manifest_is_complete():
     tensors = checkpoints.load(manifest)
     assert 11.2e6 < sum(t.numel() for t in tensors.values()) < 11.4e6
     json.dumps(dict(manifest.facts))
+
+
+def test_packaged_weights_are_small_and_complete():
+    """Everything that ships is under 40 MB, has its base and its list of photographs."""
+    package = checkpoints.folders()[1]
+    shipped = [checkpoints.read_manifest(path) for path in package.glob("*.json")]
+    listed = {path.name for path in (package / checkpoints.SOURCES).iterdir()}
+    bases = {m.sha256 for m in shipped if m.base is None}
+    digests = {m.facts["training"]["data"].get("pixels_sha256") for m in shipped if m.base}
+
+    assert sum(manifest.path.stat().st_size for manifest in shipped) < 40e6
+    assert {m.base["sha256"] for m in shipped if m.base} <= bases
+    assert len(digests) <= 1
+    for manifest in shipped:
+        data = manifest.facts["training"]["data"]
+        assert isinstance(data, str) or Path(data["sources"]).name in listed
+        assert manifest.path.stat().st_size == manifest.facts["size_bytes"]
+        assert len(manifest.path.with_suffix(".json").read_bytes()) < 10_000
