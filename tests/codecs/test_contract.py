@@ -43,7 +43,15 @@ def _sort_out() -> tuple[dict[str, Codec], dict[str, str]]:
 CODECS, UNAVAILABLE = _sort_out()
 
 
-@pytest.fixture(params=CODECS)
+# Variants of AG-VAE share its code; one of each size is checked at every change.
+SLOW = [
+    name for name in CODECS if name.startswith("agvae") and name not in ("agvae", "agvae-small")
+]
+
+
+@pytest.fixture(
+    params=[pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CODECS]
+)
 def codec(request) -> Codec:
     """Every codec in turn that can run here."""
     return CODECS[request.param]

@@ -105,6 +105,7 @@ def test_precision_of_the_entropy_coder_lowered(pair, locked_agvae, monkeypatch)
     assert 0 < max(cell.size_percent for cell in result.cells) < 1
 
 
+@pytest.mark.slow
 def test_other_cpu_gives_no_alarm(pair, locked_agvae, tmp_path, run_bench):
     """Kernels without vector extensions, as of another CPU: whatever they change is equal RD."""
     baseline.write(tmp_path / "base.csv", locked_agvae)

@@ -104,6 +104,7 @@ def test_new_metric_scores_stored_bitstreams(
     assert before.psnr_db.tolist() == after.psnr_db.tolist()
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_at_random(plugin: Path, crops: Path, tmp_path: Path, run_bench: Bench):
     """kill -9 at any moment: nothing stored is lost, no row twice, the next run completes."""
     codecs = ["faulty:fault=slow", "jpeg", "webp"]
@@ -230,6 +231,7 @@ def dask_cluster(
         process.wait()
 
 
+@pytest.mark.slow
 def test_dask_cluster_with_a_worker_killed(
     dask_cluster, crops: Path, tmp_path: Path, run_bench: Bench
 ):

@@ -21,6 +21,8 @@ import pytest
 
 from bench import image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = ["image", "codec", "setting", "bytes", "psnr_db", "bitstream_sha256"]
 HANGS = ["stop-process", "hang", "hang-lock", "swallow", "d-hang", "d-hang-lock"]

@@ -62,6 +62,7 @@ def test_real_codecs(photo: Image, tmp_path: Path, run_bench: Bench):
     assert 4 == len(list((tmp_path / "out" / "plots").iterdir()))
 
 
+@pytest.mark.slow
 def test_a_patient_encoder(photo: Image, tmp_path: Path, run_bench: Bench):
     """What refining takes is a phase of its own, nearly all of the call."""
     (tmp_path / "in").mkdir()

@@ -32,6 +32,7 @@ def run(interpreted: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_kernels_in_the_interpreter():
     """Coder, exact networks and transforms compute what the CPU's code computes."""
     done = run("1")

@@ -98,6 +98,7 @@ def float_net() -> AGVAE:
     return net.eval().requires_grad_(requires_grad=False)
 
 
+@pytest.mark.slow
 def test_kodak_image_for_real(codec, kodim, float_net, tmp_path):
     """A whole Kodak image: real size against the model's own estimate, decoded elsewhere."""
     image = kodim(5)

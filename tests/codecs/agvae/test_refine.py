@@ -103,6 +103,7 @@ def test_tiles_have_the_gradient_of_the_whole(in_float32, small_net, formula, si
     assert expected[0].abs().max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_real_files_gain(variant, photo):
     """Twenty steps take more than 2 % of the rate off the loss, in bytes and decoded pixels."""
@@ -116,6 +117,7 @@ def test_real_files_gain(variant, photo):
     assert after < before - 0.02 * bits
 
 
+@pytest.mark.slow
 def test_ms_ssim_is_refined_for_ms_ssim(photo):
     """The twin's files gain in its own loss."""
     similarity = metric("ms_ssim")

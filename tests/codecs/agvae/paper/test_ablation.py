@@ -109,6 +109,7 @@ def test_drift(at_hand):
     assert 100 * (1.5 ** (7 / 8) - 1) == pytest.approx(top["departure_percent"].mean(), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_command(run_bench, weights, photo, tmp_path):
     """Real files of every variant available are measured, compared and drawn."""
     shutil.copytree(weights, tmp_path / "w" / "agvae")

@@ -42,6 +42,7 @@ def on_a_bare_machine(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_train_all_on_a_bare_machine(photo_dir, tmp_path):
     """One command trains, exports and measures with torch and little else."""
     done = on_a_bare_machine(

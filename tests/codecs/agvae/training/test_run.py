@@ -15,6 +15,8 @@ from bench.codecs.agvae.training.run import Run, Session, prepare
 from bench.codecs.agvae.training.schedule import Budget
 from bench.errors import DatasetError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 def log(options) -> list[list[str]]:
     """Return the rows of a run's log without its times."""

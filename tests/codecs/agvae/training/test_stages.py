@@ -14,6 +14,8 @@ from bench.codecs.agvae.training.stages import MS_SSIM, MSE, SMALL, Settings, st
 from bench.codecs.agvae.weights import checkpoints
 from bench.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 def quiet(*_: object) -> None:
     """Tell nobody."""
