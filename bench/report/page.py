@@ -22,7 +22,15 @@ from bench.image import Image
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
-from bench.report import bit_allocation, dataset_view, page_data, speed, summary_section, tables
+from bench.report import (
+    bit_allocation,
+    dataset_view,
+    family_section,
+    page_data,
+    speed,
+    summary_section,
+    tables,
+)
 from bench.report import results as data
 from bench.report.html import render, script_json
 from bench.report.image_viewer import RATES, Builder, Gallery, choose_images
@@ -35,7 +43,7 @@ _ASSETS = files("bench.report") / "assets"
 _STYLES = ("vendor/uPlot.min.css", "base.css", "tables.css", "curves.css", "viewer.css")
 _SCRIPTS = (
     *("vendor/uPlot.iife.min.js", "core.js", "theme.js", "help.js", "tables.js"),
-    *("chart.js", "chart_input.js", "curves.js", "drill.js"),
+    *("chart.js", "chart_input.js", "curves.js", "drill.js", "family.js"),
     *("pictures.js", "heat.js", "stage.js", "viewer.js", "viewer_input.js"),
     *("address.js", "main.js"),
 )
@@ -155,8 +163,9 @@ def write(
         progress("no-codec ceilings")
         ceilings = data.measured_ceilings(results, chosen, original)
         results = replace(results, ceilings=ceilings)
-    about = data.about_codecs(sorted(results.rows["codec"].unique()), results.record)
-    looks = dataset_view.looks(results.rows, about)
+    every = results.every_row
+    about = data.about_codecs(sorted(every["codec"].unique()), results.record)
+    looks = dataset_view.looks(every, about)
     contexts = _contexts(results, options, looks, chosen, streams, progress)
     spare = int(1e6 * options.budget_mb) - len(
         _assemble(results, contexts, Gallery(), looks, references, options)
@@ -244,7 +253,11 @@ def _assemble(
 ) -> bytes:
     """Return the whole page."""
     glossary = _glossary(contexts)
-    numbers = page_data.build(contexts, gallery, looks, references) | {"glossary": glossary}
+    families = [
+        list(family_section.of_dataset(context, results.families, looks)) for context in contexts
+    ]
+    found = [[family.context for family in mine] for mine in families]
+    numbers = page_data.build(contexts, gallery, looks, references, found)
     page = render(
         "page.html",
         title=options.title or summary_section.page_title(contexts),
@@ -257,14 +270,16 @@ def _assemble(
                 "rates": summary_section.rates(context),
                 "bytes": tables.ledger(context),
                 "codecs": tables.codecs(context),
+                "families": Markup("").join(map(family_section.section, mine, range(len(mine)))),
             }
-            for context in contexts
+            for context, mine in zip(contexts, families, strict=True)
         ],
+        families=any(families),
         pictures_lead=summary_section.pictures_lead(exact=options.exact_rates),
         failures=summary_section.failures(contexts, results.unavailable, gallery.left_out),
         provenance=summary_section.provenance(results, contexts, glossary),
         footer=f"bench {bench_version()} {git_commit()}".strip(),
-        data=script_json(numbers),
+        data=script_json(numbers | {"glossary": glossary}),
         script=Markup("".join(f"{_read(name)}\n" for name in _SCRIPTS)),  # noqa: S704
         pictures=[base64.b64encode(shot.data).decode() for shot in gallery.shots],
     )

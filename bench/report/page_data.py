@@ -23,17 +23,23 @@ def build(
     gallery: Gallery,
     looks: Mapping[str, Look],
     references: Sequence[Reference] = (),
+    families: Sequence[Sequence[Context]] = (),
 ) -> dict[str, Any]:
     """Return everything that scripts need, ready for ``script_json``.
 
     Codecs, datasets, images and pictures refer to each other by their place in the lists.
+    ``families``: of each dataset, the contexts of its families.
     """
-    metrics = dict.fromkeys(m for c in contexts for m in quality_columns(c.means))
+    inside = [context for mine in families for context in mine]
+    metrics = dict.fromkeys(m for c in (*contexts, *inside) for m in quality_columns(c.means))
     places = {context.name: context.index for context in contexts}
     return {
         "codecs": [_codec(look) for look in looks.values()],
         "metrics": {metric: _metric(metric) for metric in metrics},
-        "datasets": [_dataset(context, references) for context in contexts],
+        "datasets": [
+            _dataset(context, references) | {"families": [_dataset(one, ()) for one in mine]}
+            for context, mine in zip(contexts, families or [()] * len(contexts), strict=True)
+        ],
         "scenes": _scenes(gallery, places, looks),
         "shots": [_shot(dict(shot.row), looks, contexts) for shot in gallery.shots],
     }

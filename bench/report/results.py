@@ -123,7 +123,8 @@ def slow_codecs(rows: pd.DataFrame, images: Mapping[str, Sequence[str]]) -> dict
     shown = [image in images.get(name, ()) for name, image in pairs]
     found = {}
     for codec, curve in rows[shown].groupby("codec", sort=True):
-        total_s = len(curve) * float(curve["encode_s"].mean())
+        times = curve["encode_s"] if "encode_s" in curve else pd.Series(dtype=float)
+        total_s = len(curve) * float(times.mean())
         if math.isnan(total_s) or total_s > AGAIN_S:
             took = "an unknown time" if math.isnan(total_s) else f"about {total_s / 60:.0f} min"
             found[str(codec)] = (

@@ -239,3 +239,22 @@ def test_speed_is_nowhere(tmp_path: Path):
     assert "encode_s" not in text
     assert "123456" not in text
     assert "654321" not in text
+
+
+def test_a_family_stands_apart(tmp_path: Path, looked_at: Callable[[Path], Any]):
+    """Variants have a section, a plot and tables of their own, and no part in the answer."""
+    rows = [
+        line | {"bpp": float(str(line["bpp"])) * (0.5 if line["codec"] == "b" else 1.0)}
+        for line in grid(["a", "b", "jpeg", "webp"])
+    ]
+    page = looked_at(page_of(tmp_path, rows, {"families": {"a": ["a", "b"]}}))
+    drawn = "() => core.dataset().families.map((f) => new Set(f.points.map((p) => p.codec)).size)"
+
+    assert 2 == page.evaluate("() => curves.chart.curves.length")
+    assert [2] == page.evaluate(drawn)
+    assert page.is_visible(".family-chart canvas")
+    assert "Variants of a" in page.inner_text("#variants")
+    assert "50.00" in page.inner_text("#variants table >> nth=0")
+    assert "b" not in page.inner_text("#answer .bars >> nth=0").split()
+    page.click("#metric label:has(input[value=ms_ssim_db])")
+    assert page.is_visible(".family-chart canvas")

@@ -5,9 +5,9 @@ const curves = (() => {
   const chart = new Chart($("#chart"), { pick: (point, curve) => curve.codec != null && drill.open(point) });
 
   /** Curves of the chosen dataset as the chart wants them; `image`: of one image, else the means. */
-  function lines(metric, image = null) {
+  function lines(metric, image = null, points = core.dataset().points) {
     const byCodec = new Map();
-    for (const point of core.dataset().points) {
+    for (const point of points) {
       const read = (name) => core.value(image == null ? point.mean[name] : point.each[name]?.[image]);
       const [rate, y] = [point.rate[metric], read(metric)]; // no rate: no point of this curve
       const x = image == null ? rate : read("bpp");

@@ -1,5 +1,5 @@
 /* The canvas of the viewer: up to three panes that show the same part of the same image. */
-const BAND = 0.24; // share of the width that the original takes between the two others
+const BAND = 0.24; // share of the picture's width that the original takes between the two others
 
 class Stage {
   constructor(box, canvas) {
@@ -38,7 +38,8 @@ class Stage {
 
   /** Where the sources after the first begin, as shares of the width. */
   get edges() {
-    return this.panes.length < 3 ? [this.split] : [this.split - BAND / 2, this.split + BAND / 2];
+    const half = (BAND / 2) * Math.min(1, (this.size[0] * this.scale) / this.box.clientWidth);
+    return this.panes.length < 3 ? [this.split] : [this.split - half, this.split + half];
   }
 
   /** Width and height of a pane in CSS pixels. */
