@@ -32,6 +32,7 @@ from bench.output.sheet import Sheet
 FILE = "throughput.json"
 _LANES = ("processes", "threads")
 _WANTED = ("codec", "device", "batch", "direction", "phase", "mp_per_s", "busy", "label", *_LANES)
+_PLACES = (".", "throughput", "../throughput")
 _WAYS = ("encode", "decode")
 
 
@@ -51,7 +52,9 @@ class Options:
 def make(context: Context, _entry: Entry, options: Options) -> Product:
     """Return the figure, or say which command measures speed."""
     folder = context.results.folder
-    measured, record = read(folder / FILE)
+    places = [folder / place / FILE for place in _PLACES]
+    path = next((place for place in places if place.is_file()), places[0])
+    measured, record = read(path)
     display, rows = context.rows_of(context.figure_set.dataset)
     deltas = summary.bd_table(rows)
     deltas = deltas[(deltas["metric"] == options.metric) & (deltas["method"] == "pchip")]
@@ -62,7 +65,7 @@ def make(context: Context, _entry: Entry, options: Options) -> Product:
     known = measured[measured["codec"].isin(finite)]
     if known.empty:
         raise Skipped(
-            f"{folder / FILE} and the results of {display} have no codec in common",
+            f"{path} and the results of {display} have no codec in common",
             f"Measure the codecs of {folder}: bench throughput -c CODEC --out {folder}",
         )
     data = speed_rows(known, {str(codec): float(rate) for codec, rate in rates.items()})
