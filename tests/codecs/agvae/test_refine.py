@@ -178,7 +178,7 @@ def test_same_file_again_and_for_every_decoder(monkeypatch, photo, circuits):
     )
     np.testing.assert_array_equal(codec.decode(data), plain.decode(data))
     assert plain.encode(image, Setting(level=4)) == unrefined
-    assert codec.describe(setting) == "RGB 8-bit, refined in 20 steps"
+    assert codec.effort(setting) == "20 steps"
     engines._engine.cache_clear()
 
 

@@ -110,9 +110,12 @@ def test_gray_pictures_become_gray_files(bpg, crop):
 
 
 def test_labels(bpg):
-    """A label states chroma, depth, effort where unusual, and the library's version."""
+    """A label states chroma, depth, effort, and the library's version."""
+    other = Setting(subsampling="4:2:0", depth=10, level=3)
+
     assert bpg.describe(Setting()) == "4:4:4 8-bit"
-    assert bpg.describe(Setting(subsampling="4:2:0", depth=10, level=3)) == "4:2:0 10-bit level 3"
+    assert bpg.describe(other) == "4:2:0 10-bit"
+    assert bpg.effort(other) == f"x265 {x265.PRESETS[2]}"
     assert bpg.describe(Setting(md5=True)) == "4:4:4 8-bit md5"
     assert bpg.version().startswith("x265 ")
     assert bpg.version().split()[1][0].isdigit()

@@ -106,7 +106,8 @@ def test_drift(at_hand):
     assert [50.0] * 3 == pytest.approx([y.median_percent, y.high_percent, y.max_percent], abs=0.01)
     assert 0 == pytest.approx(z.max_percent, abs=1e-3)
     top = table[(table["unit"] == "y") & (table["level"] == 7)]
-    assert 100 * (1.5 ** (7 / 8) - 1) == pytest.approx(top["departure_percent"].mean(), abs=1e-3)
+    expected = pytest.approx(top["departure_percent"].mean(), abs=0.02)  # stored as float16
+    assert 100 * (1.5 ** (7 / 8) - 1) == expected
 
 
 @pytest.mark.slow
@@ -128,7 +129,7 @@ checkpoints.folders = lambda: [Path({str(tmp_path / "w" / "agvae")!r})]
     (tmp_path / "sitecustomize.py").write_text(only_these)  # of every process: no packaged weights
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
 
-    done = run_bench(*words, env=env)
+    done = run_bench(*words, env=env, fresh=True)  # sitecustomize needs an interpreter
 
     text = (tmp_path / "out" / "ablation.md").read_text()
     assert text.strip() == done.stdout.strip()
