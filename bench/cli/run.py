@@ -37,8 +37,8 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         bool,
         typer.Option(
             "--quick",
-            help="Measure four settings of each codec, enough for BD-rates, on one dataset, and no "
-            "slow curves or variants.",
+            help="Measure four settings of each codec, enough for BD-rates, on six images of one "
+            "dataset, and no slow curves or variants.",
         ),
     ] = False,
     points: Annotated[

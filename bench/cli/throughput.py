@@ -134,7 +134,7 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         console.print(f"[yellow]left out: {name}: {reason}[/]")
     with screen:
         opened, _ = open_datasets(dataset or [], image or [], data_dir, screen, download=download)
-    cut = [options.few(one, images or default_images) for one in opened]
+    cut = [one.few(images or default_images) for one in opened]
     if results:  # refuses before anything is measured
         for one in cut:
             plots.bd_rates(results, one.display_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,14 @@ class Dataset:
         if len(self.items) == self.expected:
             return self.name
         return f"{self.name} ({len(self.items)} of {self.expected})"
+
+    def few(self, images: int) -> Dataset:
+        """Return it cut to some images at even distances, both ends included."""
+        total = len(self.items)
+        if images >= total:
+            return self
+        step = (total - 1) / max(1, images - 1)
+        return replace(self, items=tuple(self.items[round(i * step)] for i in range(images)))
 
     def pictures(self) -> Pictures:
         """Return its images with the identity of their pixels; equal pixels count once."""

@@ -16,6 +16,7 @@ from bench.measurement.store import Cell, Encoding, Store, encoding_key
 from bench.measurement.worker import Task
 
 QUICK_POINTS = 4
+QUICK_IMAGES = 6
 
 Identity = tuple[str, int, int]
 """Sha256 of an image's RGB bytes, its width and height in pixels."""

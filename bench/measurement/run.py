@@ -89,7 +89,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     points
         This many settings of each codec's ladder, spread evenly; all of them if None.
     quick
-        Four settings of each ladder, and where no codec is named, no slow curve beside a codec.
+        Four settings of each ladder, six images of each dataset where no image is named, and where
+        no codec is named, no slow curve beside a codec.
     quality
         Instead of the ladder: these values of each codec's rate parameter.
     images
@@ -143,6 +144,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         check_folder(Path(out))
     where = None if data_dir is None else Path(data_dir)
     opened, messages = open_datasets(datasets, images, where, watch, download=download, one=quick)
+    if quick and not images:
+        opened, messages = _few(opened, messages, watch)
     if download:
         _fetch_weights(metrics, watch)
     plan.metrics, lacking = plans.choose_metrics(metrics)
@@ -170,6 +173,25 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         results = stored_results(store)
         watch.finished(results)
     return results if out is not None else replace(results, database=None)
+
+
+def _few(
+    opened: Sequence[Dataset], messages: Sequence[str], watch: Progress
+) -> tuple[list[Dataset], list[str]]:
+    """Return the datasets cut to what a quick run measures, and the messages that say so."""
+    cut, said = [], list(messages)
+    for dataset in opened:
+        few = dataset.few(plans.QUICK_IMAGES)
+        if few is not dataset:
+            words = (
+                f"a quick run measures {len(few.items)} of the {len(dataset.items)} images of "
+                f"{dataset.name}, at even distances"
+            )
+            few = replace(few, note=". ".join(filter(None, (dataset.note, words))))
+            said.append(words)
+            watch.say(words)
+        cut.append(few)
+    return cut, said
 
 
 def open_datasets(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.codec import FASTEST, Codec
-from bench.dataset.open import Dataset
 from bench.errors import UsageError
 from bench.measurement import plan, provenance
 from bench.throughput.sampling import Policy
@@ -127,12 +126,3 @@ def check_precision(precision: str, codecs: Sequence[Codec]) -> None:
             f"--precision {precision}: {names} cannot compute in it",
             f"Choose {' or '.join([*known, FASTEST])}, leave it out, or choose other codecs.",
         )
-
-
-def few(dataset: Dataset, images: int) -> Dataset:
-    """Return a dataset cut to some images at even distances, both ends included."""
-    total = len(dataset.items)
-    if images >= total:
-        return dataset
-    step = (total - 1) / max(1, images - 1)
-    return replace(dataset, items=tuple(dataset.items[round(i * step)] for i in range(images)))

@@ -107,3 +107,21 @@ def test_what_is_unavailable_is_one_line(tmp_path: Path, photo, monkeypatch):
     conductor._report(plan, watch)
 
     assert ["unavailable here and left out (bench list --verbose says why): a, b"] == said
+
+
+def test_a_quick_run_takes_six_images(photo, tmp_path):
+    """At even distances, and says so beside the numbers; images that are named are all taken."""
+    for number in range(11):
+        image.save(photo[number : number + 8, 0:8].copy(), tmp_path / f"p{number:02d}.png")
+    words = [f"folder:{tmp_path}"], ["jpeg"], ["psnr"]
+
+    quick = run(*words, quick=True)
+    named = run(*words, quick=True, images=[f"p{n:02d}.png" for n in range(7)])
+
+    [(name, about)] = quick.record["datasets"].items()
+    assert ["p00.png", "p02.png", "p04.png", "p06.png", "p08.png", "p10.png"] == sorted(
+        about["images"]
+    )
+    assert "measures 6 of the 11 images" in about["note"]
+    assert "(6 of 11)" in name
+    assert 7 == named.rows["image"].nunique()

@@ -140,7 +140,7 @@ def test_few_images_are_spread_over_the_dataset():
     sample = dataset.open_dataset("sample", download=False)
     ten = replace(sample, items=tuple(range(10)), expected=10)
 
-    assert (0, 4, 9) == options.few(ten, 3).items
-    assert (0,) == options.few(ten, 1).items
-    assert "sample (3 of 10)" == options.few(ten, 3).display_name
-    assert ten is options.few(ten, 10)
+    assert (0, 4, 9) == ten.few(3).items
+    assert (0,) == ten.few(1).items
+    assert "sample (3 of 10)" == ten.few(3).display_name
+    assert ten is ten.few(10)
