@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import figures, files, gate, plugins, report, run, show, test_codec, throughput
+from bench.cli import contract, figures, files, gate, plugins, report, run, show, throughput
 from bench.cli.help import Command, Group
 from bench.cli.options import DEVELOPERS
 
@@ -30,7 +30,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "decode": (files.decode, _FILES),
     "info": (files.info, _FILES),
     "check": (gate.check, DEVELOPERS),
-    "test-codec": (test_codec.test_codec, DEVELOPERS),
+    "test-codec": (contract.test_codec, DEVELOPERS),
 }
 """Command -> function, panel of the help."""
 
