@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from bench import image
 from bench.codec import Codec, Scalar, Setting
 from bench.errors import (
     CodecError,
@@ -24,7 +23,7 @@ from bench.errors import (
     Unavailable,
     one_line,
 )
-from bench.image import Image
+from bench.image import Image, load, max_pixels, save
 from bench.registry.command_file import Command, read
 
 _WORDS_OF_OUTPUT = 300
@@ -67,8 +66,8 @@ class CommandCodec(Codec):
     def encode(self, image: Image, setting: Setting) -> bytes:
         """Return the file that the encoder writes for a picture in a folder of its own."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            source, target = self._paths(Path(folder), self.command.suffix, encoding=True)
-            _save(image, source)
+            source, target = self._paths(Path(folder), encoding=True)
+            save(image, source)
             words = _filled(self.command.encode, {**setting, **_named(source, target)})
             _run(self.command, words, folder, EncodeError)
             return _read(self.command, target)
@@ -76,12 +75,12 @@ class CommandCodec(Codec):
     def decode(self, data: bytes) -> Image:
         """Return the picture that the decoder writes for the bytes alone."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            source, target = self._paths(Path(folder), self.command.suffix, encoding=False)
+            source, target = self._paths(Path(folder), encoding=False)
             source.write_bytes(data)
             words = _filled(self.command.decode, _named(source, target))
             _run(self.command, words, folder, DecodeError)
             try:
-                return image.load(target)
+                return load(target)
             except ImageError as error:
                 raise DecodeError(
                     f"{self.command.decode[0]} wrote no 8-bit picture: {error.what}"
@@ -91,18 +90,14 @@ class CommandCodec(Codec):
         """Return whether the data begins with the file's ``magic``, where it has one."""
         return bool(self.command.magic) and data.startswith(self.command.magic)
 
-    def _paths(self, folder: Path, suffix: str, *, encoding: bool) -> tuple[Path, Path]:
-        picture = self.command.input_suffix
+    def _paths(self, folder: Path, *, encoding: bool) -> tuple[Path, Path]:
+        picture, suffix = self.command.input_suffix, self.command.suffix
         before, after = (picture, suffix) if encoding else (suffix, picture)
         return folder / f"input{before}", folder / f"output{after}"
 
 
 def _named(source: Path, target: Path) -> dict[str, str]:
     return {"input": str(source), "output": str(target)}
-
-
-def _save(pixels: Image, path: Path) -> None:
-    image.save(pixels, path)
 
 
 def _filled(words: Sequence[str], values: Mapping[str, Scalar]) -> list[str]:
@@ -160,7 +155,7 @@ def _read(command: Command, path: Path) -> bytes:
             f"{command.encode[0]} ended without an error and wrote no file {path.name}",
             f"See {{output}} in {command.path.name}.",
         ) from None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > 16 * image.max_pixels() + (1 << 20):
+    if not stat.S_ISREG(found.st_mode) or found.st_size > 16 * max_pixels() + (1 << 20):
         raise EncodeError(f"{command.encode[0]} wrote no regular file of sensible size")
     return path.read_bytes()
 
