@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+CodecOfFile = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        "-c",
+        metavar="NAME",
+        autocompletion=completion.codecs,
+        help="Codec of the file. Default: the one that knows its first bytes.",
+    ),
+]
+
 
 def _apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN401
     """Return ``function(*args)``, with a stranger's codec in a process of its own.
@@ -217,16 +228,7 @@ def decode(
     target: Annotated[
         Path, typer.Argument(metavar="IMAGE", help="The image to write: PNG, PPM, BMP or TIFF.")
     ],
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            "--codec",
-            "-c",
-            metavar="NAME",
-            autocompletion=completion.codecs,
-            help="Codec of the file. Default: the one that knows its first bytes.",
-        ),
-    ] = None,
+    codec: CodecOfFile = None,
     device: Device = "cpu",
 ) -> None:
     """Decompress one file, from its bytes alone."""
@@ -259,16 +261,7 @@ def _check_depth(bits: int, name: str, word: str, source: Path) -> None:
 
 def info(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed file.")],
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            "--codec",
-            "-c",
-            metavar="NAME",
-            autocompletion=completion.codecs,
-            help="Codec of the file. Default: the one that knows its first bytes.",
-        ),
-    ] = None,
+    codec: CodecOfFile = None,
     parts: Annotated[
         bool,
         typer.Option(
