@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -94,81 +95,147 @@ def _tried(rows: pd.DataFrame) -> pd.DataFrame:
     return tried
 
 
-def set_aside(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the points that were tried on too few images to be compared.
+class Selection:
+    """What the means over some rows are taken over; each part is worked out once, when asked for.
 
-    Returns
-    -------
-    DataFrame
+    The rule stands at the top of this module.
+
+    Parameters
+    ----------
+    rows
+        One row per measured cell, the columns of ``rows.csv``; they must not be changed meanwhile.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+
+    @cached_property
+    def set_aside(self) -> pd.DataFrame:
+        """The points that were tried on too few images to be compared.
+
         ``dataset, codec, label, setting, images, most``: tried on ``images`` of the ``most`` images
         that another setting of the codec was tried on.
-    """
-    tried = _tried(rows)
-    return tried.loc[2 * tried["images"] < tried["most"], _ASIDE].reset_index(drop=True)
+        """
+        tried = _tried(self.rows)
+        return tried.loc[2 * tried["images"] < tried["most"], _ASIDE].reset_index(drop=True)
+
+    @cached_property
+    def taking_part(self) -> pd.DataFrame:
+        """The rows that succeeded, without those of points set aside."""
+        good = succeeded(self.rows)
+        aside = set(self.set_aside[KEY].itertuples(index=False, name=None))
+        points = good[KEY].itertuples(index=False, name=None)
+        return good[np.array([point not in aside for point in points], dtype=bool)]
+
+    @cached_property
+    def common_images(self) -> dict[str, list[str]]:
+        """The common images of each dataset."""
+        names = sorted(self.rows["dataset"].unique())
+        common: dict[str, list[str]] = {str(name): [] for name in names}
+        for dataset, group in self.taking_part.groupby("dataset", sort=True):
+            points = len(group[KEY].drop_duplicates())
+            held = group.groupby("image").size()
+            common[str(dataset)] = sorted((str(i) for i in held.index[held == points]), key=natural)
+        return common
+
+    @cached_property
+    def on_common_images(self) -> pd.DataFrame:
+        """The rows of points that take part, on the common images only."""
+        good = self.taking_part
+        pairs = {(name, image) for name, images in self.common_images.items() for image in images}
+        inside = [
+            (str(dataset), str(image)) in pairs
+            for dataset, image in zip(good["dataset"], good["image"], strict=True)
+        ]
+        return sort_rows(good[np.array(inside, dtype=bool)])
+
+    @cached_property
+    def _cuts(self) -> list[tuple[str, str, _Cut]]:
+        """What each metric's means keep: (dataset, the metric's column, its cut)."""
+        kept = self.on_common_images
+        return [
+            (str(dataset), metric, _Cut(group, known()[metric]))
+            for dataset, group in kept.groupby("dataset", sort=True)
+            for metric in metric_columns(kept)
+        ]
+
+    @cached_property
+    def comparable(self) -> pd.DataFrame:
+        """The rows that means are taken over.
+
+        A metric is blank in the rows that its means leave out. What remains is the same images at
+        every point: finite values, or of a lossless point the value of an exact copy.
+        """
+        kept = self.on_common_images.copy()
+        for _, metric, cut in self._cuts:
+            kept.loc[cut.index[~cut.stays], metric] = np.nan
+        return kept
+
+    @cached_property
+    def left_out(self) -> pd.DataFrame:
+        """The common images that the means of a metric leave out, and why.
+
+        ``dataset, metric, image, reason``: ``metric`` is the column of the metric's own values;
+        of a point that is left out, ``image`` holds its codec and setting.
+        """
+        records = [
+            (dataset, metric, image, reason)
+            for dataset, metric, cut in self._cuts
+            for image, reason in cut.reasons()
+        ]
+        return pd.DataFrame(records, columns=_LEFT_OUT)
+
+    @cached_property
+    def missing(self) -> pd.DataFrame:
+        """Which images are not common, and because of which codec.
+
+        ``dataset, image, codec, settings, reason``: how many settings of the codec lack the
+        image, and why: its first error, or that it was not measured.
+        """
+        rows = self.rows
+        errors = rows.assign(error=error_text(rows))
+        errors = errors[errors["error"] != ""].drop_duplicates(["dataset", "image", "codec"])
+        known_errors = {(r.dataset, r.image, r.codec): r.error for r in errors.itertuples()}
+        records = []
+        for dataset, group in self.taking_part.groupby("dataset", sort=True):
+            common = set(self.common_images[str(dataset)])
+            points = {codec: len(g[KEY].drop_duplicates()) for codec, g in group.groupby("codec")}
+            held = group.groupby(["image", "codec"]).size().to_dict()
+            everything = rows.loc[rows["dataset"] == dataset, "image"].unique()
+            for image in sorted(everything, key=lambda name: natural(str(name))):
+                if str(image) in common:
+                    continue
+                for codec, wanted in points.items():
+                    short = wanted - held.get((image, codec), 0)
+                    if short:
+                        reason = known_errors.get((dataset, image, codec), "not measured")
+                        records.append((dataset, image, codec, short, reason))
+        return pd.DataFrame(records, columns=_MISSING)
 
 
-def taking_part(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that succeeded, without those of points set aside."""
-    good = succeeded(rows)
-    aside = set(set_aside(rows)[KEY].itertuples(index=False, name=None))
-    points = good[KEY].itertuples(index=False, name=None)
-    return good[np.array([point not in aside for point in points], dtype=bool)]
+def set_aside(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``Selection.set_aside`` of some rows."""
+    return Selection(rows).set_aside
 
 
 def common_images(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the common images of each dataset (see the rule at the top of this module)."""
-    good = taking_part(rows)
-    common: dict[str, list[str]] = {str(name): [] for name in sorted(rows["dataset"].unique())}
-    for dataset, group in good.groupby("dataset", sort=True):
-        points = len(group[KEY].drop_duplicates())
-        held = group.groupby("image").size()
-        common[str(dataset)] = sorted((str(i) for i in held.index[held == points]), key=natural)
-    return common
-
-
-def _on_common_images(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of points that take part, on the common images only."""
-    good, common = taking_part(rows), common_images(rows)
-    pairs = {(dataset, image) for dataset, images in common.items() for image in images}
-    inside = [
-        (str(dataset), str(image)) in pairs
-        for dataset, image in zip(good["dataset"], good["image"], strict=True)
-    ]
-    return sort_rows(good[np.array(inside, dtype=bool)])
+    """Return ``Selection.common_images`` of some rows."""
+    return Selection(rows).common_images
 
 
 def comparable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that means are taken over.
-
-    A metric is blank in the rows that its means leave out (see the rule at the top of this module).
-    What remains is the same images at every point: finite values, or of a lossless point the value
-    of an exact copy.
-    """
-    kept = _on_common_images(rows)
-    for metric in metric_columns(kept):
-        for _, group in kept.groupby("dataset", sort=False):
-            cut = _Cut(group, known()[metric])
-            kept.loc[group.index[~cut.stays], metric] = np.nan
-    return kept
+    """Return ``Selection.comparable`` of some rows."""
+    return Selection(rows).comparable
 
 
 def left_out(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the common images that the means of a metric leave out, and why.
+    """Return ``Selection.left_out`` of some rows."""
+    return Selection(rows).left_out
 
-    Returns
-    -------
-    DataFrame
-        ``dataset, metric, image, reason``: ``metric`` is the column of the metric's own values;
-        of a point that is left out, ``image`` holds its codec and setting.
-    """
-    kept = _on_common_images(rows)
-    records = [
-        (str(dataset), metric, image, reason)
-        for dataset, group in kept.groupby("dataset", sort=True)
-        for metric in metric_columns(kept)
-        for image, reason in _Cut(group, known()[metric]).reasons()
-    ]
-    return pd.DataFrame(records, columns=_LEFT_OUT)
+
+def missing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``Selection.missing`` of some rows."""
+    return Selection(rows).missing
 
 
 def _largest_group(grid: NDArray[np.bool_], points: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -192,7 +259,7 @@ class _Cut:
     """What the means of one metric keep of one dataset's rows on its common images."""
 
     def __init__(self, rows: pd.DataFrame, column: Column) -> None:
-        self.column = column
+        self.column, self.index = column, rows.index
         self._rows = rows
         self._values = rows[column.column].to_numpy(dtype=np.float64, na_value=np.nan)
         self._point = rows.groupby(KEY, sort=False).ngroup().to_numpy()
@@ -273,32 +340,3 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
         images = sorted({str(name) for name in group["image"]}, key=natural)
         records.append((*key, len(group), attempted[key[:3]], ", ".join(images)))
     return pd.DataFrame(records, columns=_FAILURES)
-
-
-def missing(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return which images are not common, and because of which codec.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset, image, codec, settings, reason``: how many settings of the codec lack the
-        image, and why: its first error, or that it was not measured.
-    """
-    good, common = taking_part(rows), common_images(rows)
-    errors = rows.assign(error=error_text(rows))
-    errors = errors[errors["error"] != ""].drop_duplicates(["dataset", "image", "codec"])
-    known_errors = {(r.dataset, r.image, r.codec): r.error for r in errors.itertuples()}
-    records = []
-    for dataset, group in good.groupby("dataset", sort=True):
-        points = {codec: len(g[KEY].drop_duplicates()) for codec, g in group.groupby("codec")}
-        held = group.groupby(["image", "codec"]).size().to_dict()
-        everything = rows.loc[rows["dataset"] == dataset, "image"].unique()
-        for image in sorted(everything, key=lambda name: natural(str(name))):
-            if str(image) in common[str(dataset)]:
-                continue
-            for codec, wanted in points.items():
-                short = wanted - held.get((image, codec), 0)
-                if short:
-                    reason = known_errors.get((dataset, image, codec), "not measured")
-                    records.append((dataset, image, codec, short, reason))
-    return pd.DataFrame(records, columns=_MISSING)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.analysis.bjontegaard import METHODS, Curve, Delta
 from bench.analysis.common_images import (
     KEY,
+    Selection,
     common_images,
     comparable,
     error_text,
@@ -28,7 +29,6 @@ from bench.analysis.common_images import (
     set_aside,
     sort_rows,
     succeeded,
-    taking_part,
 )
 from bench.analysis.over_images import compare_over_images
 from bench.errors import UsageError
@@ -36,6 +36,7 @@ from bench.metrics.columns import column, curve_columns, file_columns, known, qu
 
 __all__ = [
     "KEY",
+    "Selection",
     "bd_table",
     "common_images",
     "comparable",
@@ -58,7 +59,6 @@ __all__ = [
     "split_settings",
     "succeeded",
     "summarise",
-    "taking_part",
 ]
 
 _BD_TEXT = ["dataset", "anchor", "codec", "metric", "method"]
@@ -151,9 +151,14 @@ def drawn_rates(means: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]
     return found
 
 
-def metric_images(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
-    """Return over how many images each metric's mean is taken: (dataset, column) -> count."""
-    kept = comparable(rows)
+def metric_images(kept: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Return over how many images each metric's mean is taken: (dataset, column) -> count.
+
+    Parameters
+    ----------
+    kept
+        The rows of ``comparable``.
+    """
     present = quality_columns(kept)
     return {
         (str(dataset), name): int(group.loc[group[form.source].notna(), "image"].nunique())

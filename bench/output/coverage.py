@@ -98,11 +98,11 @@ def coverage(rows: pd.DataFrame) -> dict[str, Coverage]:
     rows
         One row per measured cell, the columns of ``rows.csv``.
     """
-    common = summary.common_images(rows)
-    counts = summary.metric_images(rows)
-    parts = [summary.missing(rows), summary.left_out(rows), summary.set_aside(rows)]
+    chosen = summary.Selection(rows)
+    counts = summary.metric_images(chosen.comparable)
+    parts = [chosen.missing, chosen.left_out, chosen.set_aside]
     found = {}
-    for name, images in common.items():
+    for name, images in chosen.common_images.items():
         lost, out, aside = (part[part["dataset"] == name] for part in parts)
         mine = {metric: count for (dataset, metric), count in counts.items() if dataset == name}
         total = rows.loc[rows["dataset"] == name, "image"].nunique()
