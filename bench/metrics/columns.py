@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.errors import UsageError
 from bench.metrics import Metric, basic_names, discover
+
+if TYPE_CHECKING:  # every worker process imports this file, and no worker needs pandas
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)

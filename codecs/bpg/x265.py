@@ -10,14 +10,16 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 
 from bench.codecs.bpg.bits import DAMAGED
 from bench.codecs.bpg.colour import Plane, sample_type
 from bench.errors import DecodeError, EncodeError, Unavailable
+
+if TYPE_CHECKING:  # every process that lists the codecs imports this file
+    import av
 
 PRESETS = (
     "superfast",
@@ -125,6 +127,8 @@ def _pad(plane: Plane, height: int, width: int) -> Plane:
 
 def _run(planes: Sequence[Plane], name: str, preset: str, parameters: str) -> bytes:
     """Return what libx265 makes of padded planes."""
+    import av
+
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, name)
     for plane, target in zip(planes, frame.planes, strict=True):
@@ -156,6 +160,8 @@ def decode(annexb: bytes, *, chroma_format_idc: int, bit_depth: int) -> list[Pla
     DecodeError
         If the decoder finds an error, or no picture, or another format than wanted.
     """
+    import av
+
     wanted = _pixel_format_name(chroma_format_idc, bit_depth)
     try:
         context = av.CodecContext.create("hevc", "r")
@@ -188,6 +194,8 @@ def version() -> str:
 
 def check_available() -> None:
     """Raise ``Unavailable`` where PyAV came without an encoder or decoder for HEVC."""
+    import av
+
     try:
         av.Codec("libx265", "w")
         av.Codec("hevc", "r")

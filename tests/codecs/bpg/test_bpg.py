@@ -192,7 +192,7 @@ def test_build_without_x265(monkeypatch):
     def refuse(name, mode):
         raise ValueError(f"no codec {name} for {mode}")
 
-    monkeypatch.setattr(x265.av, "Codec", refuse)
+    monkeypatch.setattr("av.Codec", refuse)
     with pytest.raises(Unavailable, match="lacks libx265 or hevc"):
         Bpg()
 
