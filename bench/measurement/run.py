@@ -143,9 +143,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     if out is not None:
         check_folder(Path(out))
     where = None if data_dir is None else Path(data_dir)
-    opened, messages = open_datasets(datasets, images, where, watch, download=download, one=quick)
-    if quick and not images:
-        opened, messages = _few(opened, messages, watch)
+    opened, messages = open_datasets(datasets, images, where, watch, download=download, quick=quick)
     if download:
         _fetch_weights(metrics, watch)
     plan.metrics, lacking = plans.choose_metrics(metrics)
@@ -175,23 +173,16 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     return results if out is not None else replace(results, database=None)
 
 
-def _few(
-    opened: Sequence[Dataset], messages: Sequence[str], watch: Progress
-) -> tuple[list[Dataset], list[str]]:
-    """Return the datasets cut to what a quick run measures, and the messages that say so."""
-    cut, said = [], list(messages)
-    for dataset in opened:
-        few = dataset.few(plans.QUICK_IMAGES)
-        if few is not dataset:
-            words = (
-                f"a quick run measures {len(few.items)} of the {len(dataset.items)} images of "
-                f"{dataset.name}, at even distances"
-            )
-            few = replace(few, note=". ".join(filter(None, (dataset.note, words))))
-            said.append(words)
-            watch.say(words)
-        cut.append(few)
-    return cut, said
+def _few(dataset: Dataset) -> Dataset:
+    """Return a dataset cut to what a quick run measures, with a note that says so."""
+    few = dataset.few(plans.QUICK_IMAGES)
+    if few is dataset:
+        return dataset
+    words = (
+        f"a quick run measures {len(few.items)} of the {len(dataset.items)} images of "
+        f"{dataset.name}, at even distances"
+    )
+    return replace(few, note=". ".join(filter(None, (dataset.note, words))))
 
 
 def open_datasets(
@@ -201,25 +192,32 @@ def open_datasets(
     watch: Progress,
     *,
     download: bool,
-    one: bool = False,
+    quick: bool = False,
 ) -> tuple[list[Dataset], list[str]]:
     """Return the datasets, and what must be said about their choice; ``watch`` is told as well.
 
-    Where none is named, ``one`` takes the first of the usual ones.
+    A quick run takes the first of the usual ones where none is named, and few images of each
+    where no image is.
     """
     messages: list[str] = []
     if not datasets:
         if isinstance(images, Mapping):
             raise UsageError("images of a dataset were named without the dataset")
         opened, messages = opening.choose_default(
-            data_dir, download=download, images=images, one=one, progress=watch.status
+            data_dir, download=download, images=images, one=quick, progress=watch.status
         )
-        chosen = ", ".join(f"{d.display_name} ({len(d.items)} images)" for d in opened)
-        watch.say(f"no dataset is named; measuring {chosen}")
     else:
         opened = opening.open_all(
             datasets, data_dir, download=download, images=images, progress=watch.status
         )
+    if quick and not images:
+        opened = [_few(dataset) for dataset in opened]
+    if not datasets:
+        chosen = ", ".join(
+            f"{d.name} ({len(d.items)} images)" if d.display_name == d.name else d.display_name
+            for d in opened
+        )
+        watch.say(f"no dataset is named; measuring {chosen}")
     for message in messages:
         watch.say(message, loud=True)
     for dataset in opened:
