@@ -150,3 +150,19 @@ def boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int, int]]:
             )
         yield kind, start, content, end
         start = end
+
+
+def item_properties(meta: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield type and content of each item property in the content of a ``meta`` box.
+
+    AVIF and HEIC share this structure (ISO/IEC 23008-12, 9.3).
+
+    Raises
+    ------
+    DecodeError
+        If boxes do not fill what is around them.
+    """
+    for kind, _, first, last in boxes(meta, 4):
+        for inner, _, start, end in boxes(meta[:last], first) if kind == b"iprp" else ():
+            for name, _, content, close in boxes(meta[:end], start) if inner == b"ipco" else ():
+                yield name, meta[content:close]

@@ -16,6 +16,7 @@ from bench.codecs._pillow import (
     check_size,
     decode_pillow,
     encode_pillow,
+    item_properties,
 )
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image
@@ -133,13 +134,10 @@ def _check_claims(data: bytes) -> None:
     metas = [(start, end) for kind, _, start, end in boxes(data) if kind == b"meta"]
     for start, end in metas:
         inside = {kind: data[first:last] for kind, _, first, last in boxes(data[:end], start + 4)}
-        properties = inside.get(b"iprp", b"")
         claimed = [
             size
-            for kind, _, first, last in boxes(properties)
-            if kind == b"ipco"
-            for name, _, content, close in boxes(properties[:last], first)
-            for size in _claimed_size(name, properties[content:close])
+            for name, body in item_properties(data[start:end])
+            for size in _claimed_size(name, body)
         ]
         found = [
             size

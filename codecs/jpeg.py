@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from PIL import features
 
@@ -28,7 +29,7 @@ class Jpeg(Codec):
     display = "JPEG"
     suffix = ".jpg"
     rate = "quality"
-    parameters = (
+    parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter("quality", 75, "libjpeg's quality", low=1, high=100),
         Parameter("subsampling", "4:2:0", "chroma format", choices=("4:2:0", "4:4:4")),
         Parameter("optimize", False, "optimised Huffman tables: smaller, slower"),

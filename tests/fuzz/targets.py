@@ -18,6 +18,7 @@ from bench.errors import BenchError, Unavailable
 SETTINGS = {
     "bpg": ({}, {"md5": True}, {"subsampling": "4:2:0", "depth": 10, "md5": True}),
     "jpeg": ({}, {"progressive": True}, {"subsampling": "4:4:4", "optimize": True}),
+    "heic": ({"preset": "ultrafast"}, {"preset": "ultrafast", "subsampling": "4:2:0"}),
     "avif": ({"speed": 10}, {"speed": 10, "subsampling": "4:2:0"}),
 }
 SLOW = ("agvae", "compressai")
