@@ -187,6 +187,7 @@ def _innermost(dump: str) -> str:
     return " " + errors.one_line(f"({shown}:{line})", 200)
 
 
+_scheduling: list[tuple[int, Any]] = []
 _answer: list[Callable[[str, object], None]] = []
 _pid: list[int] = []
 _place: list[str] = []
@@ -213,6 +214,22 @@ def report_phase(name: str, pid: int = 0) -> None:
     leave_if_forked()
     if _answer:
         _answer[0]("phase", (name, pid))
+
+
+def keep_scheduling() -> None:
+    """Give every thread of this process the scheduling that the first call of this found.
+
+    SVT-AV1, as other encoders may, gives its process real-time priority where it is allowed to
+    (as root); the cells after it would starve everything else on the machine.
+    """
+    if sys.platform != "linux":
+        return
+    if not _scheduling:
+        _scheduling.append((os.sched_getscheduler(0), os.sched_getparam(0)))
+    for thread in (int(path.name) for path in Path("/proc/self/task").iterdir()):
+        with contextlib.suppress(OSError):  # it has ended
+            if os.sched_getscheduler(thread) != _scheduling[0][0]:
+                os.sched_setscheduler(thread, *_scheduling[0])
 
 
 def serve(conn: Connection, lifeline: int, place: str) -> None:
@@ -250,6 +267,7 @@ def _answer_calls(conn: Connection) -> None:
         conn.send_bytes(pickle.dumps((word, value), protocol=5))
 
     _answer[:] = [answer]
+    keep_scheduling()
     answer("phase", ("ready", 0))
     while True:
         try:
@@ -258,6 +276,7 @@ def _answer_calls(conn: Connection) -> None:
             return
         word, value = _call(payload)
         leave_if_forked()
+        keep_scheduling()
         try:
             answer(word, value)
         except (pickle.PicklingError, TypeError, AttributeError, ValueError) as error:
