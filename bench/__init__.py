@@ -8,7 +8,8 @@
 Public names, loaded when they are first used:
 
 * ``run`` measures and returns ``Results``; ``load_results`` reads them from a folder.
-* ``Codec``, ``Setting``, ``Parameter`` and ``Metric`` are what a new codec or metric is made of.
+* ``Codec``, ``Setting``, ``Parameter`` and ``Metric`` are what a new codec or metric is made of;
+  ``TorchCodec`` is a codec whose work a network does.
 * ``BenchError`` is the base of every error raised on purpose.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.codec import Codec, Parameter, Setting
+    from bench.codec.torch_codec import TorchCodec
     from bench.errors import (
         BDError,
         BenchError,
@@ -55,6 +57,7 @@ __all__ = [
     "Results",
     "Setting",
     "SettingError",
+    "TorchCodec",
     "Unavailable",
     "UsageError",
     "__version__",
@@ -66,6 +69,7 @@ _MODULES = {
     **dict.fromkeys(("Codec", "Parameter", "Setting"), "bench.codec"),
     **dict.fromkeys(("Results", "load_results"), "bench.measurement.results"),
     "Metric": "bench.metrics",
+    "TorchCodec": "bench.codec.torch_codec",
     "run": "bench.measurement.run",
 }
 

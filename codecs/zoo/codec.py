@@ -10,34 +10,34 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from bench.codec import Codec, Parameter, Setting
+from bench.codec import Parameter, Setting
+from bench.codec.tensor_file import DAMAGED
+from bench.codec.torch_codec import TorchCodec
 from bench.codecs import _compressai
-from bench.codecs.zoo.container import DAMAGED, MAGIC, File
-from bench.codecs.zoo.weights import METRICS, at_hand, fetch_weights, load, places, published
-from bench.errors import DecodeError, EncodeError, Unavailable, UsageError
-from bench.image import Image
+from bench.codecs.zoo.container import MAGIC, File
+from bench.codecs.zoo.weights import (
+    METRICS,
+    at_hand,
+    build,
+    fetch_weights,
+    load,
+    places,
+    published,
+)
+from bench.errors import DecodeError, Unavailable, UsageError
 
 
-class _Zoo(Codec):
+class _Zoo(TorchCodec):
     """One architecture; the weights that are available make its ladder.
 
-    The image is padded at the right and below by repeating its last pixels, to a multiple of the
-    network's stride (64; 16 without hyperprior), and cropped after decoding.
+    The files are those of the zoo's first day, not of ``TorchCodec``: see ``container``.
     """
 
-    pixel_tolerance = 1
     suffix = ".cai"
-    rate = "quality"
     in_default_run = False
-    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
-    learned = True
-    precisions = ("float32",)
 
     arch: ClassVar[str]
     model: ClassVar[int]
-    stride: ClassVar[int] = 64
     strings: ClassVar[int] = 2
     stems: ClassVar[Sequence[str]]
     """What the names of weights begin with, for each of ``METRICS``."""
@@ -56,7 +56,6 @@ class _Zoo(Codec):
                 f"{', '.join(str(place) for place in places())}",
                 f"Download them: bench fetch {self.name}",
             )
-        self._nets: dict[tuple[str, int, str], Any] = {}
 
     def ladder(self) -> Sequence[Setting]:
         """Return the qualities whose weights are available; all 8 span about 0.1 to 2 bpp."""
@@ -73,29 +72,10 @@ class _Zoo(Codec):
         """Return sample format and depth, and the metric that the weights were trained for."""
         return f"RGB 8-bit {setting.get('metric', 'mse')}"
 
-    def note(self) -> str:
-        """Return the caveat of every codec whose entropy model computes in floating point."""
-        return (
-            "float32 decides the entropy coder's tables: a file decodes surely only on the kind of "
-            "device, library and thread count that wrote it"
-        )
-
-    def encode(self, image: Image, setting: Setting) -> bytes:
+    def pack(self, coded: dict[str, Any], setting: Setting, height: int, width: int) -> bytes:
         """Return a self-contained file: the strings, every shape, model, quality and checksum."""
-        import torch
-
-        metric, quality = str(setting.get("metric", "mse")), int(setting["quality"])
-        net = self._net(metric, quality)
-        height, width = image.shape[:2]
-        below, right = -height % self.stride, -width % self.stride
-        padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
-        x = torch.from_numpy(padded).permute(2, 0, 1)[None].to(self.device).float() / 255
-        try:
-            with torch.inference_mode():
-                out = net.compress(x)
-        except RuntimeError as error:
-            raise EncodeError(f"{self.name} failed on {width}x{height}: {error}") from error
-        rows, columns = out["shape"]
+        rows, columns = coded["shape"]
+        metric, quality = _key(setting)
         return File(
             version=self.format_version,
             model=self.model,
@@ -105,13 +85,11 @@ class _Zoo(Codec):
             width=width,
             height=height,
             shape=(int(rows), int(columns)),
-            strings=tuple(string[0] for string in out["strings"]),
+            strings=tuple(string[0] for string in coded["strings"]),
         ).pack()
 
-    def decode(self, data: bytes) -> Image:
-        """Return the image, if the file is whole and the weights that wrote it are available."""
-        import torch
-
+    def unpack(self, data: bytes) -> tuple[Setting, int, int, dict[str, Any]]:
+        """Return what ``pack`` was given, if the weights that wrote the file are here."""
         file = self._read(data)
         metric = METRICS[file.metric]
         known = self._weights.get((metric, file.quality))
@@ -120,18 +98,21 @@ class _Zoo(Codec):
                 f"{self.name} file wants weights {file.weights.hex()}, found {known.path.name}",
                 "Put the weights that wrote it in their place.",
             )
-        net = self._net(metric, file.quality)
-        try:
-            with torch.inference_mode():
-                x_hat = net.decompress([[string] for string in file.strings], file.shape)["x_hat"]
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise DecodeError(f"{self.name} decoder failed: {error}", DAMAGED) from error
-        rgb = (x_hat[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-        return np.ascontiguousarray(rgb.cpu().numpy()[: file.height, : file.width])
+        coded = {"strings": [[string] for string in file.strings], "shape": file.shape}
+        setting = Setting(quality=file.quality, metric=metric)
+        return setting, file.height, file.width, coded
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins like a file of this architecture."""
         return data[:4] == MAGIC and data[5:6] == bytes([self.model])
+
+    def facts(self, data: bytes) -> dict[str, str]:
+        """Return size and weights of a file, for ``bench info``."""
+        file = self._read(data)
+        return {
+            "image": f"{file.width}x{file.height} RGB 8-bit",
+            "weights": f"{file.weights.hex()}, quality {file.quality}, {METRICS[file.metric]}",
+        }
 
     def ledger(self, data: bytes) -> dict[str, int]:
         """Return header and checksum, hyperprior (z) and latent (y) bytes."""
@@ -168,7 +149,7 @@ class _Zoo(Codec):
             )
         return file
 
-    def _net(self, metric: str, quality: int) -> Any:  # noqa: ANN401 - an untyped torch module
+    def network(self, setting: Setting) -> Any:  # noqa: ANN401 - an untyped torch module
         """Return the network on ``device``, loaded once.
 
         Raises
@@ -176,15 +157,26 @@ class _Zoo(Codec):
         Unavailable
             If its weights are missing or damaged.
         """
-        key = (metric, quality, self.device)
-        if key not in self._nets:
-            if (metric, quality) not in self._weights:
-                raise Unavailable(
-                    f"{self.name} has no weights of quality {quality} for {metric} available",
-                    f"Download them: bench fetch {self.name}",
-                )
-            self._nets[key] = load(self.arch, self._weights[metric, quality]).to(self.device)
-        return self._nets[key]
+        metric, quality = _key(setting)
+        if (metric, quality) not in self._weights:
+            raise Unavailable(
+                f"{self.name} has no weights of quality {quality} for {metric} available",
+                f"Download them: bench fetch {self.name}",
+            )
+        weights = self._weights[metric, quality]
+        key = (weights.fingerprint.hex(), self.device)
+        if key not in self._networks:
+            self._networks[key] = load(self.arch, weights).to(self.device)
+        return self._networks[key]
+
+    def build(self, state: dict[str, Any]) -> Any:  # noqa: ANN401 - an untyped torch module
+        """Return the network of a state dictionary, with the tables that it holds."""
+        return build(self.arch, state)
+
+
+def _key(setting: Setting) -> tuple[str, int]:
+    """Return metric and quality."""
+    return str(setting.get("metric", "mse")), int(setting["quality"])
 
 
 def _parameters(most: int) -> tuple[Parameter, ...]:

@@ -15,14 +15,13 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 
+from bench.codec.tensor_file import DAMAGED, Numbers, leb128, sealed, unsealed
 from bench.errors import DecodeError
 from bench.image import size_problem
 
 MAGIC = b"CAIZ"
-DAMAGED = "The file is damaged, truncated or of another codec."
 _HEAD = struct.Struct(">4sBBBB4s")
 _MAX_STRINGS = 2
 _LARGEST_STRIDE = 64
@@ -62,8 +61,7 @@ class File:
         head = (self.version, self.model, self.metric, self.quality, self.weights)
         lengths = [len(string) for string in self.strings]
         numbers = (self.width, self.height, *self.shape, len(lengths), *lengths)
-        data = _HEAD.pack(MAGIC, *head) + b"".join(map(_leb128, numbers)) + b"".join(self.strings)
-        return data + struct.pack(">I", zlib.crc32(data))
+        return sealed(_HEAD.pack(MAGIC, *head) + b"".join(map(leb128, numbers)), self.strings)
 
     @classmethod
     def unpack(cls, data: bytes) -> File:
@@ -74,51 +72,13 @@ class File:
         DecodeError
             If the file is damaged, truncated or of another codec.
         """
-        if data[: len(MAGIC)] != MAGIC or len(data) < _HEAD.size + 4:
-            raise DecodeError(f"not a file of CompressAI's zoo: it begins {data[:4]!r}", DAMAGED)
-        body = data[:-4]
-        if zlib.crc32(body) != int.from_bytes(data[-4:]):
-            raise DecodeError(f"wrong checksum in a zoo file of {len(data)} bytes", DAMAGED)
+        body = unsealed(data, MAGIC, _HEAD.size)
         _, version, model, metric, quality, weights = _HEAD.unpack_from(body)
-        numbers = _Numbers(body, _HEAD.size)
+        numbers = Numbers(body, _HEAD.size)
         width, height, rows, columns, count = (numbers.take() for _ in range(5))
         problem = size_problem(width, height, _LARGEST_STRIDE)
         if problem or not 0 < count <= _MAX_STRINGS:
             problem = problem or f"{count} strings"
             raise DecodeError(f"header claims {problem}", DAMAGED)
-        lengths = [numbers.take() for _ in range(count)]
-        starts = [numbers.position + sum(lengths[:i]) for i in range(count + 1)]
-        if starts[-1] != len(body):
-            raise DecodeError(f"strings of {lengths} bytes do not fill the file", DAMAGED)
-        strings = tuple(body[starts[i] : starts[i + 1]] for i in range(count))
-        shape = (rows, columns)
+        strings, shape = numbers.strings(count), (rows, columns)
         return cls(version, model, metric, quality, weights, width, height, shape, strings)
-
-
-def _leb128(number: int) -> bytes:
-    """Return ``number`` in groups of 7 bits, the lowest first."""
-    data = bytearray()
-    while number > 0x7F:
-        data.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*data, number])
-
-
-class _Numbers:
-    """Reads LEB128 numbers of at most 35 bits."""
-
-    def __init__(self, data: bytes, position: int) -> None:
-        self.data = data
-        self.position = position
-
-    def take(self) -> int:
-        number = 0
-        for shift in range(0, 35, 7):
-            if self.position >= len(self.data):
-                break
-            byte = self.data[self.position]
-            self.position += 1
-            number |= (byte & 0x7F) << shift
-            if byte <= 0x7F:
-                return number
-        raise DecodeError("header breaks off within a number", DAMAGED)

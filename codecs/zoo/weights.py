@@ -119,17 +119,22 @@ def load(arch: str, weights: Weights) -> Any:  # noqa: ANN401 - an untyped torch
     import torch
 
     verify(weights.path, weights.path.name)
-    zoo = _compressai.load("zoo.image")
     try:
-        state = zoo.load_pretrained(torch.load(weights.path, "cpu", weights_only=True))
-        net = zoo.model_architectures[arch].from_state_dict(state)
+        net = build(arch, torch.load(weights.path, "cpu", weights_only=True))
     except Exception as error:
         raise Unavailable(
             f"{weights.path} is no state dictionary of {arch} ({type(error).__name__}: {error})",
             "Delete it and fetch it again.",
         ) from error
-    net.update()
     return net.eval()
+
+
+def build(arch: str, state: dict[str, Any]) -> Any:  # noqa: ANN401 - an untyped torch module
+    """Return the network of ``arch``; tables of the entropy coder that ``state`` has are kept."""
+    zoo = _compressai.load("zoo.image")
+    net = zoo.model_architectures[arch].from_state_dict(zoo.load_pretrained(state))
+    net.update()
+    return net
 
 
 def published(arch: str, metric: str) -> dict[int, str]:

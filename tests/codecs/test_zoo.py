@@ -140,7 +140,7 @@ def test_pixels_are_compressais_own(codec: Codec, photo: Image):
     import torch
 
     image = photo[:64, :128]
-    net = codec._net("mse", QUALITY)
+    net = codec.network(Setting(quality=QUALITY))
     x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         out = net.compress(x)
@@ -184,7 +184,7 @@ def test_damage_is_found_before_the_network_runs(
 ):
     """Every flipped bit and every truncation is a DecodeError, by checksum."""
     data = _encode(codec, crop)
-    monkeypatch.setattr(codec, "_net", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(codec, "network", lambda *_: pytest.fail("the network was asked"))
     for position in range(len(data)):
         changed = bytearray(data)
         changed[position] ^= 1 << position % 8
@@ -203,6 +203,25 @@ def test_another_models_file_is_refused(folder: Path, crop: Image):
     assert not other.recognises(data)
     with pytest.raises(DecodeError, match="codec that wrote it"):
         other.decode(data)
+
+
+def test_files_are_those_of_the_first_day():
+    """The zoo's own container, byte for byte: results that are stored stay comparable."""
+    file = container.File(
+        version=1,
+        model=3,
+        metric=1,
+        quality=5,
+        weights=bytes([1, 2, 3, 4]),
+        width=451,
+        height=300,
+        shape=(5, 8),
+        strings=(b"latent", b"hyper"),
+    )
+    expected = "4341495a0103010501020304c303ac020508020605" + (b"latent" + b"hyper").hex()
+
+    assert expected + "3ebcb060" == file.pack().hex()
+    assert file == container.File.unpack(file.pack())
 
 
 def _repacked(data: bytes, **changes) -> bytes:
