@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from bench.analysis import bjontegaard, summary
+from bench.analysis.published_names import find
 from bench.codecs.agvae.model.config import LAMBDAS_MSE
-from bench.figures import published
 from bench.measurement.results import load_results, read_csv
 from bench.output.write import write
 
@@ -85,7 +85,7 @@ def test_jpeg_equals_the_published_rates(quality: int):
 
 def test_bpg_equals_the_published_curve():
     """Within 2 % BD-rate of CompressAI's bpgenc 0.9.8 at 4:4:4, 8 bit, x265."""
-    found = published.curve("bpg444").points["psnr_db"]
+    found = find("bpg444").values("psnr_db")
     delta = bjontegaard.compare(bjontegaard.Curve(*map(tuple, found.T)), points(curve("bpg")))
 
     assert delta.bd_rate_percent is not None
@@ -94,7 +94,7 @@ def test_bpg_equals_the_published_curve():
 
 def test_bpg_equals_the_published_curve_by_ms_ssim_too():
     """Decibels of means against decibels of means: within 1 % BD-rate."""
-    found = published.curve("bpg444").values("ms_ssim_db")
+    found = find("bpg444").values("ms_ssim_db")
     rows = read_csv(KODAK / "rows.csv")
     ours = summary.curve(summary.summarise(rows[rows["codec"] == "bpg"]), "bpg", "ms_ssim_db")
     delta = bjontegaard.compare(*(bjontegaard.Curve(*map(tuple, c.T)) for c in (found, ours)))

@@ -47,20 +47,24 @@ class Reference:
         Quality column, in decibels where the metric has them -> (bpp, value) pairs, rates rising.
     ignored
         Keys of the file's results that are no quality known here.
+    source
+        Where it was published, or the file that it was read from.
     """
 
     name: str
     dataset: str
     points: Mapping[str, Points]
     ignored: tuple[str, ...] = ()
+    source: str = ""
 
 
 def load_reference(path: Path) -> Reference:
     """Return the published curve in a JSON file of CompressAI's shape.
 
     The file holds ``name`` and ``results`` with ``bpp`` beside ``psnr-rgb``, ``ms-ssim-rgb``,
-    ``ms-ssim-db-rgb`` or another metric's name or column. The dataset is its ``dataset``, else what
-    the name of the file or of its folder says (``kodak/vtm.json``, ``vtm_kodak.json``).
+    ``ms-ssim-db-rgb`` or another metric's name or column; or these lists alone, as lossy-vae has
+    them. The dataset is its ``dataset``, also in its ``meta``, else what the name of the file or of
+    its folder says (``kodak/vtm.json``, ``vtm_kodak.json``).
 
     Raises
     ------
@@ -68,10 +72,10 @@ def load_reference(path: Path) -> Reference:
         If the file cannot be read, has another shape, or holds a value that cannot be.
     """
     try:
-        data = _mapping(_parsed(path), "the file")
+        data = _whole(_mapping(_parsed(path), "the file"), path)
         points, ignored = _points(_mapping(data.get("results"), "results"))
         dataset = _known_dataset(_text(data, "dataset")) if "dataset" in data else _dataset_in(path)
-        return Reference(_text(data, "name"), dataset, points, ignored)
+        return Reference(_text(data, "name"), dataset, points, ignored, source=path.name)
     except RecursionError:
         reason = "it is nested too deeply"
     except UnicodeDecodeError:
@@ -81,6 +85,16 @@ def load_reference(path: Path) -> Reference:
     except ValueError as error:
         reason = str(error)
     raise UsageError(f"{path} is not a published curve: {reason}", _WANTED)
+
+
+def _whole(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the content of a file with ``results`` and, where it is said, ``dataset``."""
+    if "results" not in data and "bpp" in data:
+        lists = {key: value for key, value in data.items() if isinstance(value, list)}
+        return {"name": path.stem} | data | {"results": lists}
+    meta = data.get("meta")
+    named = meta.get("dataset") if isinstance(meta, dict) else None
+    return {"dataset": named} | data if isinstance(named, str) else data
 
 
 def _parsed(path: Path) -> Any:  # noqa: ANN401 - JSON

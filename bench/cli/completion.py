@@ -45,6 +45,16 @@ def datasets(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def references(incomplete: str) -> list[str]:
+    """Return the published curves whose ids begin like the last word of ``incomplete``."""
+    import tomllib
+
+    before, comma, last = incomplete.rpartition(",")
+    path = _BENCH / "analysis" / "published_curves.toml"
+    curves = tomllib.loads(path.read_text(encoding="utf-8"))["curve"]
+    return [f"{before}{comma}{one['id']}" for one in curves if str(one["id"]).startswith(last)]
+
+
 def fetchable(incomplete: str) -> list[str]:
     """Return what ``bench fetch`` knows that begins like ``incomplete``."""
     metrics_ = [name.replace("_", "-") for name in metrics("")]

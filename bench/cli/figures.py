@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import DataDir, check_folders
+from bench.cli.options import DataDir, References, check_folders
 
 
 def figures(
@@ -38,16 +38,19 @@ def figures(
             help="Folder of the figures. Default: figures/ in --results.",
         ),
     ] = None,
+    reference: References = None,
     data_dir: DataDir = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again what figures measured themselves.")
     ] = False,
 ) -> None:
     """Make the figures of a paper from our own measurements: PDF, SVG, PNG, CSV and LaTeX."""
+    from bench.analysis.published_names import references
     from bench.cli.working import Working, console
     from bench.figures.build import build
 
     check_folders(data_dir=data_dir)
+    published = references(reference or [])
     screen = console()
     with Working(paper, screen) as work:
         built = build(
@@ -57,6 +60,7 @@ def figures(
             out=out,
             data_dir=data_dir,
             fresh=fresh,
+            references=published,
             progress=work.update,
         )
     for path in built.written:

@@ -109,10 +109,13 @@ Anchor = Annotated[
     ),
 ]
 References = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
-        metavar="FILE",
-        help="Draw this published curve, a file of CompressAI's JSON form, dashed. Repeat it for "
+        "--reference",
+        metavar="NAME",
+        autocompletion=completion.references,
+        help="Show this published curve, reported and not measured: names of `bench list "
+        "--references`, separated by commas, or a file of CompressAI's JSON form. Repeat it for "
         "more.",
     ),
 ]

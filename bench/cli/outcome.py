@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,21 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.analysis.published_curves import Reference
     from bench.cli.screen import Screen
     from bench.measurement.plan import Plan
     from bench.measurement.results import Results
 
 
-def show(screen: Screen, results: Results, out: Path, *, as_json: bool, quiet: bool) -> None:
+def show(
+    screen: Screen,
+    results: Results,
+    out: Path,
+    references: Sequence[Reference] = (),
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Print the end of a run.
 
     Raises
@@ -42,10 +52,16 @@ def show(screen: Screen, results: Results, out: Path, *, as_json: bool, quiet: b
             f"nothing was measured: all {failed} cells failed",
             f"{out / 'rows.csv'} says why; --retry-failed measures them again.",
         )
+    if references:
+        from bench.output.plots import undrawn
+
+        for line in undrawn(results.rows, references):
+            screen.console.print(line, style="yellow", markup=False)
     if as_json:
-        typer.echo(json.dumps(document(plan, results, out), indent=1, allow_nan=False))
+        told = document(plan, results, out, references)
+        typer.echo(json.dumps(told, indent=1, allow_nan=False))
     elif not quiet:
-        _tables(results, out)
+        _tables(results, out, references)
     if not quiet:
         screen.console.print(
             f"results: {out}/summary.csv, {out}/tables/, {out}/plots/\n"
@@ -54,19 +70,24 @@ def show(screen: Screen, results: Results, out: Path, *, as_json: bool, quiet: b
         )
 
 
-def _tables(results: Results, out: Path) -> None:
+def _tables(results: Results, out: Path, references: Sequence[Reference]) -> None:
     from bench.measurement.results import read_csv
-    from bench.output import headline
+    from bench.output import headline, reported_rates
 
     deltas = read_csv(out / "bd_rate.csv")
     for name in results.datasets:
         for line in headline.lines(deltas, name, results.rows):
             typer.echo(line)
+    for line in reported_rates.words(reported_rates.rates(results.rows, references)):
+        typer.echo(line)
 
 
-def document(plan: Plan, results: Results, out: Path) -> dict[str, Any]:
+def document(
+    plan: Plan, results: Results, out: Path, references: Sequence[Reference] = ()
+) -> dict[str, Any]:
     """Return the JSON document of a run; ``docs/use.md`` explains its keys."""
     from bench.measurement.results import read_csv
+    from bench.output import reported_rates
 
     deltas = read_csv(out / "bd_rate.csv")
     return {
@@ -80,6 +101,7 @@ def document(plan: Plan, results: Results, out: Path) -> dict[str, Any]:
         },
         "means": _records(results.summary()),
         "bd_rates": _records(deltas[deltas["method"] == "pchip"].drop(columns="method")),
+        "bd_rates_reported": _records(reported_rates.rates(results.rows, references)),
         "failures": _records(results.failures()),
         "unavailable": [{"name": n, "reason": reason} for n, reason in results.unavailable],
         "remarks": results.remarks,

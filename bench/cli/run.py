@@ -20,6 +20,7 @@ from bench.cli.options import (
     MetricNames,
     Out,
     Qualities,
+    References,
     Timeout,
     numbers,
 )
@@ -52,6 +53,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     quality: Qualities = None,
     out: Out = Path("results/run"),
     anchor: Anchor = None,
+    reference: References = None,
     jobs: Jobs = 0,
     device: Device = "cpu",
     data_dir: DataDir = None,
@@ -90,15 +92,17 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Only what is missing is measured: run the same command again to continue.
     """
+    from bench.analysis.published_names import references
     from bench.cli import outcome
     from bench.cli.screen import Screen
     from bench.measurement.provenance import cpu_count
     from bench.measurement.run import run
     from bench.output.write import write
 
+    published = references(reference or [])
     screen = Screen(
         check=lambda plan: _check_anchor(plan, anchor),
-        write=lambda results: write(results, anchor=anchor),
+        write=lambda results: write(results, anchor=anchor, references=published),
         jobs=jobs or cpu_count(),
         quiet=quiet,
     )
@@ -127,7 +131,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
             "interrupted; what was measured is stored: run the same command again to continue"
         )
         raise typer.Exit(130) from None
-    outcome.show(screen, results, out, as_json=as_json, quiet=quiet)
+    outcome.show(screen, results, out, published, as_json=as_json, quiet=quiet)
 
 
 def _check_anchor(plan: Plan, anchor: str | None) -> None:

@@ -26,12 +26,22 @@ def list_(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document for programs.")
     ] = False,
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references",
+            help="List the published curves for --reference instead, each with its source.",
+        ),
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """List codecs, datasets and metrics, and which of them are available."""
     from bench.dataset.open import overview
 
     check_folders(data_dir=data_dir)
+    if references:
+        _list_references(as_json=as_json)
+        return
     codecs = _codecs(verbose=verbose)
     datasets = overview(data_dir)
     metrics = _metrics()
@@ -53,6 +63,43 @@ def list_(
     typer.echo("")
     _print_table("metrics", [m for m in metrics if m["available"] == "yes"], ("name", "title"))
     _print_unavailable([m for m in metrics if m["available"] == "no"], "title", verbose=verbose)
+
+
+def _list_references(*, as_json: bool) -> None:
+    """Print the published curves."""
+    from bench.analysis.published_names import published
+    from bench.metrics.columns import column
+
+    entries = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "dataset": one.dataset,
+            "optimised": one.optimised,
+            "points": {metric: len(points) for metric, points in one.points.items()},
+            "bpp": [round(end, 4) for end in one.rates],
+            "source": one.source,
+            "read": one.read,
+        }
+        for one in published().values()
+    ]
+    if as_json:
+        typer.echo(json.dumps({"references": entries}, indent=1))
+        return
+    for dataset in dict.fromkeys(one.dataset for one in published().values()):
+        lines = [
+            {
+                "id": one.id,
+                "metrics": "+".join(column(metric).words for metric in one.points),
+                "bpp": "{:.2f} to {:.2f} bpp".format(*one.rates),
+                "name": f"{one.name}; {one.source}",
+            }
+            for one in published().values()
+            if one.dataset == dataset
+        ]
+        title = f"published curves of {dataset} (reported, not measured)"
+        _print_table(title, lines, ("id", "metrics", "bpp", "name"))
+        typer.echo("")
 
 
 def _photo() -> Image:
@@ -156,9 +203,11 @@ def _print_table(title: str, entries: list[dict[str, str]], columns: tuple[str, 
         typer.echo("  " + "  ".join([*words, entry[columns[-1]]]))
 
 
-def tables(out: Out = Path("results/run"), anchor: Anchor = None) -> None:
+def tables(
+    out: Out = Path("results/run"), anchor: Anchor = None, reference: References = None
+) -> None:
     """Write the tables and CSV files of stored results again."""
-    _again(out, tables=True, plots=False, anchor=anchor)
+    _again(out, tables=True, plots=False, anchor=anchor, references=reference or [])
 
 
 def plots(
@@ -175,15 +224,15 @@ def _again(
     tables: bool,
     plots: bool,
     anchor: str | None,
-    references: list[Path] | None = None,
+    references: list[str],
 ) -> None:
-    from bench.analysis.published_curves import load_reference
+    from bench.analysis.published_names import references as find
     from bench.cli.screen import show_remarks
     from bench.files import locked
     from bench.measurement.results import load_results
     from bench.output.write import write
 
-    published = [load_reference(path) for path in references or []]
+    published = find(references)
     with locked(out):
         results = load_results(out, unfinished=True)
         show_remarks(results, out)

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 
+from bench.analysis.published_curves import Reference
 from bench.errors import BenchError, UsageError, suggest
 from bench.figures import registry
 from bench.figures.cache import Cache
@@ -55,6 +56,7 @@ def build(
     out: Path | None = None,
     data_dir: Path | None = None,
     fresh: bool = False,
+    references: Sequence[Reference] = (),
     progress: Callable[[str], object] = lambda _: None,
 ) -> Built:
     """Make the figures of a set, each as PDF, SVG and PNG with its CSV, tables as LaTeX.
@@ -73,6 +75,8 @@ def build(
         Folder of datasets, searched first.
     fresh
         Measure again what the figures measured themselves.
+    references
+        Published curves to draw beside those of the set.
     progress
         Called with a few words now and then.
 
@@ -97,6 +101,7 @@ def build(
         Cache(results / CACHE, fresh=fresh),
         data_dir,
         progress,
+        references,
     )
     built = Built(make_folder(out or results / "figures"))
     records = _stored_records(built.folder, figure_set)

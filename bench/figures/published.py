@@ -1,9 +1,13 @@
-"""What others published, from ``reported.toml``: drawn dashed, never taken for measurements."""
+"""What others published: drawn dashed, never taken for measurements.
+
+Curves are those of ``bench.analysis.published_names``; pairs, crops and costs of the paper stand in
+``reported.toml``.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,50 +18,14 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError, suggest
 from bench.figures.spec import check_keys
-from bench.metrics.columns import column
 from bench.output.plot_styles import Style, reported_styles
 
 PATH = Path(__file__).with_name("reported.toml")
 _ORIGIN = ("source", "read")
-_METRICS = ("psnr_db", "ms_ssim")
 HALVES = ("dedicated", "gained")
 """The two curves of a pair: ``Ballé 2018, gained``."""
 
 Points = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """A published curve.
-
-    Attributes
-    ----------
-    name
-        Label in figures.
-    dataset
-        Over whose images the points are means.
-    source, read
-        Where the points come from, and how well they were read.
-    points
-        ``psnr_db`` or ``ms_ssim`` (0..1) -> (N, 2) of bpp and value, rates rising.
-    """
-
-    name: str
-    dataset: str
-    source: str
-    read: str
-    points: Mapping[str, Points]
-
-    def values(self, metric: str) -> Points | None:
-        """Return (N, 2) of bpp and a quality column; None where not published.
-
-        Decibels are those of the published mean, as everywhere in this suite.
-        """
-        form = column(metric)
-        points = self.points.get(form.source)
-        if points is None:
-            return None
-        return np.column_stack([points[:, 0], form.of_means(points[:, 1])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,38 +50,22 @@ def content() -> Mapping[str, Any]:
         If an entry lacks a key, or has one that means nothing.
     """
     data = tomllib.loads(PATH.read_text(encoding="utf-8"))
-    check_keys(PATH, data, required=("curve", "pair", "crop", "cost"))
+    check_keys(PATH, data, required=("pair", "crop", "cost"))
     needed = {
-        "curve": ("id", "name", "optimised", "dataset", *_ORIGIN),
         "pair": ("id", "name", "dedicated", "gained", *_ORIGIN),
         "crop": ("image", "name", "bpp", "psnr_db", "ms_ssim", *_ORIGIN),
         "cost": ("method", "backbone", "levels", "parameters_percent", "macs_percent", *_ORIGIN),
     }
     for kind, keys in needed.items():
         for entry in data[kind]:
-            optional = _METRICS if kind == "curve" else ()
-            check_keys(f"{PATH}: {kind}", entry, required=keys, optional=optional)
+            check_keys(f"{PATH}: {kind}", entry, required=keys)
     return data
 
 
-def curve(name: str) -> Reported:
-    """Return a published curve by its id.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    entry = _find("curve", name)
-    points = {metric: _points(entry[metric]) for metric in _METRICS if metric in entry}
-    words = {key: str(entry[key]) for key in ("name", "dataset", *_ORIGIN)}
-    return Reported(**words, points=points)
-
-
-def looks() -> dict[str, Style]:
-    """Return name -> style of every published curve and half of a pair: each its own."""
+def looks(names: Iterable[str] = ()) -> dict[str, Style]:
+    """Return name -> style of curves of these names and of the halves of pairs: each its own."""
     pairs = [f"{entry['name']}, {half}" for entry in content()["pair"] for half in HALVES]
-    return reported_styles([*(str(entry["name"]) for entry in content()["curve"]), *pairs])
+    return reported_styles([*names, *pairs])
 
 
 def pair(name: str) -> Pair:

@@ -10,7 +10,7 @@ measured. MS-SSIM in decibels is that of the mean for both kinds, as everywhere 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from bench.analysis import bjontegaard, summary
+from bench.analysis.published_curves import Reference, is_of
+from bench.analysis.published_names import find
 from bench.figures import published
 from bench.figures.results import Context
 from bench.figures.spec import Entry
@@ -49,7 +51,7 @@ class Options:
     datasets
         Candidates; the first that has results is taken. Default: the set's.
     reported
-        Ids of ``reported.toml``.
+        Ids of published curves; see ``bench list --references``.
     metric
         ``psnr_db`` or ``ms_ssim_db``.
     anchor
@@ -94,10 +96,10 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     notes = [f"{', '.join(missing)}: no results here."] if missing else []
     notes += covered.reasons([options.metric])
     if display == dataset and covered.whole(options.metric):
-        dashed = reported_lines(options, dataset)
-        drawn += dashed
-        notes += _sources(options, {line.name for line in dashed})
-    elif options.reported:
+        shown = _references(context, options, dataset)
+        drawn += reported_lines(shown, options)
+        notes += _sources(shown)
+    elif options.reported or context.references:
         notes.append(
             "Reported curves are left out: they are means over all images of "
             f"{dataset}, and ours are over {covered.images(options.metric)}"
@@ -111,10 +113,20 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     return Product(data, stamp, figure, table, (_means(options), *notes))
 
 
-def _sources(options: Options, names: set[str]) -> list[str]:
+def _references(context: Context, options: Options, dataset: str) -> list[Reference]:
+    """Return the published curves of a dataset that have the metric: the set's, then others."""
+    named = [find(name).reference() for name in options.reported]
+    found = {
+        one.name: one
+        for one in [*named, *context.references]
+        if is_of(one, dataset) and options.metric in one.points
+    }
+    return list(found.values())
+
+
+def _sources(references: Sequence[Reference]) -> list[str]:
     """Return where the drawn published curves come from, in one sentence."""
-    found = [published.curve(name) for name in options.reported]
-    told = [f"{curve.name}: {curve.source}, {curve.read}" for curve in found if curve.name in names]
+    told = [f"{one.name}: {one.source}" for one in references]
     return [f"Reported, not measured: {'; '.join(told)}."] if told else []
 
 
@@ -155,15 +167,13 @@ def measured_lines(
     return lines, [codec for codec in options.measured if codec not in found]
 
 
-def reported_lines(options: Options, dataset: str) -> list[Line]:
-    """Return the published curves of a dataset that have the metric."""
-    lines = []
-    for name in options.reported:
-        curve = published.curve(name)
-        points = curve.values(options.metric)
-        if curve.dataset == dataset and points is not None:
-            lines.append(Line(curve.name, published.looks()[curve.name], REPORTED, points))
-    return lines
+def reported_lines(references: Sequence[Reference], options: Options) -> list[Line]:
+    """Return published curves as they are drawn."""
+    looks = published.looks(one.name for one in references)
+    return [
+        Line(one.name, looks[one.name], REPORTED, np.asarray(one.points[options.metric]))
+        for one in references
+    ]
 
 
 def _curve_rows(lines: list[Line], options: Options) -> list[pd.DataFrame]:

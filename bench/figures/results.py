@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench import registry
+from bench.analysis.published_curves import Reference
 from bench.dataset import open as datasets
 from bench.errors import BenchError, DatasetError
 from bench.figures.cache import Cache, Measured
@@ -37,6 +38,8 @@ class Context:
         Folder of datasets, searched first.
     progress
         Called with a few words while something is measured.
+    references
+        Published curves beside those of the set.
     """
 
     figure_set: FigureSet
@@ -44,6 +47,7 @@ class Context:
     cache: Cache
     data_dir: Path | None = None
     progress: Callable[[str], object] = field(default=lambda _: None)
+    references: Sequence[Reference] = ()
     _images: dict[str, Image] = field(default_factory=dict)
 
     @property

@@ -16,8 +16,10 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
+from bench.analysis.published_curves import Reference
 from bench.files import file_stems, make_folder, write_atomically
 from bench.metrics.columns import column, quality_columns
+from bench.output import reported_rates
 from bench.output.coverage import Coverage, coverage, setting_text
 from bench.output.csv_files import tidy_rows, write_frame
 from bench.output.families import anchor_of, comparison, stem_of
@@ -251,7 +253,7 @@ def failure_tables(data: Dataset, unavailable: Sequence[tuple[str, str]]) -> lis
     ]
 
 
-def write_all(
+def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     rows: pd.DataFrame,
     out: Path,
     *,
@@ -260,6 +262,7 @@ def write_all(
     unavailable: Sequence[tuple[str, str]] = (),
     families: Mapping[str, pd.DataFrame] | None = None,
     anchor: str | None = None,
+    references: Sequence[Reference] = (),
     mark: str = "",
 ) -> list[Path]:
     """Write the CSV files into ``out`` and the tables into ``out/tables``; return their paths.
@@ -280,6 +283,8 @@ def write_all(
         A codec -> rows of it and its variants, which have tables of their own.
     anchor
         Codec that the Bjontegaard rates are against; see ``summary.bd_table``.
+    references
+        Published curves that the Bjontegaard rates are against as well, in tables of their own.
     mark
         Stands behind the name of every dataset in captions.
 
@@ -303,10 +308,13 @@ def write_all(
     written += write_frame(pd.concat([data.summary for data in every]), out, "summary")
     deltas = pd.concat([data.bd for data in every])
     written += write_frame(deltas.drop(columns=["cause", "bd_quality"]), out, "bd_rate")
+    reported = reported_rates.rates(rows, references)
+    if len(reported):
+        written += write_frame(reported, out, reported_rates.STEM)
     for data in parts.pop(""):
         groups = {
             "rd": [rd_table(data)],
-            "bd_rate": [bd_table(data)],
+            "bd_rate": [bd_table(data), *_reported_table(data, reported)],
             "ceilings": [ceiling_table(data, ceilings)],
             "failures": failure_tables(data, unavailable),
         }
@@ -316,6 +324,16 @@ def write_all(
         for data in part:
             written += _write(_family_tables(data), folder / f"{data.stem}_{stem_of(family)}")
     return written
+
+
+def _reported_table(data: Dataset, reported: pd.DataFrame) -> list[Table]:
+    """Return the table of rates against published curves, if there are any of the dataset."""
+    lines = reported[reported["dataset"] == data.name]
+    pairs = zip(data.summary["codec"], data.summary["label"], strict=True)
+    names = {str(codec): data.names[str(label)] for codec, label in pairs}
+    notes = data.notes(dict.fromkeys(str(metric) for metric in lines["metric"]))
+    found = reported_rates.table(lines, names, title=data.title, stem=data.stem, notes=notes)
+    return [found] if len(lines) else []
 
 
 def _datasets(

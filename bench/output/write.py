@@ -14,6 +14,7 @@ from bench.analysis.published_curves import Reference
 from bench.files import write_atomically
 from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
+from bench.output import reported_rates
 
 
 def write(
@@ -58,6 +59,7 @@ def write(
             unavailable=results.unavailable,
             families=families,
             anchor=anchor,
+            references=references,
             mark=mark,
         )
         from bench.output import codec_compare
@@ -77,10 +79,12 @@ def write(
         written += families_of.write_plots(families, folder, provenance=record, mark=mark)
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]
+    if tables:  # of an earlier call with other published curves
+        _remove(folder, [name for name in before if name.startswith(f"{reported_rates.STEM}.")])
     if tables and plots:
         _remove(folder, before)
     else:  # the other half is still there
-        listed += before
+        listed += [name for name in before if (folder / name).is_file()]
     record |= {"rows": len(rows), "files": listed, "outputs_digest": digest}
     write_atomically(folder / RECORD, json.dumps(record, indent=1).encode() + b"\n")
     return [*written, folder / RECORD]
@@ -90,7 +94,8 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
     """Remove tables and plots of an earlier plan that this one does not have."""
     for name in names:
         path = folder / name
-        if path.parent in {folder / part for part in ("tables", "plots", "codec_compare")}:
+        parts = {folder / part for part in ("tables", "plots", "codec_compare")}
+        if path.parent in parts or path.stem == reported_rates.STEM:
             with contextlib.suppress(OSError):
                 path.unlink()
 

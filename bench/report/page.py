@@ -15,13 +15,15 @@ from markupsafe import Markup
 
 from bench import metrics as metrics_of
 from bench.analysis import summary
-from bench.analysis.published_curves import Reference, load_reference, not_drawn
+from bench.analysis.published_curves import Reference
+from bench.analysis.published_names import references as references_of
 from bench.errors import UsageError, suggest
 from bench.files import check_writable, write_atomically
 from bench.image import Image
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
+from bench.output.plots import undrawn
 from bench.report import (
     bit_allocation,
     dataset_view,
@@ -87,7 +89,7 @@ class Options:
         Folders that original images may be taken from, ``folder:PATH``, beside those of runs that
         this user made.
     references
-        Published curves, drawn dashed.
+        Published curves, drawn dashed: ids or files; see ``published_names.references``.
     encode_again
         Encode files that are not stored again, however long it takes; else only quick codecs.
     """
@@ -100,7 +102,7 @@ class Options:
     title: str = ""
     data_dir: Path | None = None
     pictures: Sequence[str] = ()
-    references: Sequence[Path] = ()
+    references: Sequence[str | Path] = ()
     encode_again: bool = False
 
 
@@ -151,7 +153,7 @@ def write(
     def original(dataset: str, image: str) -> Image:
         return results.original(dataset, image, options.data_dir, options.pictures)
 
-    references = [load_reference(path) for path in options.references]
+    references = references_of(options.references)
     _check(results, path, options)
     chosen = {
         name: choose_images(results.rows[results.rows["dataset"] == name], options.images)
@@ -187,7 +189,7 @@ def write(
         len(page),
         time.perf_counter() - started,
         len(gallery.shots),
-        [*gallery.left_out, *_not_drawn(references, contexts)],
+        [*gallery.left_out, *undrawn(results.rows, references)],
         streams.encoded,
     )
 
@@ -200,16 +202,6 @@ def _check(results: Results, path: Path, options: Options) -> None:
     for image in options.images:
         if image not in known:
             raise UsageError(f"no result of the image {image!r}", suggest(image, known))
-
-
-def _not_drawn(
-    references: Sequence[Reference], contexts: Sequence[dataset_view.Context]
-) -> list[str]:
-    """Return why parts of the references are on no curve of the page."""
-    ranges: dict[str, dict[str, tuple[float, float]]] = {}
-    for context in contexts:
-        ranges |= summary.drawn_rates(context.means)
-    return not_drawn(references, ranges)
 
 
 def _contexts(
@@ -267,7 +259,7 @@ def _assemble(
             {
                 "index": context.index,
                 "summary": summary_section.summary(context),
-                "rates": summary_section.rates(context),
+                "rates": summary_section.rates(context, references),
                 "bytes": tables.ledger(context),
                 "codecs": tables.codecs(context),
                 "families": Markup("").join(map(family_section.section, mine, range(len(mine)))),

@@ -84,7 +84,14 @@ def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any
             for place, line in zip(context.means.index, records(context.means), strict=True)
         ],
         "reported": [
-            {"name": r.name, "points": {m: [list(p) for p in pts] for m, pts in r.points.items()}}
+            {
+                "name": r.name,
+                "points": {
+                    metric: [list(point) for point in points]
+                    for metric, points in r.points.items()
+                    if context.cover.whole(metric)  # a published curve is a mean over all images
+                },
+            }
             for r in references
             if is_of(r, context.name)
         ],

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.analysis.published_curves import Reference
 from bench.measurement.results import Results
 from bench.metrics.columns import column
 from bench.output.coverage import count_text
@@ -141,12 +142,13 @@ def pictures_lead(*, exact: bool) -> Markup:
     return lead + "Nothing is lost in keeping them here."
 
 
-def rates(context: Context) -> Markup:
+def rates(context: Context, references: Sequence[Reference] = ()) -> Markup:
     """Return the tables that the curves come down to."""
     labels = list(dict.fromkeys(str(label) for label in context.means["label"]))
     _, common = short_labels(labels)
     shared = Markup('<p class="small">All: {}.</p>').format(common) if common else ""
-    parts = [tables.bd_rates(context), tables.per_image(context), tables.rates(context), shared]
+    measured = [tables.per_image(context), tables.rates(context), shared]
+    parts = [tables.bd_rates(context), tables.reported(context, references), *measured]
     return Markup("").join(parts)
 
 

@@ -12,8 +12,11 @@ from markupsafe import Markup, escape
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
+from bench.analysis.published_curves import Reference
 from bench.metrics.columns import column, quality_columns
+from bench.output import reported_rates
 from bench.output.coverage import count_text, setting_text
+from bench.output.figure import REPORTED
 from bench.output.tables import arrow
 from bench.report import verdicts
 from bench.report.bit_allocation import GROUPS
@@ -113,6 +116,37 @@ def _bd_line(
         Td.num(float(head["overlap_percent"]), 0),
         Td(", ".join(numbers), "; ".join(said), "note"),
     ]
+
+
+def reported(context: Context, references: Sequence[Reference]) -> Markup:
+    """Return Bjontegaard rates against published curves; nothing where none is of the dataset."""
+    lines = records(reported_rates.rates(context.rows, references))
+    rows = [
+        [
+            Td.text(verdicts.words(line["metric"])),
+            Td.text(line["reference"]),
+            _codec(context, str(line["codec"])),
+            Td.num(float(line["bd_rate_percent"]), 1, sign=True),
+            Td.num(float(line["bd_quality"]), column(line["metric"]).digits, sign=True),
+            Td.num(float(line["overlap_percent"]), 0),
+            Td.text(line["note"]),
+        ]
+        for line in lines
+    ]
+    notes = dict.fromkeys(f"{line['reference']}, {REPORTED}: {line['source']}" for line in lines)
+    if not rows:
+        return Markup("")
+    return Table(
+        name=f"bd-rate-reported-{context.name}",
+        caption=f"BD-rate against published curves ({REPORTED}), {context.name}",
+        head=[
+            *("Metric", "Published curve", "Codec", term("bd_rate", "BD-rate") + " (%) ↓"),
+            *(term("bd_quality", "BD-quality"), term("overlap", "Overlap (%)"), "Note"),
+        ],
+        rows=rows,
+        filter_by=0,
+        notes=[*notes, reported_rates.NOTE],
+    ).markup()
 
 
 def per_image(context: Context) -> Markup:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis import bjontegaard
-from bench.figures import published
+from bench.analysis.published_names import find
 
 QPS = "47,42,37,32,27,22,17,12"
 """The quantisers of CompressAI's published curve: 47 to 12 in steps of 5."""
@@ -24,7 +24,7 @@ def test_bpg_444(benchmark, kodak_dir: Path, tmp_path: Path, run_bench):
     words += ["--metric", "psnr", "--quality", QPS, "--out", tmp_path / "out"]
     benchmark.pedantic(run_bench, words, rounds=1)
     means = pd.read_csv(tmp_path / "out" / "summary.csv")
-    found = published.curve("bpg444").points["psnr_db"]
+    found = find("bpg444").values("psnr_db")
     ours = bjontegaard.Curve(tuple(means["bpp"]), tuple(means["psnr_db"]))
     delta = bjontegaard.compare(bjontegaard.Curve(*map(tuple, found.T)), ours)
     benchmark.extra_info["bd_rate_percent"] = delta.bd_rate_percent

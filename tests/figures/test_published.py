@@ -8,22 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.analysis.published_names import find, published
 from bench.errors import UsageError
 from bench.figures import published as reported
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
-CURVES = [entry["id"] for entry in reported.content()["curve"]]
 
 
-@pytest.mark.parametrize("name", CURVES)
-def test_curves_say_where_they_come_from_and_rise(name):
+@pytest.mark.parametrize("name", published())
+def test_curves_say_where_they_come_from_and_rise(name: str):
     """Each curve has source and reading, rates and values rise, and lie where they can."""
-    curve = reported.curve(name)
+    curve = find(name)
 
     assert curve.source
     assert curve.read
     assert curve.points
-    for metric, points in curve.points.items():
+    for metric in curve.points:
+        points = curve.values(metric)
         low, high = (20, 50) if metric == "psnr_db" else (0.7, 1)
         assert 4 <= len(points)
         assert (np.diff(points, axis=0) > 0).all()
@@ -33,7 +34,7 @@ def test_curves_say_where_they_come_from_and_rise(name):
 
 def test_names_of_one_dataset_differ():
     """No two curves that may be drawn together have the same label."""
-    labels = [(entry["dataset"], entry["name"]) for entry in reported.content()["curve"]]
+    labels = [(curve.dataset, curve.name) for curve in published().values()]
 
     assert len(labels) == len(set(labels))
 
@@ -46,6 +47,9 @@ def test_names_of_one_dataset_differ():
         ("mbt2018-mean", "compressai/kodak/compressai-mbt2018-mean_mse_cuda.json"),
         ("cheng2020-attn", "compressai/kodak/compressai-cheng2020-attn_mse_cuda.json"),
         ("agvae2021", "agvae2021_kodak_mse.json"),
+        ("elic2022", "compressai/kodak/paper-elic2022_mse.json"),
+        ("webp", "compressai/kodak/webp.json"),
+        ("clic-mbt2018", "compressai/clic2020-professional/compressai-mbt2018_mse_cuda.json"),
     ],
 )
 def test_points_are_those_of_the_source(name, file):
@@ -55,18 +59,18 @@ def test_points_are_those_of_the_source(name, file):
     results = json.loads((REFERENCE / file).read_text())["results"]
     published = np.array(sorted(zip(results["bpp"], results["psnr-rgb"], strict=True)))
 
-    points = reported.curve(name).points["psnr_db"]
+    points = find(name).values("psnr_db")
 
     assert np.abs(published - points).max() < 6e-4
 
 
 def test_ms_ssim_in_db_is_of_the_published_mean():
     """0.99 is 20 dB; a curve without MS-SSIM has none in dB."""
-    curve = reported.curve("vtm")
+    curve = find("vtm")
     linear, decibel = curve.values("ms_ssim"), curve.values("ms_ssim_db")
 
     assert np.allclose(-10 * np.log10(1 - linear[:, 1]), decibel[:, 1])
-    assert reported.curve("vtm18").values("ms_ssim_db") is None
+    assert find("vtm18").values("ms_ssim_db") is None
 
 
 def test_the_numbers_under_the_papers_crops():
@@ -81,6 +85,6 @@ def test_the_numbers_under_the_papers_crops():
 def test_an_unknown_curve_suggests_the_near_one():
     """A mistyped id is an error that names the right one."""
     with pytest.raises(UsageError, match="Did you mean vtm"):
-        reported.curve("vtmm")
+        find("vtmm")
     with pytest.raises(UsageError, match="Did you mean balle"):
         reported.pair("ballé")

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from bench.analysis import equal_quality, summary
 from bench.analysis.bjontegaard import Curve
 from bench.analysis.equal_quality import quality_gaps
+from bench.analysis.published_names import Published, find
 from bench.figures import published, rate_distortion
 from bench.figures.results import Context
 from bench.figures.spec import Entry
@@ -209,16 +211,14 @@ def _table(entry: Entry, rows: pd.DataFrame, first: str, second: str, what: str)
 def make_reported(context: Context, _entry: Entry, options: ReportedOptions) -> Product:
     """Return the published comparisons of gained with dedicated networks, all dashed."""
     data = reported_rows(options)
-    described = {"reported points": "see reported.toml"}
+    described = {"reported points": "bench list --references"}
     stamp = of_record(context.results.record, datasets=described)
-    used = [published.curve(name) for pair in options.curves for name in pair]
+    used = [find(name) for pair in options.curves for name in pair]
     origins = [(item.source, item.read) for item in map(published.pair, options.pairs)]
     origins += [(item.source, item.read) for item in used]
     sources = dict.fromkeys(f"{source} ({read})" for source, read in origins)
     short = dict.fromkeys(re.split(r"[,:]", source)[0] for source, _ in origins)
-    figure = draw_reported(
-        data, f"{REPORTED}: {', '.join(short)}; more in the caption and in reported.toml"
-    )
+    figure = draw_reported(data, f"{REPORTED}: {', '.join(short)}; more in the caption")
     notes = ("Nothing here was measured by this suite. Sources: " + "; ".join(sources) + ".",)
     return Product(data, stamp, figure, notes=notes)
 
@@ -238,12 +238,20 @@ def reported_rows(options: ReportedOptions) -> pd.DataFrame:
         name = f"{found.name}\n(paper)"
         parts.append(series("gain", name, REPORTED, x=x, y=y, curve=[gained] * len(gain)))
     for first, second in options.curves:
-        one, other = published.curve(first), published.curve(second)
-        both = rate_distortion.difference(one.points["psnr_db"], other.points["psnr_db"])
+        one, other = find(first), find(second)
+        both = rate_distortion.difference(*map(_psnr, (one, other)))
         x, y = ("bpp", both[:, 0]), ("psnr_db_gain", both[:, 1])
         name = f"{one.name.partition(' + ')[0]}\n(QVRF)"
         parts.append(series("gain", name, REPORTED, x=x, y=y, curve=[one.name] * len(both)))
     return join(parts)
+
+
+def _psnr(curve: Published) -> NDArray[np.float64]:
+    """Return (N, 2) of bpp and PSNR of a curve that has it."""
+    points = curve.values("psnr_db")
+    if points is None:
+        raise Skipped(f"{curve.name} was published without PSNR")
+    return points
 
 
 def draw_reported(data: pd.DataFrame, small_print: str) -> Figure:
@@ -259,7 +267,7 @@ def draw_reported(data: pd.DataFrame, small_print: str) -> Figure:
         xlim=(0, 1.75),
     )
     low.axhline(0, color=GREY, linewidth=0.6)
-    looks = published.looks()
+    looks = published.looks(str(name) for name in data["curve"].unique())
     for panel in ("rd", "gain"):
         shown = select(data, panel).drop_duplicates("series")
         for name, curve in zip(shown["series"], shown["curve"], strict=True):
