@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import contract, figures, files, gate, plugins, report, run, show, throughput
+from bench.cli import (
+    contract,
+    figures,
+    files,
+    gate,
+    numbers,
+    plugins,
+    report,
+    run,
+    show,
+    throughput,
+)
 from bench.cli.help import Command, Group
 from bench.cli.options import DEVELOPERS
 
@@ -26,6 +37,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "plots": (show.plots, _USERS),
     "figures": (figures.figures, _USERS),
     "throughput": (throughput.throughput, _USERS),
+    "compare": (numbers.compare, _USERS),
     "encode": (files.encode, _FILES),
     "decode": (files.decode, _FILES),
     "info": (files.info, _FILES),

@@ -71,6 +71,11 @@ EXAMPLES = {
         "bench throughput -d kodak -c agvae --device cuda",
         "bench throughput -r results/run --threads 1",
     ),
+    "compare": (
+        "bench compare before after",
+        "bench compare before after --html changes.html",
+        "bench compare before after --json",
+    ),
     "test-codec": (
         "bench test-codec jpeg",
         "bench test-codec my_codec.py:MyCodec",
