@@ -134,6 +134,7 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
     from bench import registry
     from bench.files import check_writable
     from bench.measurement.provenance import cpu_count
+    from bench.metrics import from_file
 
     common = {
         "data_dir": data_dir,
@@ -143,7 +144,8 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
         "download": download,
     }
     words = [str(registry.Spec.typed(word)) for word in codec or []]
-    session = _Session(baseline, against, dataset or [], words, metric or [], points, common)
+    named = [from_file.name_of(word) for word in metric or []]
+    session = _Session(baseline, against, dataset or [], words, named, points, common)
     files = _Files(markdown, junit, json_path)
 
     def work() -> int:
@@ -154,7 +156,8 @@ def check(  # noqa: PLR0913, PLR0917 - one parameter an option
             check_writable(baseline, make_folders=True)
             session.update(speed=timed, accept_failures=accept_failures)
             return 0
-        _refuse(metric=metric, accept_failures=accept_failures)
+        names = set(metric or []).intersection(named)  # others say what a metric of it is
+        _refuse(metric=names, accept_failures=accept_failures)
         report = session.check(allow_environment=allow_environment)
         if timed:
             report = replace(report, speed=session.speed(report.baseline), speed_fail=speed_fail)

@@ -46,8 +46,8 @@ MetricNames = Annotated[
         "-m",
         metavar="NAME",
         autocompletion=completion.metrics,
-        help="Compute this metric of `bench list`. Repeat it for more. Default: all that can be "
-        "computed here.",
+        help="Compute this metric: NAME, FILE.py:Class or cmd:NAME=PROGRAM {reference} {decoded}. "
+        "Repeat it for more. Default: all of the default run that can be computed here.",
     ),
 ]
 ImageNames = Annotated[

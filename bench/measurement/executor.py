@@ -190,6 +190,9 @@ def measure(
             store.fail_cells(row)
         else:
             store.put_scores(row)
+        if row.score_error and not row.error:
+            row = replace(row, error=row.score_error)
+            store.fail_cells(row)
         outcome.measured += 1
         outcome.failed += bool(row.error)
         progress(row)

@@ -22,6 +22,7 @@ from bench.measurement import plan as plans
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
 from bench.measurement.results import Results, duplicates_text, stored_results
 from bench.measurement.store import Store
+from bench.metrics import columns, from_file
 
 if TYPE_CHECKING:
     from bench.measurement.store import Encoding
@@ -85,7 +86,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         ``NAME`` or ``NAME:OPTION=VALUE,...``, every codec of the default run if empty; or a
         mapping from the name of a codec to its settings.
     metrics
-        ``psnr``, ``ms_ssim``, ``lpips``, ...; all that can be computed here if empty.
+        ``psnr``, ``ms_ssim``, ``lpips``, ``FILE.py:Class``, ``cmd:NAME=PROGRAM {reference}
+        {decoded}``, ...; all that can be computed here if empty.
     points
         This many settings of each codec's ladder, spread evenly; all of them if None.
     quick
@@ -136,6 +138,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     (2, True)
     """
     watch = progress or Progress()
+    metrics = [from_file.name_of(word) for word in metrics]
     plans.check_device(device)
     points = plans.QUICK_POINTS if quick and points is None else points
     plan = plans.choose(plans.Request((), codecs, metrics, points, quality, device, not quick))
@@ -269,8 +272,14 @@ def _record(plan: plans.Plan, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - 
         families=plan.families,
         notes={c.codec.name: c.codec.note() for c in plan.curves if c.codec.note()},
         metrics=[m.name for m in plan.metrics],
-        scores={m.name: {"column": m.column, "version": m.version} for m in plan.metrics},
+        scores={m.name: _score_record(m) for m in plan.metrics},
         unavailable=plan.unavailable,
         threads_per_job=1,
         **more,
     )
+
+
+def _score_record(metric: metrics_of.Metric) -> dict[str, Any]:
+    about = columns.about(metric.name)
+    found = {"column": metric.column, "version": metric.version}
+    return {**found, "about": about} if about else found

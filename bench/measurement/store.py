@@ -67,6 +67,8 @@ def encoding_key(
 class Encoding:
     """One row of ``encodings``, with its scores: metric name -> (version, value, note).
 
+    ``score_error`` says why a metric could not be computed: no fault of the encoding.
+
     ``label`` names the colour conversion: ceilings are stored by it. What curves are called stands
     in the cells of a plan.
     """
@@ -85,6 +87,7 @@ class Encoding:
     error: str = ""
     scores: dict[str, tuple[str, float | None, str]] = field(default_factory=dict)
     ceiling_db: float | None = None
+    score_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

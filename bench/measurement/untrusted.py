@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import OutputError
+from bench.metrics.columns import RECORDED, learn, metric_columns
 from bench.metrics.columns import column as column_of
-from bench.metrics.columns import metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ _SHAPES: Mapping[str, type | tuple[type, ...]] = {
 # What readers rely on in each entry of a list or table, and in single parts; in brackets: optional.
 _ENTRIES: Mapping[str, Mapping[str, Any] | int] = {
     "datasets": {"(folder)": str, "(images)": (dict, int), "(duplicates)": dict},
-    "scores": {"column": str, "version": str},
+    "scores": {"column": str, "version": str, "(about)": dict},
     "unavailable": 2,
     "ceilings": {
         **dict.fromkeys(("dataset", "codec", "label"), str),
@@ -219,6 +219,11 @@ def check_record(record: Any, path: Path) -> dict[str, Any]:  # noqa: ANN401 - a
     if part := _misfit(record):
         raise _refused(path, f"{part!r} in its record has another shape")
     _check_texts(record, path, 0)
+    for name, score in (record.get("scores") or {}).items():
+        if about := score.get("about"):
+            if not _fits(about, RECORDED):
+                raise _refused(path, "'scores' in its record has another shape")
+            learn(name, score["column"], about)
     return record
 
 

@@ -228,7 +228,10 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
         )
     decoded = frozen(decoded)  # no metric writes into what the next one compares
     for name in task.metrics:
-        fields["scores"][name] = _score(name, loaded, decoded)
+        try:
+            fields["scores"][name] = _score(name, loaded, decoded)
+        except (CodecFailed, MetricError) as error:
+            fields["score_error"] = failure(error)
     if task.ceiling:
         psnr = _metric("psnr")
         fields["ceiling_db"] = psnr(image, codec.ceiling(image, task.setting))

@@ -1,4 +1,4 @@
-"""Metrics: one file each in this folder, or a class of another package (``bench.metrics``).
+"""Metrics: one file each in this folder, a class of another package, or what ``-m`` names.
 
 A metric is a subclass of ``Metric``: its attributes say everything that the rest of the suite needs
 to know of it, so that a new file is all that a new metric takes. It has two steps, so that the
@@ -26,9 +26,9 @@ from bench.metrics.plugin_probe import deadly
 
 ENTRY_POINTS = "bench.metrics"
 _FOLDER = Path(__file__).parent
-_KINDS = {str: "a text", bool: "true or false", int: "a whole number"}
-_MOST_DIGITS = 15
-_HELPERS = frozenset({"columns", "plugin_probe"})
+_HELPERS = frozenset(
+    {"class_checks", "columns", "command", "from_file", "plugin_files", "plugin_probe", "program"}
+)
 # Columns of the files of results that are no metric's.
 _TAKEN = frozenset(
     {
@@ -197,6 +197,8 @@ class Found:
 
 def _load(name: str, source: str, load: Callable[[], object]) -> Iterator[Found]:
     """Yield the metrics of one plug-in, which may be broken in any way."""
+    from bench.metrics import class_checks
+
     try:
         loaded = load()
         classes = _classes(loaded) if isinstance(loaded, ModuleType) else [loaded]
@@ -210,41 +212,10 @@ def _load(name: str, source: str, load: Callable[[], object]) -> Iterator[Found]
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, Metric) and hasattr(cls, "name")):
             yield Found(name, source, None, f"{source} is no subclass of Metric with a name")
-        elif fault := _fault(cls):
+        elif fault := class_checks.fault(cls):
             yield Found(name, source, None, fault)
         else:
             yield Found(cls.name, source, cls)
-
-
-def _fault(cls: type[Metric]) -> str:
-    """Return which attribute of a class cannot be what it is; empty where all can."""
-    if fault := _wrong_type(cls):
-        return fault
-    if not 0 <= cls.digits <= _MOST_DIGITS:
-        return f"its digits must be from 0 to {_MOST_DIGITS}, found {cls.digits}"
-    low, high = cls.limits if isinstance(cls.limits, tuple) and len(cls.limits) == 2 else (0, 0)
-    if not low < high:
-        return f"its limits must be two rising numbers, found {cls.limits!r}"
-    if not isinstance(cls.decibels, Decibels | None):
-        return f"its decibels must be None or Decibels, found {cls.decibels!r}"
-    return ""
-
-
-def _wrong_type(cls: type[Metric]) -> str:
-    """Return which text, number or choice of a class is none; empty where all are."""
-    usual = {"name": "", "column": "", "title": "", **vars(Metric)}
-    for attribute, default in usual.items():
-        if attribute[0] == "_" or not isinstance(default, str | int | float):
-            continue
-        value = getattr(cls, attribute)
-        of_an_instance = attribute == "version" and isinstance(value, property)
-        if type(value) is not type(default) and not of_an_instance:
-            return f"its {attribute} must be {_KINDS[type(default)]}, found {value!r}"
-        if isinstance(value, str) and one_line(value) != value:
-            return f"its {attribute} must be one printable line, found {value!r}"
-        if attribute in ("name", "column", "title") and not value:
-            return f"its {attribute} must be a text, found {value!r}"
-    return ""
 
 
 def _classes(module: ModuleType) -> list[type[Metric]]:
@@ -261,7 +232,11 @@ def _classes(module: ModuleType) -> list[type[Metric]]:
 
 
 def try_out(value: str) -> None:
-    """Load and make the metric of an entry point; called where that may end the process."""
+    """Load and make the metric of an entry point or file; it may end the process."""
+    if value.startswith("/"):
+        from bench.metrics import from_file
+
+        from_file.load(value)()
     for point in entry_points(group=ENTRY_POINTS):
         if point.value == value:
             for item in _load(point.name, value, point.load):
@@ -275,13 +250,21 @@ def discover() -> dict[str, Found]:
 
     A metric whose name or column another one has already is unavailable, with that reason.
     """
+    from bench.metrics import from_file
+
     candidates: list[Found] = []
     for path in sorted(_FOLDER.glob("*.py")):
         if not path.stem.startswith("_") and path.stem not in _HELPERS:
             load = partial(importlib.import_module, f"{__name__}.{path.stem}")
             candidates += _load(path.stem, f"metrics/{path.stem}", load)
-    points = list(entry_points(group=ENTRY_POINTS))
-    fatal = deadly([point.value for point in points], f"{__name__}:try_out")
+    points, named = list(entry_points(group=ENTRY_POINTS)), from_file.known()
+    files = [word for word in named if word.startswith("/")]
+    fatal = deadly([*(point.value for point in points), *files], f"{__name__}:try_out")
+    for word in named:
+        if reason := fatal.get(word):
+            candidates.append(Found(word, word, None, reason))
+        else:
+            candidates += _load(word, word, partial(from_file.load, word))
     for point in points:
         source = f"{point.dist.name if point.dist else 'a package'} ({point.value})"
         if reason := fatal.get(point.value):

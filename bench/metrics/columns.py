@@ -7,15 +7,16 @@ made where a metric cannot be computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.metrics import Metric, basic_names, discover
+from bench.metrics.class_checks import MOST_DIGITS
 
 if TYPE_CHECKING:  # every worker process imports this file, and no worker needs pandas
     import pandas as pd
@@ -130,10 +131,62 @@ def _columns_of(cls: type[Metric]) -> list[Column]:
     return [plain, decibels]
 
 
+_recorded: dict[str, Column] = {}
+
+
+def about(name: str) -> dict[str, Any]:
+    """Return what a record of results must say of a metric that may not be there to be asked.
+
+    Empty for the suite's own. A form in decibels is a program, which no record holds.
+    """
+    item = discover()[name]
+    if item.cls is None or item.source.startswith("metrics/"):
+        return {}
+    found = asdict(replace(_columns_of(item.cls)[0], decibels=None))
+    found["limits"] = [end if math.isfinite(end) else None for end in item.cls.limits]
+    return {key: found[key] for key in RECORDED}
+
+
+RECORDED: Mapping[str, type] = {
+    **dict.fromkeys(("words", "short", "unit", "definition"), str),
+    **dict.fromkeys(("digits", "smallest_px"), int),
+    "higher_is_better": bool,
+    "limits": list,
+}
+"""What a record says of a stranger's column, and as what."""
+
+
+def learn(name: str, column: str, recorded: Mapping[str, Any]) -> None:
+    """Take what a record says of a metric's column, unless that metric is installed here.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be, or says something else than another record did.
+    """
+    low, high = recorded["limits"] if len(recorded["limits"]) == 2 else (1.0, 0.0)
+    ends = (-math.inf if low is None else low, math.inf if high is None else high)
+    texts = [column, *(recorded[key] for key in ("words", "short", "unit", "definition"))]
+    numbers = all(isinstance(end, int | float) for end in ends) and ends[0] < ends[1]
+    printable = all(one_line(text) == text for text in texts) and recorded["words"]
+    if not (numbers and printable and 0 <= recorded["digits"] <= MOST_DIGITS):
+        raise UsageError(f"the metric {one_line(name, 80)!r} of these results cannot be one")
+    facts = {key: recorded[key] for key in RECORDED} | {"limits": ends}
+    found = Column(column=column, metric=name, family=name, source=column, decibels=None, **facts)
+    if _recorded.setdefault(column, found) != found:
+        raise UsageError(
+            f"two results mean different metrics by {column!r}", "Look at them one at a time."
+        )
+
+
 def known() -> dict[str, Column]:
-    """Return every quality column by name, in the order of tables."""
+    """Return every quality column by name, in the order of tables.
+
+    Those of installed metrics first, then those that results brought with them.
+    """
     classes = [item.cls for item in discover().values() if item.cls is not None]
-    return {column.column: column for cls in classes for column in _columns_of(cls)}
+    own = {column.column: column for cls in classes for column in _columns_of(cls)}
+    return own | {name: column for name, column in _recorded.items() if name not in own}
 
 
 def column(name: str) -> Column:
@@ -146,7 +199,10 @@ def column(name: str) -> Column:
     """
     found = known()
     if name not in found:
-        raise UsageError(f"no metric has the column {name!r}", f"Known: {', '.join(found)}.")
+        raise UsageError(
+            f"no metric has the column {name!r}",
+            f"Known: {', '.join(found)}; a file or command is named by --metric.",
+        )
     return found[name]
 
 

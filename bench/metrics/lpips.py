@@ -9,7 +9,6 @@ that is searched for on this machine; ``wanted`` says where AlexNet's can be dow
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import os
 import warnings
@@ -23,6 +22,7 @@ import numpy as np
 from bench.errors import MetricError
 from bench.image import Image
 from bench.metrics import Metric, Weights, require_same_shape
+from bench.metrics.plugin_files import sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -58,16 +58,9 @@ def _folders() -> list[Path]:
     return [*([Path(weights).expanduser() / "lpips"] if weights else []), _hub()]
 
 
-@functools.lru_cache(maxsize=16)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _is_genuine(path: Path, sha256_start: str) -> bool:
     try:
-        found = path.stat()
-        return _sha256(path, found.st_size, found.st_mtime_ns).startswith(sha256_start)
+        return sha256_of(path).startswith(sha256_start)
     except OSError:
         return False
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-import signal
 import stat
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -24,9 +21,8 @@ from bench.errors import (
     one_line,
 )
 from bench.image import Image, load, max_pixels, save
+from bench.metrics import program
 from bench.registry.command_file import Command, read
-
-_WORDS_OF_OUTPUT = 300
 
 
 class CommandCodec(Codec):
@@ -108,42 +104,9 @@ def _filled(words: Sequence[str], values: Mapping[str, Scalar]) -> list[str]:
 def _run(
     command: Command, words: list[str], folder: str, refused: type[EncodeError | DecodeError]
 ) -> str:
-    """Run a program to its end in ``folder``, and return what it wrote.
-
-    Raises
-    ------
-    EncodeError, DecodeError
-        If it fails, is not there, or takes more than ``timeout_s``; it is ended with its children.
-    """
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
-            words,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
-    except (OSError, ValueError) as error:
-        raise refused(f"{words[0]} cannot be started: {error}") from error
-    with process:
-        try:
-            written, _ = process.communicate(timeout=command.timeout_s)
-        except subprocess.TimeoutExpired:
-            raise refused(
-                f"{words[0]} took more than {command.timeout_s:g} s and was ended",
-                f"Raise timeout_s in {command.path.name}.",
-            ) from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    said = one_line(written.decode("utf-8", "replace").strip(), _WORDS_OF_OUTPUT)
-    if process.returncode:
-        what = f"exit code {process.returncode}"
-        if process.returncode < 0:
-            what = f"signal {-process.returncode}"
-        raise refused(f"{words[0]} failed with {what}: {said or 'it wrote nothing'}")
-    return written.decode("utf-8", "replace")
+    """Run a program to its end in ``folder``, and return what it wrote."""
+    remedy = f"Raise timeout_s in {command.path.name}."
+    return program.run(words, folder, refused, timeout_s=command.timeout_s, remedy=remedy)
 
 
 def _read(command: Command, path: Path) -> bytes:

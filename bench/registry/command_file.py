@@ -20,8 +20,6 @@ characters it has. Each call runs in an empty folder of its own.
 
 from __future__ import annotations
 
-import shlex
-import string
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +32,14 @@ from bench.errors import (
     UsageError,
     suggest,
 )
+from bench.metrics import program
+from bench.metrics.program import DEFAULT_TIMEOUT_S
 
 _REQUIRED = ("encode", "decode", "suffix", "version", "parameters")
 _OPTIONAL = ("title", "note", "effort", "input", "timeout_s", "magic")
 _OF_PARAMETER = ("default", "low", "high", "choices", "help", "ladder")
 _INPUTS = ("png", "ppm")
 _PATHS = ("input", "output")
-DEFAULT_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,22 +204,7 @@ def _arguments(
     path: Path, name: str, text: str, allowed: Sequence[str], wanted: Sequence[str]
 ) -> tuple[str, ...]:
     """Return a command's arguments, its places checked and its program resolved."""
-    try:
-        words = shlex.split(text)
-        places = [part for word in words[1:] for part in string.Formatter().parse(word)]
-    except ValueError as error:
-        raise ValueError(f"{name} cannot be split into arguments ({error}): {text!r}") from error
-    found = [field for _, field, _, _ in places if field is not None]
-    for _, field, form, conversion in places:
-        if field is not None and (field not in allowed or form or conversion):
-            fits = ", ".join(f"{{{place}}}" for place in allowed) or "no places"
-            raise ValueError(
-                f"{name} has the place {{{field}}} that nothing fills (known: {fits}; "
-                "a brace itself is written twice)"
-            )
-    missing = [f"{{{place}}}" for place in wanted if place not in found]
-    if missing:
-        raise ValueError(f"{name} lacks {' and '.join(missing)}")
+    words = list(program.arguments(name, text, allowed, wanted))
     if "/" in words[0] and not words[0].startswith("/"):
         words[0] = str(path.parent.resolve() / words[0])
     return tuple(words)

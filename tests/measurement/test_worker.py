@@ -50,7 +50,7 @@ def _forget():
     ],
 )
 def test_a_score_that_is_no_number_is_an_error(task, monkeypatch, value, text: str):
-    """NaN, nothing, text or an exception of a metric fail the cell; no score is stored."""
+    """NaN, nothing, text or an exception of a metric; the encoding itself is good."""
 
     def score(_self, _state, _decoded):
         if isinstance(value, BaseException):
@@ -60,9 +60,9 @@ def test_a_score_that_is_no_number_is_an_error(task, monkeypatch, value, text: s
     monkeypatch.setattr(type(create("psnr")), "score", score)
     row = worker.run(task)
 
-    assert row.error.startswith(text)
+    assert row.score_error.startswith(text)
     assert {} == row.scores
-    assert row.data is None
+    assert ("", True) == (row.error, bool(row.data))
 
 
 def test_a_metric_cannot_write_into_what_the_next_one_compares(task, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_metric_cannot_write_into_what_the_next_one_compares(task, monkeypatch
 
     monkeypatch.setattr(type(create("psnr")), "score", score)
 
-    assert "destination is read-only" in worker.run(task).error
+    assert "destination is read-only" in worker.run(task).score_error
 
 
 def test_another_picture_than_planned_is_an_error(task, tmp_path: Path):
