@@ -38,6 +38,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "figures": (figures.figures, _USERS),
     "throughput": (throughput.throughput, _USERS),
     "compare": (numbers.compare, _USERS),
+    "merge": (numbers.merge, _USERS),
     "encode": (files.encode, _FILES),
     "decode": (files.decode, _FILES),
     "info": (files.info, _FILES),

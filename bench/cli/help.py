@@ -76,6 +76,11 @@ EXAMPLES = {
         "bench compare before after --html changes.html",
         "bench compare before after --json",
     ),
+    "merge": (
+        "bench merge laptop server --out results/both",
+        "bench merge a b c --out all --prefer-first",
+        "bench merge a b --out both --reference vtm18",
+    ),
     "test-codec": (
         "bench test-codec jpeg",
         "bench test-codec my_codec.py:MyCodec",

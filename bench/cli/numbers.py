@@ -1,12 +1,19 @@
-"""``bench compare``: results beside other results."""
+"""``bench compare`` and ``bench merge``: results beside other results."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from bench.cli.options import Anchor, References
+
+if TYPE_CHECKING:
+    from bench.analysis.published_curves import Reference
+    from bench.measurement.results import Results
 
 
 def compare(
@@ -47,3 +54,54 @@ def compare(
         for table in run_changes.tables(found, records, names):
             typer.echo(f"\n{table.markdown()}", nl=False)
     raise typer.Exit(int(found.any))
+
+
+def merge(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results, at least two.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for the result.")
+    ],
+    prefer_first: Annotated[
+        bool,
+        typer.Option(
+            "--prefer-first",
+            help="Where the runs contradict each other, keep what the first folder has and record "
+            "what was left out. Default: refuse.",
+        ),
+    ] = False,
+    anchor: Anchor = None,
+    reference: References = None,
+) -> None:
+    """Make one folder of results out of several, of several machines for example.
+
+    The folders are only read. Results of `bench throughput` belong to one machine each and stay
+    where they are.
+    """
+    from bench.analysis.published_names import references
+    from bench.measurement.merge import merge as merged
+
+    published = references(reference or [])
+    _written(merged(folders, out, prefer_first=prefer_first), out, anchor, published)
+    for folder in folders:
+        if any((folder / name).exists() for name in ("throughput", "throughput.json")):
+            typer.echo(f"{folder}: its throughput belongs to that machine and stays there")
+
+
+def _written(
+    results: Results, out: Path, anchor: str | None, references: Sequence[Reference]
+) -> None:
+    """Write tables and plots, and say what there is now."""
+    from bench.output.plots import undrawn
+    from bench.output.write import write
+
+    write(results, anchor=anchor, references=references)
+    for line in results.remarks:
+        typer.echo(line)
+    for line in undrawn(results.rows, references):
+        typer.echo(f"bench: {line}", err=True)
+    rows = results.every_row
+    codecs = ", ".join(sorted(str(name) for name in rows["codec"].unique()))
+    typer.echo(f"{len(rows)} cells of {', '.join(results.datasets)}: {codecs}")
+    typer.echo(f"results: {out}/summary.csv, {out}/tables/, {out}/plots/")

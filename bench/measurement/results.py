@@ -16,6 +16,7 @@ import pandas as pd
 
 from bench.errors import OutputError
 from bench.measurement import untrusted
+from bench.measurement.origins import provenance_remarks
 from bench.measurement.store import COMPLETE, DATABASE, Store
 from bench.metrics.columns import metric_columns
 
@@ -100,6 +101,7 @@ class Results:
                 f"{later['planned']} cells); these are the results of the last finished run, "
                 f"begun {self.record.get('started', '')}"
             )
+        lines += provenance_remarks(self.record)
         for name, about in (self.record.get("datasets") or {}).items():
             if equal := about.get("duplicates"):
                 lines.append(duplicates_text(name, equal))

@@ -19,6 +19,7 @@ from bench.errors import BenchError, UsageError
 from bench.files import check_folder
 from bench.measurement import executor, provenance
 from bench.measurement import plan as plans
+from bench.measurement.merged_record import refuse_mixed
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
 from bench.measurement.results import Results, duplicates_text, stored_results
 from bench.measurement.store import Store
@@ -153,6 +154,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     plan.unavailable += lacking
     watch.status("reading images")
     with results_folder(out) as folder, Store(folder) as store:
+        refuse_mixed(store)
         plans.complete(plan, opened, store, retry_failed=retry_failed)
         _report(plan, watch)
         jobs = jobs or provenance.cpu_count()

@@ -318,6 +318,24 @@ class Store:
         with self._transaction() as db:
             self._put_scores(db, encoding)
 
+    def adopt(self, tables: Mapping[str, Iterable[tuple[Any, ...]]]) -> None:
+        """Store rows of another database as they are, in one transaction: table -> rows."""
+        with self._transaction() as db:
+            for table, rows in tables.items():
+                for row in rows:
+                    marks = ",".join("?" * len(row))
+                    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608
+
+    def fill_scores(self, metrics: Mapping[str, str], note: str) -> None:
+        """Give this plan's encodings that lack a score the reason why: metric -> version."""
+        with self._transaction() as db:
+            for metric, version in metrics.items():
+                db.execute(
+                    "INSERT OR IGNORE INTO scores SELECT DISTINCT e.key, ?, ?, NULL, ? FROM cells c"
+                    " JOIN encodings e ON e.key = c.key WHERE c.run = ? AND e.error IS NULL",
+                    (metric, version, note, self.run_id),
+                )
+
     def fail_cells(self, encoding: Encoding) -> None:
         """Let the cells of this plan fail whose stored encoding could not be scored.
 
