@@ -35,8 +35,9 @@ CodecNames = Annotated[
         "-c",
         metavar="NAME",
         autocompletion=completion.codecs,
-        help="Measure this codec: NAME, NAME:OPTION=VALUE,..., FILE.py:Class or FILE.toml. Repeat "
-        "it for more. Default: those that `bench list` marks.",
+        help="Measure this codec: NAME, NAME:OPTION=VALUE,..., FILE.py:Class, FILE.toml or "
+        "compressai:arch=ARCH,weights=FILES. Repeat it for more. Default: those that `bench list` "
+        "marks.",
     ),
 ]
 MetricNames = Annotated[

@@ -1,18 +1,23 @@
 """Checkpoints: from the bytes of a file to a network in evaluation mode, or one line why not.
 
-Nothing of a file is executed: ``torch.load`` runs with ``weights_only=True`` alone.
+Nothing of a file is executed: ``torch.load`` runs with ``weights_only=True`` alone. The options
+and losses of a training script (``argparse.Namespace``, NumPy's numbers) are let in.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bench.errors import Unavailable, one_line
+import numpy as np
+
+from bench.errors import BenchError, Unavailable, one_line
 
 _WRAPPERS = ("state_dict", "network", "model_state_dict", "model")
 """Where training scripts put the state dictionary among the rest; the first three CompressAI's."""
@@ -99,28 +104,25 @@ def _load(data: bytes, name: str) -> Any:  # noqa: ANN401 - whatever the file ho
     import torch
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), "cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error)
-        if "Unsupported" in reason or "WeightsUnpickler error" in reason:
+    except Exception as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and wanted:
             raise Unavailable(
                 f"{name} holds more than tensors and would execute code when loaded, which is "
-                f"refused: {_culprit(reason)}",
+                f"refused: {one_line(wanted[1], 120)}",
                 "Save the state dictionary alone: torch.save(net.state_dict(), FILE).",
             ) from error
         raise Unavailable(f"{name} is damaged, or no file of torch.save") from error
-    except Exception as error:
-        raise Unavailable(
-            f"{name} is damaged, or no file of torch.save ({one_line(error, 120)})"
-        ) from error
 
 
-def _culprit(reason: str) -> str:
-    """Return the sentence of torch's long message that names what the file wants."""
-    _, found, rest = reason.partition("WeightsUnpickler error: ")
-    return one_line((rest if found else reason).partition("\n")[0], 160)
+def _harmless() -> list[Any]:
+    """Return what training scripts put beside the tensors and does nothing when it is made."""
+    kinds = (np.float64, np.float32, np.int64, np.int32, np.bool_)
+    scalar: Any = np.float64(0).__reduce__()[0]
+    return [argparse.Namespace, scalar, np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
 
 
 def build(make: Callable[[dict[str, Any]], Any], state: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - an untyped torch module
@@ -145,7 +147,7 @@ def build(make: Callable[[dict[str, Any]], Any], state: dict[str, Any], name: st
             _check_match(loaded, name)
             if hasattr(net, "update"):
                 _update(net)
-    except Unavailable:
+    except BenchError:
         raise
     except Exception as error:
         words = one_line(f"{type(error).__name__}: {error}", 400)

@@ -123,7 +123,9 @@ def _neighbours(codec: Codec, setting: Setting) -> Iterator[tuple[str, Scalar]]:
         if isinstance(parameter.default, bool):
             choices = (True, False)
         yield from ((name, value) for value in choices if value != setting[name])
-    if rate in setting:
+    if isinstance(setting.get(rate), str):  # the name of a checkpoint
+        yield from ((rate, s[rate]) for s in codec.ladder() if s[rate] != setting[rate])
+    elif rate in setting:
         here = float(setting[rate])
         rungs = {s[rate] for s in codec.ladder()} | {here - 1, here + 1}
         ordered = sorted(rungs, key=lambda value: abs(float(value) - here))

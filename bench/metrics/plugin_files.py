@@ -76,7 +76,7 @@ def class_of(path: Path, name: str, base: type, kind: str) -> type[Any]:
     Exception
         Whatever the file raises when it is imported.
     """
-    module = _import(path)
+    module = import_file(path)
     found = {
         key: member
         for key, member in inspect.getmembers(module, inspect.isclass)
@@ -96,7 +96,8 @@ def class_of(path: Path, name: str, base: type, kind: str) -> type[Any]:
     )
 
 
-def _import(path: Path) -> ModuleType:
+def import_file(path: Path) -> ModuleType:
+    """Return the module of a file, which may import what lies beside it."""
     name = f"bench_plugin_file_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]

@@ -274,7 +274,7 @@ def discover() -> dict[str, Found]:
         entry_points(group=ENTRY_POINTS), key=lambda p: (p.dist.name if p.dist else "", p.value)
     )
     files = [*from_file.configured(), *from_file.known()]
-    programs = [word for word in files if not word.endswith(".toml")]
+    programs = [w for w in files if not w.endswith(".toml") and not from_file.is_checkpoints(w)]
     deadly = deadly_plugins([*(p.value for p in points), *programs], f"{__name__}:try_out")
     candidates += [_from_entry_point(point, deadly.get(point.value, "")) for point in points]
     candidates += [_from_file(word, deadly.get(word, "")) for word in dict.fromkeys(files)]

@@ -1,10 +1,11 @@
-"""Codecs that ``--codec`` names by a file: a Python class, or a command in TOML.
+"""Codecs that ``--codec`` names by files: a Python class, a command in TOML, or checkpoints.
 
 What was named is kept in an environment variable, so that worker processes know it too.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from bench.registry.command import codec_class
 
 _NAMED = Named("BENCH_CODEC_FILES")
 known = _NAMED.known
+_CHECKPOINTS = "compressai"
+_OF_CHECKPOINTS = "bench.codecs.zoo.checkpoints"
 _WORD = re.compile(
     r"(?P<file>[^:]+\.(?:py|toml))(?::(?P<cls>[A-Za-z_]\w*)(?![\w=]))?(?::(?P<rest>.*))?"
 )
@@ -24,7 +27,8 @@ _WORD = re.compile(
 def split(text: str) -> tuple[str, str] | None:
     """Return ``FILE.py:Class`` or ``FILE.toml`` and the options behind it; None: no file is named.
 
-    A path has a ``/`` or ends in ``.py`` or ``.toml`` before its first colon.
+    A path has a ``/`` or ends in ``.py`` or ``.toml`` before its first colon. Checkpoints are
+    named by ``compressai:arch=...,weights=...``.
 
     Raises
     ------
@@ -32,6 +36,8 @@ def split(text: str) -> tuple[str, str] | None:
         If it is a path that no codec can come from.
     """
     head = text.partition(":")[0]
+    if head == _CHECKPOINTS:
+        return str(importlib.import_module(_OF_CHECKPOINTS).canonical(text)), ""
     if "/" not in head and not head.endswith((".py", ".toml")):
         return None
     found = _WORD.fullmatch(text)
@@ -47,6 +53,11 @@ def split(text: str) -> tuple[str, str] | None:
         raise UsageError(f"{path} has no classes", f"Write {path}.")
     cls = f":{found['cls']}" if found["cls"] else ""
     return f"{path.resolve()}{cls}", found["rest"] or ""
+
+
+def is_checkpoints(word: str) -> bool:
+    """Return whether a word names checkpoints, which were examined when they were named."""
+    return word.startswith(f"{_CHECKPOINTS}:")
 
 
 def _path(word: str) -> Path:
@@ -72,7 +83,11 @@ def name_of(word: str) -> str:
     from bench import registry
 
     if word not in known():
-        _NAMED.remember(word, sha256_of(_path(word)))
+        if is_checkpoints(word):
+            found = importlib.import_module(_OF_CHECKPOINTS).details_of(word)
+        else:
+            found = sha256_of(_path(word))
+        _NAMED.remember(word, found)
         registry.discover.cache_clear()
     for item in registry.discover().values():
         if item.source == word:
@@ -94,6 +109,10 @@ def load(word: str) -> type[Codec]:
     Exception
         Whatever the file raises when it is imported.
     """
+    if is_checkpoints(word):
+        checkpoints = importlib.import_module(_OF_CHECKPOINTS)
+        made: type[Codec] = checkpoints.codec_class(known()[word])
+        return made
     path, digest = _path(word), known().get(word)
     if digest not in (None, sha256_of(path)):
         raise UsageError(

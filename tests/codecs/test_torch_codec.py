@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 import subprocess
@@ -224,7 +225,11 @@ def test_wrappers_prefixes_and_safetensors_are_understood(tmp_path: Path):
     import torch
 
     plain = {"a.weight": torch.ones(2), "a.bias": torch.zeros(2)}
-    wrapped = {"network": {f"_orig_mod.module.{k}": v for k, v in plain.items()}, "epoch": 3}
+    wrapped = {
+        "network": {f"_orig_mod.module.{k}": v for k, v in plain.items()},
+        "args": argparse.Namespace(lr=1e-4),
+        "loss": np.float64(0.5),
+    }
     for data, name in (
         (_saved(plain, tmp_path / "x"), "x"),
         (_saved(wrapped, tmp_path / "x"), "x"),
