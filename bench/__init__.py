@@ -7,7 +7,8 @@
 
 Public names, loaded when they are first used:
 
-* ``run`` measures and returns ``Results``; ``load_results`` reads them from a folder.
+* ``run`` measures and returns ``Results``; ``load_results`` reads them from a folder;
+  ``load_experiment`` reads the file that says what to measure.
 * ``Codec``, ``Setting``, ``Parameter`` and ``Metric`` are what a new codec or metric is made of;
   ``TorchCodec`` is a codec whose work a network does.
 * ``BenchError`` is the base of every error raised on purpose.
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Unavailable,
         UsageError,
     )
+    from bench.measurement.experiment import Experiment, load_experiment
     from bench.measurement.results import Results, load_results
     from bench.measurement.run import run
     from bench.metrics import Metric
@@ -49,6 +51,7 @@ __all__ = [
     "DatasetError",
     "DecodeError",
     "EncodeError",
+    "Experiment",
     "ImageError",
     "Metric",
     "MetricError",
@@ -61,12 +64,14 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "__version__",
+    "load_experiment",
     "load_results",
     "run",
 ]
 
 _MODULES = {
     **dict.fromkeys(("Codec", "Parameter", "Setting"), "bench.codec"),
+    **dict.fromkeys(("Experiment", "load_experiment"), "bench.measurement.experiment"),
     **dict.fromkeys(("Results", "load_results"), "bench.measurement.results"),
     "Metric": "bench.metrics",
     "TorchCodec": "bench.codec.torch_codec",

@@ -58,6 +58,21 @@ def test_documented_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pd.testing.assert_frame_equal(r.rows, bench.load_results("results/mine").rows)
 
 
+def test_documented_experiment(tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch):
+    """The example of docs/experiments.md runs the file of that page from Python."""
+    text = (ROOT / "docs" / "experiments.md").read_text()
+    toml, code = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("toml", "py"))
+    assert toml is not None
+    assert code is not None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper.toml").write_text(toml[1].replace("folder:photos", f"folder:{crops}"))
+    space: dict[str, bench.Results] = {}
+    exec(code[1], space)
+
+    assert {"jpeg", "webp:method=6", "avif:speed=8"} == set(space["results"].summary()["codec"])
+    assert (tmp_path / "results" / "notebook" / "experiment.toml").is_file()
+
+
 def test_empty_quality():
     """A run of no setting is refused in one line: it is no default and no IndexError."""
     with pytest.raises(bench.UsageError, match="no setting of jpeg was asked for"):

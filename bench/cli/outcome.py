@@ -28,8 +28,9 @@ def show(
     *,
     as_json: bool,
     quiet: bool,
+    page: bool = False,
 ) -> None:
-    """Print the end of a run.
+    """Print the end of a run; where the page is written next, nobody is told to do it.
 
     Raises
     ------
@@ -64,8 +65,8 @@ def show(
         _tables(results, out, references)
     if not quiet:
         screen.console.print(
-            f"results: {out}/summary.csv, {out}/tables/, {out}/plots/\n"
-            f"next: bench report --out {shlex.quote(str(out))}",
+            f"results: {out}/summary.csv, {out}/tables/, {out}/plots/"
+            + ("" if page else f"\nnext: bench report --out {shlex.quote(str(out))}"),
             markup=False,
         )
 

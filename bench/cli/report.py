@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import Anchor, DataDir, Out, References, check_folders
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.report import Options
 
 
 def report(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -76,15 +81,13 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = False,
 ) -> None:
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
-    from bench.cli.working import Working
-    from bench.cli.working import console as make_console
-    from bench.report import Options, write
+    from bench.cli.working import console
+    from bench.report import Options
     from bench.report.image_viewer import RATES
 
     check_folders(data_dir=data_dir)
     for place in pictures or []:
         check_folders(pictures=place)
-    console = make_console()
     options = Options(
         images=image or [],
         rates=_rates(rates) or RATES,
@@ -97,15 +100,23 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         references=reference or [],
         encode_again=encode_again,
     )
-    with Working("page", console) as work:
-        done = write(out, html or out / "report.html", options, work.update)
+    typer.echo(write_page(out, html or out / "report.html", options, console()))
+
+
+def write_page(out: Path, html: Path, options: Options, screen: Console) -> Path:
+    """Write the page of the results in ``out``, say what it holds, and return where it lies."""
+    from bench.cli.working import Working
+    from bench.report import write
+
+    with Working("page", screen) as work:
+        done = write(out, html, options, work.update)
     for reason in done.left_out:
-        console.print(f"left out: {reason}", style="yellow", markup=False)
+        screen.print(f"left out: {reason}", style="yellow", markup=False)
     again = f"; {done.encoded} files encoded again, all equal" if done.encoded else ""
-    console.print(
+    screen.print(
         f"{done.size_bytes / 1e6:.1f} MB, {done.pictures} pictures, {done.time_s:.0f} s{again}"
     )
-    typer.echo(done.path)
+    return done.path
 
 
 def _rates(text: str | None) -> list[float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,10 +27,21 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.measurement.experiment import Experiment
     from bench.measurement.plan import Plan
 
 
 def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
+    ctx: typer.Context,
+    experiment: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[EXPERIMENT.toml]",
+            help="Measure what this file says, such as experiment.toml of another run; options "
+            "replace what they name.",
+            show_default=False,
+        ),
+    ] = None,
     dataset: DatasetNames = None,
     codec: CodecNames = None,
     metric: MetricNames = None,
@@ -54,6 +66,9 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     out: Out = Path("results/run"),
     anchor: Anchor = None,
     reference: References = None,
+    page: Annotated[
+        bool, typer.Option("--report", help="Write the page of `bench report` as well.")
+    ] = False,
     jobs: Jobs = 0,
     device: Device = "cpu",
     data_dir: DataDir = None,
@@ -99,27 +114,38 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     from bench.measurement.run import run
     from bench.output.write import write
 
-    published = references(reference or [])
+    asked = _asked(
+        experiment,
+        {name for name in ctx.params if _typed(ctx, name)},
+        datasets=dataset,
+        codecs=codec,
+        metrics=metric,
+        images=image,
+        points=points,
+        quality=numbers(quality),
+        data_dir=data_dir,
+        out=str(out),
+        device=device,
+        anchor=anchor,
+        references=reference,
+        report=page or None,
+    )
+    folder = Path(asked.out or out)
+    published = references(asked.references)
     screen = Screen(
-        check=lambda plan: _check_anchor(plan, anchor),
-        write=lambda results: write(results, anchor=anchor, references=published),
+        check=lambda plan: _check_anchor(plan, asked.anchor),
+        write=lambda results: write(
+            results, anchor=asked.anchor, references=published, plots=asked.plots
+        ),
         jobs=jobs or cpu_count(),
         quiet=quiet,
     )
     try:
         with screen:
             results = run(
-                dataset or [],
-                codec or [],
-                metric or [],
-                points=points,
+                **{**asked.arguments(), "out": folder},
                 quick=quick,
-                quality=numbers(quality),
-                images=image or [],
-                data_dir=data_dir,
-                out=out,
                 jobs=jobs,
-                device=device,
                 scheduler=scheduler,
                 download=download,
                 retry_failed=retry_failed,
@@ -131,7 +157,40 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
             "interrupted; what was measured is stored: run the same command again to continue"
         )
         raise typer.Exit(130) from None
-    outcome.show(screen, results, out, published, as_json=as_json, quiet=quiet)
+    outcome.show(
+        screen, results, folder, published, as_json=as_json, quiet=quiet, page=asked.report
+    )
+    if asked.report:
+        _page(folder, asked, quiet=quiet)
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _asked(path: Path | None, typed: Collection[str], **options: Any) -> Experiment:  # noqa: ANN401
+    """Return what to measure: of a file, with the options that were typed in place of its own."""
+    from bench.measurement.experiment import Experiment, load_experiment
+
+    found = Experiment() if path is None else load_experiment(path)
+    own = {k: v for k, v in options.items() if k in typed or k not in ("out", "device")}
+    return found.overridden(**own)
+
+
+def _page(folder: Path, asked: Experiment, *, quiet: bool) -> None:
+    """Write the page of a run, and say where on standard error."""
+    from rich.console import Console
+
+    from bench.cli.report import write_page
+    from bench.cli.working import console
+    from bench.report import Options
+
+    screen = Console(stderr=True, quiet=True) if quiet else console()
+    data_dir = None if asked.data_dir is None else Path(asked.data_dir)
+    options = Options(anchor=asked.anchor, data_dir=data_dir, references=asked.references)
+    write_page(folder, folder / "report.html", options, screen)
+    screen.print(f"page: {folder / 'report.html'}", markup=False)
 
 
 def _check_anchor(plan: Plan, anchor: str | None) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import metrics as metrics_of
 from bench import registry
-from bench.codec import Codec, Setting
+from bench.codec import Codec, Scalar, Setting
 from bench.dataset.dataset import Dataset
 from bench.dataset.identity import Item
 from bench.errors import CodecError, MetricError, SettingError, UsageError
@@ -23,6 +23,25 @@ Identity = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A curve that is asked for.
+
+    Attributes
+    ----------
+    codec
+        As ``--codec`` takes it.
+    quality
+        Values of the codec's own rate parameter; empty: those of the request, or its ladder.
+    variant
+        Whether it is compared with its family alone; see ``Codec.family``.
+    """
+
+    codec: str
+    quality: tuple[Scalar, ...] = ()
+    variant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What to measure.
 
@@ -31,8 +50,8 @@ class Request:
     datasets
         Opened datasets.
     codecs
-        ``--codec`` words, empty for every codec that belongs to the default run; or name of a
-        codec -> its settings.
+        ``--codec`` words or ``Wanted``, empty for every codec that belongs to the default run; or
+        name of a codec -> its settings.
     metrics
         ``--metric`` words; empty means all that can be computed here.
     points
@@ -46,20 +65,21 @@ class Request:
     """
 
     datasets: Sequence[Dataset]
-    codecs: Sequence[str] | Mapping[str, Sequence[Setting]] = ()
+    codecs: Sequence[str | Wanted] | Mapping[str, Sequence[Setting]] = ()
     metrics: Sequence[str] = ()
     points: int | None = None
-    quality: Sequence[float] | None = None
+    quality: Sequence[Scalar] | None = None
     device: str = "cpu"
     more_curves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A codec with the settings of one curve."""
+    """A codec with the settings of one curve; a variant is compared with its family alone."""
 
     codec: Codec
     settings: tuple[Setting, ...]
+    variant: bool = False
 
 
 @dataclass(slots=True)
@@ -123,18 +143,19 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
         if not given:
             raise UsageError("no codec or no setting of one was asked for", "Name one.")
         return given, []
-    names = list(request.codecs) or _default_curves(more=request.more_curves)
+    default = [Wanted(word, (), True) for word in _default_curves(more=request.more_curves)]
+    typed = [Wanted(word) if isinstance(word, str) else word for word in request.codecs]
     curves: list[Curve] = []
     unavailable: list[tuple[str, str]] = []
-    for word in dict.fromkeys(names):
+    for wanted in dict.fromkeys(typed or default):
         try:
-            curves.append(_curve(registry.Spec.typed(word), request))
+            curves.append(_curve(wanted, request))
         except SettingError:
             raise
         except CodecError as error:
             if request.codecs:
                 raise
-            unavailable.append((registry.Spec.parse(word).name, str(error)))
+            unavailable.append((registry.Spec.parse(wanted.codec).name, str(error)))
     unavailable = _told_once(unavailable)
     if not curves:
         raise UsageError("no codec can run here", "See `bench list` for each one's reason.")
@@ -165,11 +186,12 @@ def _default_curves(*, more: bool) -> list[str]:
     return names
 
 
-def _curve(spec: registry.Spec, request: Request) -> Curve:
+def _curve(wanted: Wanted, request: Request) -> Curve:
+    spec = registry.Spec.typed(wanted.codec)
     codec = registry.create(spec.name, request.device)
-    quality = None if request.quality is None else list(request.quality)
+    quality = wanted.quality or request.quality
     settings = registry.settings(codec, spec, quality=quality)
-    return _asked(codec, spread(settings, request.points))
+    return replace(_asked(codec, spread(settings, request.points)), variant=wanted.variant)
 
 
 def _asked(codec: Codec, settings: Iterable[Setting]) -> Curve:
@@ -227,8 +249,8 @@ def choose(request: Request) -> Plan:
             metrics_of.members(word)
     curves, unavailable = choose_curves(request)
     plan = Plan(curves, [], unavailable)
-    for curve in () if request.codecs else curves:
-        if family := curve.codec.family:
+    for curve in curves:
+        if (family := curve.codec.family) and curve.variant:
             name = registry.spec_name(curve.codec, curve.settings[0])
             plan.families.setdefault(family, []).append(name)
     return plan

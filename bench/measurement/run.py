@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics as metrics_of
-from bench.codec import Setting
+from bench.codec import Scalar, Setting
 from bench.dataset import open as opening
 from bench.dataset.dataset import Dataset
 from bench.dataset.fetch import fetch_weights
 from bench.errors import BenchError, UsageError
 from bench.files import check_folder
-from bench.measurement import executor, provenance
+from bench.measurement import executor, provenance, repetition
 from bench.measurement import plan as plans
 from bench.measurement.merged_record import refuse_mixed
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
@@ -53,12 +53,12 @@ class Progress:
 
 def run(  # noqa: PLR0913 - what, where and how are independent
     datasets: Sequence[str | Dataset] = (),
-    codecs: Sequence[str] | Mapping[str, Sequence[Setting]] = (),
+    codecs: Sequence[str | plans.Wanted] | Mapping[str, Sequence[Setting]] = (),
     metrics: Sequence[str] = (),
     *,
     points: int | None = None,
     quick: bool = False,
-    quality: Sequence[float] | None = None,
+    quality: Sequence[Scalar] | None = None,
     images: Sequence[str] | Mapping[str, Sequence[str]] = (),
     data_dir: Path | str | None = None,
     out: Path | str | None = None,
@@ -68,6 +68,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     download: bool = True,
     retry_failed: bool = False,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    outputs: Mapping[str, Any] | None = None,
+    measured_with: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     make_executor: executor.MakeExecutor = executor.local_pool,
 ) -> Results:
@@ -85,7 +87,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         Names, ``folder:PATH``, or datasets that were opened; as ``bench all`` chooses if empty.
     codecs
         ``NAME`` or ``NAME:OPTION=VALUE,...``, every codec of the default run if empty; or a
-        mapping from the name of a codec to its settings.
+        mapping from the name of a codec to its settings. A ``Wanted`` has rates of its own.
     metrics
         ``psnr``, ``ms_ssim``, ``lpips``, ``FILE.py:Class``, ``cmd:NAME=PROGRAM {reference}
         {decoded}``, ...; all that can be computed here if empty.
@@ -114,6 +116,12 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         Measure cells again that failed in an earlier run.
     timeout_s
         Seconds that one cell (one image, codec and setting) may take; then it fails.
+    outputs
+        What ``experiment.toml`` in ``out`` shall say of what is written afterwards: ``anchor``,
+        ``plots``, ``report``.
+    measured_with
+        What another run was measured with; see ``bench.measurement.experiment``. What differs
+        here is said and recorded.
     progress
         Receives what happens meanwhile.
     make_executor
@@ -157,6 +165,9 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         refuse_mixed(store)
         plans.complete(plan, opened, store, retry_failed=retry_failed)
         _report(plan, watch)
+        for sentence in repetition.differences(plan, measured_with or {}):
+            messages.append(sentence)
+            watch.say(sentence, loud=True)
         jobs = jobs or provenance.cpu_count()
         more = {"jobs": jobs, "device": device, "scheduler": bool(scheduler)}
         store.start_run(_record(plan, messages=messages, **more), plan.cells)
@@ -174,6 +185,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
             )
         store.finish_run()
         results = stored_results(store)
+        more = {"device": device, "data_dir": data_dir, **(outputs or {})}
+        repetition.write(folder, plan, opened, chosen=quick or bool(images), **more)
         watch.finished(results)
     return results if out is not None else replace(results, database=None)
 

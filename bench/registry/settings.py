@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.codec import Codec, Parameter, Scalar, Setting
@@ -103,7 +104,7 @@ def complete(codec: Codec, setting: Setting) -> Setting:
     return Setting(**checked)
 
 
-def settings(codec: Codec, spec: Spec, *, quality: list[float] | None = None) -> list[Setting]:
+def settings(codec: Codec, spec: Spec, *, quality: Sequence[Scalar] | None = None) -> list[Setting]:
     """Return the operating points of ``spec``: its ladder, or the rate values of ``quality``.
 
     Raises

@@ -69,7 +69,8 @@ class _Inline(Executor):
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``bench all`` measure in this process, and draw nothing."""
     worker._images.clear()
-    monkeypatch.setattr(writing, "write", partial(writing.write, plots=False))
+    write = writing.write
+    monkeypatch.setattr(writing, "write", lambda *a, **k: write(*a, **{**k, "plots": False}))
     run = partial(conductor.run, make_executor=lambda *_, **__: _Inline())
     monkeypatch.setattr(conductor, "run", run)
 

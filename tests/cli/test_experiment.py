@@ -1,0 +1,413 @@
+"""``bench all EXPERIMENT.toml``: what a file may say, what a run writes, what repeats it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import image, metrics, registry
+from bench.cli import report as report_command
+from bench.errors import UsageError
+from bench.measurement import plan as plans
+from bench.measurement import repetition
+from bench.measurement import run as conductor
+from bench.measurement.experiment import Experiment, load_experiment
+from bench.measurement.plan import Wanted
+from bench.measurement.results import load_results
+from bench.output import write as writing
+
+FILE = """
+datasets = ["folder:pictures"]
+codecs = ["jpeg", "webp:method=0", { codec = "jpeg:subsampling=4:4:4", quality = [30, 60] }]
+metrics = ["psnr"]
+points = 2
+anchor = "jpeg"
+"""
+MINE = """
+import zlib
+import numpy as np
+from bench.codec import Codec, Setting
+class Mine(Codec):
+    name = "mine"
+    def ladder(self): return [Setting(step=64, bias=1), Setting(step=8, bias=1)]
+    def version(self): return "1"
+    def encode(self, image, setting):
+        head = bytes([setting["step"]]) + b"".join(n.to_bytes(2) for n in image.shape[:2])
+        return head + zlib.compress((image // setting["step"]).tobytes())
+    def decode(self, data):
+        shape = int.from_bytes(data[1:3]), int.from_bytes(data[3:5]), 3
+        return np.frombuffer(zlib.decompress(data[5:]), np.uint8).reshape(shape) * data[0]
+"""
+
+METRIC = """
+from bench.metrics import Metric
+class Worst(Metric):
+    name = "worst"
+    title = "Largest error"
+    higher_is_better = False
+    limits = (0.0, 255.0)
+    definition = "The largest difference of any two samples."
+    def score(self, state, decoded):
+        return float(abs(state.astype(int) - decoded).max())
+"""
+
+
+def cells(folder: Path) -> list[tuple[str, ...]]:
+    """Return dataset, image, curve, setting and key of every cell of the last plan of a folder."""
+    with sqlite3.connect(folder / "bench.sqlite") as db:
+        return db.execute(
+            "SELECT dataset, image, curve, setting, key FROM cells"
+            " WHERE run = (SELECT MAX(id) FROM runs) ORDER BY 1, 2, 3, 4"
+        ).fetchall()
+
+
+@pytest.fixture
+def site(tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder: two pictures, an experiment and the codec of a file."""
+    (tmp_path / "paper.toml").write_text(FILE)
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    for name in ("BENCH_CODEC_FILES", "BENCH_METRIC_FILES"):
+        monkeypatch.setenv(name, "{}")
+    as_another_process()
+    yield tmp_path
+    as_another_process()
+
+
+@pytest.fixture
+def measure(bench, inline, site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return a function that runs ``bench all`` with some words, and writes no tables."""
+    monkeypatch.setattr(writing, "write", lambda *_, **__: [])
+    return lambda *words: bench("all", *words, "--quiet")
+
+
+def as_another_process() -> None:
+    """Forget the codecs and metrics of files, as the next process would not know them."""
+    os.environ["BENCH_CODEC_FILES"] = os.environ["BENCH_METRIC_FILES"] = "{}"
+    registry.discover.cache_clear()
+    metrics.discover.cache_clear()
+
+
+def test_a_run_of_a_file(measure, site: Path):
+    """It measures what the file says, and options stand for what they name alone."""
+    measure("paper.toml", "-o", "out")
+    found = cells(site / "out")
+
+    assert {"jpeg", "webp:method=0", "jpeg:subsampling=4:4:4"} == {
+        curve for _, _, curve, _, _ in found
+    }
+    assert 2 * 3 * 2 == len(found)
+    assert {30, 60} == {json.loads(s)["quality"] for _, _, c, s, _ in found if "4:4:4" in c}
+    measure("paper.toml", "-c", "jpeg", "-q", "20,40,70", "-o", "out")
+    assert [20, 40, 70] == sorted({json.loads(s)["quality"] for *_, s, _ in cells(site / "out")})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-d", "folder:pictures", "-c", "jpeg", "-c", "./mine.py:Mine", "-m", "psnr"],
+        [
+            "-d",
+            "folder:pictures",
+            "-c",
+            "null",
+            "-c",
+            "jpeg:progressive=true",
+            "--image",
+            "1.png",
+            "-m",
+            "psnr",
+        ],
+        [
+            "-d",
+            "folder:pictures",
+            "-c",
+            "webp",
+            "-m",
+            "bpp",
+            "-q",
+            "1,99.0",
+            "--anchor",
+            "webp",
+            "--reference",
+            "vtm18",
+        ],
+        ["--quick", "-d", "folder:pictures", "-c", "jpeg", "-m", "psnr"],
+        ["paper.toml", "--points", "1"],
+    ],
+)
+def test_what_a_run_writes_repeats_it(measure, site: Path, words: list[str]):
+    """The same cells by the same names and keys, and the same file again."""
+    measure(*words, "-o", "out")
+    done = measure("out/experiment.toml", "-o", "again/deep")
+
+    assert 0 == done.code
+    assert cells(site / "out") == cells(site / "again" / "deep")
+    before, after = (
+        load_experiment(f"{folder}/experiment.toml") for folder in ("out", "again/deep")
+    )
+    assert before.measured_with == after.measured_with
+    assert (before.codecs, before.images) == (after.codecs, after.images)
+    assert ("vtm18",) * ("vtm18" in words) == after.references
+    assert "was measured" not in done.stderr
+
+
+def test_metrics_of_files_and_commands_are_repeated(measure, site: Path):
+    """By their file and command: their names alone mean nothing in the next process."""
+    (site / "worst.py").write_text(METRIC)
+    (site / "one.sh").write_text("#!/bin/sh\ncmp -s $1 $2 && echo 1 || echo 0\n")
+    (site / "one.sh").chmod(0o755)
+    words = ["-m", "./worst.py", "-m", "cmd:same=./one.sh {reference} {decoded}"]
+    measure("-d", "folder:pictures", "-c", "null", *words, "-o", "out")
+    as_another_process()
+    measure("out/experiment.toml", "-o", "again")
+    written = load_experiment("again/experiment.toml")
+
+    assert "worst.py" == written.metrics[0]
+    assert f"cmd:same={site}/one.sh {{reference}} {{decoded}}" == written.metrics[1].replace(
+        "'", ""
+    )
+    assert written.measured_with == load_experiment("out/experiment.toml").measured_with
+    frame = load_results("again").rows
+    assert [0, 0] == frame["worst"].tolist()
+
+
+def test_paths_of_checkpoints(site: Path):
+    """Weights and the file of an architecture are of the experiment's folder, names stay."""
+    (site / "sub").mkdir()
+    word = "compressai:arch={}net.py:Net,weights={}ckpt/*.pth.tar,name=mine"
+    named = "compressai:arch=mbt2018-mean,weights={}a,b.pth,stride=64"
+    codecs = json.dumps([word.format("", "../"), named.format("")])
+    (site / "sub" / "x.toml").write_text(f"codecs = {codecs}")
+    found = load_experiment("sub/x.toml").codecs
+
+    assert (word.format("sub/", ""), named.format("sub/")) == found
+    written = repetition.with_paths(
+        found[0], lambda text: repetition._from(site / "sub", Path(text))
+    )
+    assert word.format("", "../") == written
+
+
+def test_the_folder_may_move_with_what_it_names(measure, site: Path):
+    """Paths are relative to the file, so a copy of the whole works elsewhere."""
+    measure("-d", "folder:pictures", "-c", "mine.py", "-m", "psnr", "-o", "out")
+    (site / "moved").mkdir()
+    for name in ("out", "pictures"):
+        shutil.copytree(site / name, site / "moved" / name)
+    shutil.copy(site / "mine.py", site / "moved")
+    shutil.rmtree(site / "pictures")
+    as_another_process()
+    done = measure("moved/out/experiment.toml", "-o", "again")
+
+    assert (0, False) == (done.code, "was measured" in done.stderr)
+    assert {"folder:moved/pictures"} == {name for name, *_ in cells(site / "again")}
+
+
+def test_what_cannot_be_repeated_is_said(measure, site: Path):
+    """Another codec file, other pictures, another version of a metric: said, and in the record."""
+    measure("-d", "folder:pictures", "-c", "./mine.py", "-c", "jpeg", "-m", "psnr", "-o", "out")
+    image.save(np.zeros((40, 48, 3), np.uint8), site / "pictures" / "0.png")
+    (site / "copy.py").write_text(MINE.replace("64", "32"))
+    text = (site / "out" / "experiment.toml").read_text().replace("mine.py", "copy.py")
+    assert 'mine = "1, copy.py' in text
+    (site / "out" / "experiment.toml").write_text(text.replace('psnr = "1"', 'psnr = "0"'))
+    as_another_process()
+    done = measure("out/experiment.toml", "-o", "again")
+    said = load_results("again").record["messages"]
+
+    assert 3 == len(said)
+    assert 0 == done.code
+    for words in ("codec mine of version 1, copy.py", "metric psnr of version 0", "other pictures"):
+        assert words in done.stderr
+        assert any(words in sentence for sentence in said)
+
+
+def test_a_run_that_breaks_off_leaves_the_file_of_the_last_one(measure, site: Path, monkeypatch):
+    """``experiment.toml`` is that of the results which the folder shows."""
+    measure("-d", "folder:pictures", "-c", "jpeg", "-m", "psnr", "-o", "out")
+    before = (site / "out" / "experiment.toml").read_text()
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conductor.executor, "measure", broken)
+    done = measure("-d", "folder:pictures", "-c", "webp", "-m", "psnr", "-o", "out")
+
+    assert 130 == done.code
+    assert before == (site / "out" / "experiment.toml").read_text()
+
+
+FAULTS = {
+    'codec = ["jpeg"]': "unknown key codec. Did you mean codecs?",
+    "codecs = 3": "codecs must be a list of codecs, found 3",
+    "codecs = []": "codecs must be a list of codecs, found []",
+    "codecs = [3]": "an entry of codecs must be text, found 3",
+    'codecs = [{ codec = "jpeg", qualty = [1] }]': "unknown key codecs.qualty. Did you mean",
+    "codecs = [{ quality = [1] }]": "codecs.codec must be text, found None",
+    'codecs = [{ codec = "jpeg", quality = [true] }]': "codecs.quality must be a list of values",
+    'codecs = ["jpge"]': "unknown codec 'jpge'. Did you mean jpeg?",
+    'codecs = ["jpeg:qualty=3"]': "codec jpeg has no setting 'qualty'",
+    'codecs = ["gone.py:Mine"]': "gone.py: no such file",
+    'datasets = "kodak"': "datasets must be a list of text, found 'kodak'",
+    'datasets = ["folder:gone"]': "gone is not a folder",
+    'metrics = ["psnrr"]': "unknown metric 'psnrr'. Did you mean psnr?",
+    "points = 0": "points must be a whole number from 1, found 0",
+    "points = true": "points must be a whole number from 1, found True",
+    'quality = "high"': "quality must be a list of values of the rate parameter, found 'high'",
+    'anchor = "bgp"': "--anchor bgp is not among the codecs",
+    "device = 3": "device must be text, found 3",
+    'device = "tpu"': "unknown device 'tpu'",
+    '[images]\nkodak = ["x"]': "unknown key images.kodak. Known: folder:pictures",
+    "[outputs]\nreprot = true": "unknown key outputs.reprot. Did you mean report?",
+    '[outputs]\nreport = "yes"': "outputs.report must be true or false, found 'yes'",
+    "[measured_with]\ncodecs = 3": "measured_with.codecs must be a table, found 3",
+    "[measured_with]\ncodecs.jpeg = 3": "measured_with.codecs.jpeg must be text, found 3",
+    "points = 4\npoints = 5": "Cannot overwrite a value",
+    "points": "cannot read the experiment",
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_faults_are_one_line(measure, site: Path, text: str):
+    """Exit code 2, the near word, and no folder of results."""
+    key = text.partition(" ")[0]
+    rest = "\n".join(line for line in FILE.splitlines() if not line.startswith(key))
+    (site / "paper.toml").write_text(
+        f"{text if '[' != text[0] else ''}\n{rest}\n{text if '[' == text[0] else ''}\n"
+    )
+    line = measure("paper.toml", "-o", "out").line
+
+    assert FAULTS[text] in line
+    assert not (site / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gone.toml", "No such file"),
+        ("kodak", "A dataset is named by --dataset"),
+        ("pictures", "Is a directory"),
+        ("latin.toml", "codec can't decode"),
+        ("cjpeg.toml", "is a codec, no experiment. Write --codec"),
+    ],
+)
+def test_files_that_are_none(bench, site: Path, name: str, words: str):
+    """What is no experiment is refused by what it is."""
+    (site / "latin.toml").write_bytes(b'anchor = "\xe9"')
+    (site / "cjpeg.toml").write_text('encode = "cjpeg {input}"')
+
+    assert words in bench("all", name).line
+
+
+def test_paths_are_of_the_files_folder(site: Path):
+    """Relative ones, of datasets, their images, codecs, metrics and folders; absolute ones stay."""
+    (site / "sub").mkdir()
+    (site / "sub" / "x.toml").write_bytes(
+        b'\xef\xbb\xbfdatasets = ["folder:../pictures", "folder:/data", "kodak"]\n'
+        b'codecs = ["mine.py:Mine:step=8", "./c.toml", "jpeg:subsampling=4:2:0"]\n'
+        b'metrics = ["psnr", "m.py:M", "cmd:x=/bin/x {reference} {decoded}"]\n'
+        b'data_dir = "data"\nout = "../res"\n[images]\n"folder:../pictures" = ["0.png"]\n'
+    )
+    found = load_experiment("sub/x.toml")
+
+    assert ("folder:pictures", "folder:/data", "kodak") == found.datasets
+    assert {"folder:pictures": ("0.png",)} == found.images
+    assert ("sub/mine.py:Mine:step=8", "sub/c.toml", "jpeg:subsampling=4:2:0") == found.codecs
+    assert ("psnr", "sub/m.py:M", "cmd:x=/bin/x {reference} {decoded}") == found.metrics
+    assert ("sub/data", "res") == (found.data_dir, found.out)
+
+
+def test_options_replace_what_they_name():
+    """A typed quality stands for that of every codec; typed datasets forget the file's images."""
+    told = {"codecs": {"a": "1"}, "pictures": ["x"]}
+    found = Experiment(
+        datasets=("kodak",),
+        images={"kodak": ("k",)},
+        codecs=("jpeg", Wanted("bpg", (20, 30), True)),
+        points=3,
+        out="mine",
+        measured_with=told,
+    )
+
+    assert found == found.overridden(datasets=None, codecs=[], metrics=(), anchor=None)
+    other = found.overridden(datasets=["sample"], quality=[5.0])
+    assert (("jpeg", Wanted("bpg", (), True)), None) == (other.codecs, other.points)
+    assert ((), {"codecs": {"a": "1"}}) == (other.images, other.measured_with)
+    assert 2 == found.overridden(quality=[5.0], points=2).points
+    assert ["k2"] == found.overridden(images=["k2"]).images
+    assert "mine" == found.overridden(anchor="jpeg").out
+
+
+def test_options_that_were_not_typed_leave_the_file_alone(measure, site: Path):
+    """The file's folder counts where no --out is typed, though --out has a default."""
+    (site / "paper.toml").write_text(FILE.replace("points", 'out = "of the file"\npoints'))
+    measure("paper.toml")
+
+    assert (site / "of the file" / "experiment.toml").is_file()
+    assert not (site / "results").exists()
+
+
+def test_outputs(measure, site: Path, monkeypatch: pytest.MonkeyPatch):
+    """The page is written where the file or the option asks for it, and the next run is told."""
+    pages: list[Path] = []
+    monkeypatch.setattr(report_command, "write_page", lambda *words: pages.append(words[1]))
+    measure("paper.toml", "-o", "out")
+    assert [] == pages
+    assert "" == measure("paper.toml", "-o", "out", "--report").stdout
+    assert [Path("out/report.html")] == pages
+    measure("out/experiment.toml", "-o", "again")
+    assert [Path("out/report.html"), Path("again/report.html")] == pages
+    (site / "paper.toml").write_text(FILE + "[outputs]\nplots = false\n")
+    measure("paper.toml", "-o", "out2")
+    assert "plots = false" in (site / "out2" / "experiment.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        'a"b\\c',
+        "\x00\x1f\x7f\n\t",
+        "é 😀 \u2028",
+        3,
+        -1.5,
+        1e-7,
+        True,
+        ["a", 2],
+        {"a b": {"c": []}},
+    ],
+)
+def test_what_is_written_is_toml(value: object):
+    """Any text, number, list or table comes back as it was."""
+    assert value == tomllib.loads(f"x = {repetition._toml(value)}")["x"]
+
+
+def test_variants_stay_with_their_family():
+    """A repeated default run keeps the variants of a codec apart, and a named one does not."""
+    variant = Wanted("agvae-gauss", (), True)
+    plan = plans.choose(plans.Request((), ["jpeg", variant], ["psnr"]))
+    named = plans.choose(plans.Request((), ["jpeg", "agvae-gauss"], ["psnr"]))
+    entries = {entry["codec"]: entry for entry in repetition._entries(Path(), plan)}
+
+    assert ({"agvae-branch": ["agvae-gauss"]}, {}) == (plan.families, named.families)
+    assert entries["agvae-gauss"]["variant"] is True
+    assert "variant" not in entries["jpeg"]
+
+
+def test_from_python(inline, site: Path):
+    """The file's arguments are those of ``bench.run``."""
+    found = conductor.run(**{**load_experiment("paper.toml").arguments(), "out": "out"})
+
+    assert 12 == len(found.rows)
+    assert 'anchor = "jpeg"' in Path("out/experiment.toml").read_text()
+    with pytest.raises(UsageError, match="cannot read the experiment gone"):
+        load_experiment("gone")
