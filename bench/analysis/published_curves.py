@@ -159,7 +159,7 @@ def _points(results: Mapping[str, Any]) -> tuple[dict[str, Points], tuple[str, .
     for key, value in results.items():
         if key == "bpp":
             continue
-        form = _column_of(key)
+        form = quality_of(key)
         if form is None:
             ignored.append(key)
             continue
@@ -200,7 +200,7 @@ def _letters(text: str) -> str:
     return "".join(re.findall(r"[a-z0-9]+", text.casefold()))
 
 
-def _column_of(key: str) -> Column | None:
+def quality_of(key: str) -> Column | None:
     """Return the quality that a key means: ``psnr``, ``ms-ssim-rgb``, ``MS_SSIM-dB`` and so on.
 
     One that means several is refused: ``lpips`` does not say which network.

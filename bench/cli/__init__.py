@@ -39,6 +39,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "throughput": (throughput.throughput, _USERS),
     "compare": (numbers.compare, _USERS),
     "merge": (numbers.merge, _USERS),
+    "import": (numbers.import_, _USERS),
     "encode": (files.encode, _FILES),
     "decode": (files.decode, _FILES),
     "info": (files.info, _FILES),

@@ -81,6 +81,11 @@ EXAMPLES = {
         "bench merge a b c --out all --prefer-first",
         "bench merge a b --out both --reference vtm18",
     ),
+    "import": (
+        "bench import rows.csv -d kodak --out theirs",
+        "bench import VM -d folder:originals -o theirs",
+        "bench import codec_compare -o theirs",
+    ),
     "test-codec": (
         "bench test-codec jpeg",
         "bench test-codec my_codec.py:MyCodec",

@@ -1,4 +1,4 @@
-"""``bench compare`` and ``bench merge``: results beside other results."""
+"""``bench compare``, ``merge`` and ``import``: results beside other results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Anchor, References
+from bench.cli.options import Anchor, DataDir, MetricNames, References, check_folders
 
 if TYPE_CHECKING:
     from bench.analysis.published_curves import Reference
@@ -105,3 +105,56 @@ def _written(
     codecs = ", ".join(sorted(str(name) for name in rows["codec"].unique()))
     typer.echo(f"{len(rows)} cells of {', '.join(results.datasets)}: {codecs}")
     typer.echo(f"results: {out}/summary.csv, {out}/tables/, {out}/plots/")
+
+
+def import_(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A CSV or JSON file, a folder of them, or a folder of compressed files with "
+            "decoded pictures.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FOLDER", help="A new folder, or one of imports."),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            "-d",
+            metavar="NAME",
+            help="The originals: a dataset of `bench list`, or folder:PATH. Default: as the files "
+            "say.",
+        ),
+    ] = "",
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What to call the codec. Default: as the files say."),
+    ] = "",
+    metric: MetricNames = None,
+    data_dir: DataDir = None,
+    anchor: Anchor = None,
+) -> None:
+    """Take over results of others, marked as imported wherever they are shown.
+
+    Sizes and scores of decoded pictures are measured here, from the originals. Numbers of a file
+    are taken as they are. `bench merge` puts them beside your own.
+    """
+    from bench.cli.working import Working, console
+    from bench.measurement.imports import import_results
+
+    check_folders(data_dir=data_dir, dataset=dataset if dataset.startswith("folder:") else None)
+    with Working("import", console()) as work:
+        results = import_results(
+            path,
+            out,
+            dataset=dataset,
+            name=name,
+            metrics=metric or [],
+            data_dir=data_dir,
+            progress=work.update,
+        )
+    _written(results, out, anchor, ())

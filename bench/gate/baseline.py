@@ -327,6 +327,11 @@ def of_results(results: Results) -> tuple[Locked, dict[CellKey, str]]:
         raise UsageError(f"{folder} has no database", "Give a .csv, .sqlite or a run's folder.")
     if results.unfinished:
         raise UsageError(f"{folder} holds no finished run: {results.unfinished}")
+    if imported := results.record.get("imported"):
+        raise UsageError(
+            f"{folder} holds imported results ({', '.join(imported)}), which nobody measured here",
+            "Give a run that `bench all` measured.",
+        )
     with closing(connect_to_read(results.database)) as db:
         identities = {tuple(line[:4]): line[4:] for line in db.execute(_IDENTITIES)}
         notes = {tuple(line[:3]): line[3] for line in db.execute(_NOTES)}

@@ -117,7 +117,7 @@ def merge(folders: Sequence[Path], out: Path, *, prefer_first: bool = False) -> 
             left_out=left_out,
         )
         for one, part in zip(sources, kept, strict=True):
-            _copy(one, {cell.key for cell in part.values() if cell.key}, store)
+            _copy(one, {cell.key for cell in part.values() if cell.key}, store, record["scores"])
         names = {whole_name(name): name for name in record["datasets"]}
         cells = [replace(c, dataset=names[c.dataset]) for part in kept for c in part.values()]
         store.start_run(record, cells)
@@ -224,6 +224,8 @@ def _check_meanings(sources: Sequence[Source]) -> None:
     versions: dict[str, tuple[dict[str, str], str]] = {}
     for one in sources:
         for name, about in (one.results.record.get("scores") or {}).items():
+            if about["version"] == merged_record.GIVEN:
+                continue
             before, whose = versions.setdefault(name, (about, one.name))
             if before != about:
                 raise UsageError(
@@ -335,12 +337,18 @@ def _apart(one: float | None, two: float | None, column: str) -> bool:
     return one != two and not abs(one - two) <= tolerance(column)
 
 
-def _copy(source: Source, keys: set[str], store: Store) -> None:
+def _copy(
+    source: Source, keys: set[str], store: Store, metrics: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Copy encodings, files, scores and ceilings of some cells, each file checked by its hash."""
     encodings = [(*source.encodings[key], 0) for key in sorted(keys & source.encodings.keys())]
     streams = dict.fromkeys(str(row[9]) for row in encodings if row[9])
     pictures = {(row[1], row[6]) for row in encodings}
-    scores = [(k, m, *values) for (k, m), values in source.scores.items() if k in keys]
+    scores = [
+        (key, metric, metrics[metric]["version"], *values[1:])
+        for (key, metric), values in source.scores.items()
+        if key in keys
+    ]
     assert source.results.database is not None
     with contextlib.closing(connect_to_read(source.results.database)) as db:
         ceilings = [

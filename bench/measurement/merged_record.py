@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.errors import OutputError
@@ -14,6 +14,9 @@ from bench.measurement.store import Store
 
 _WORDS = ("date", "commit", "cpu", "gpu", "system", "executable", "cores", "device", "jobs")
 _OF_A_RUN = ("date", "commit", "versions", "cpu", "cores", "gpu", "system", "started", "finished")
+
+GIVEN = "given"
+"""Version of a score that was imported: not computed here, so it fits any version."""
 
 Named = tuple[str, Results]
 """What to call a run, and the run."""
@@ -26,27 +29,55 @@ def build(
     own: bool = False,
     left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the record of a merge.
-
-    What the runs have in common stands as in one of them; where they differ, the values of both
-    are joined. ``merged`` has the origin of each run.
+    """Return the record of a merge: ``join``, and in ``merged`` the origin of each run.
 
     Parameters
     ----------
     sources
         The runs, with one name for one dataset.
-    images
-        Dataset -> how many images there are results of.
-    own
-        Whether this user made every run: only then are the record's folders the reader's own.
+    images, own
+        As of ``join``.
     left_out
         Sentences on what was left out.
     """
     records = [results.record for _, results in sources]
-    merged = _datasets(records)
-    shown = {_shown(name, about, images.get(name, 0)): about for name, about in merged.items()}
-    named: dict[str, Any] = {"datasets": shown}
     measured = {str(c) for _, results in sources for c in results.every_row["codec"].unique()}
+    return {
+        **join(records, images, own=own, measured=measured),
+        "merged": [one for source in sources for one in _origins(*source)],
+        "left_out": list(left_out),
+    }
+
+
+def join(
+    records: Sequence[Mapping[str, Any]],
+    images: Mapping[str, int],
+    *,
+    own: bool = False,
+    measured: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return one record of several.
+
+    What they have in common stands as in one of them; where they differ, the values of both are
+    joined.
+
+    Parameters
+    ----------
+    records
+        With one name for one dataset.
+    images
+        Dataset -> how many images there are results of.
+    own
+        Whether this user made every run: only then are the record's folders the reader's own.
+    measured
+        Codecs that have results.
+    """
+    shown = {
+        _shown(name, about, images.get(name, 0)): about
+        for name, about in _datasets(records).items()
+    }
+    named: dict[str, Any] = {"datasets": shown}
+    imported = _first(records, "imported")
     return {
         **{key: _joined(record.get(key) for record in records) for key in _WORDS},
         "versions": _versions(records),
@@ -56,14 +87,21 @@ def build(
         "families": _families(records),
         "notes": _first(records, "notes"),
         "metrics": list(_first(records, "scores")),
-        "scores": _first(records, "scores"),
+        "scores": scores_of(records),
         "unavailable": _unavailable(records, measured),
         "messages": _listed(records, "messages"),
-        "merged": [one for source in sources for one in _origins(*source)],
-        "left_out": list(left_out),
-        **({"imported": imported} if (imported := _first(records, "imported")) else {}),
-        **({"reported": reported} if (reported := _listed(records, "reported")) else {}),
+        **({"imported": imported} if imported else {}),
     }
+
+
+def scores_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return metric -> column and version; a version that was computed goes before a given one."""
+    found = _first(records, "scores")
+    for record in records:
+        for name, about in (record.get("scores") or {}).items():
+            if found[name]["version"] == GIVEN:
+                found[name] = about
+    return found
 
 
 def _origins(name: str, results: Results) -> list[dict[str, Any]]:
@@ -109,13 +147,15 @@ def _families(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _unavailable(records: Sequence[Mapping[str, Any]], measured: set[str]) -> list[list[str]]:
+def _unavailable(
+    records: Sequence[Mapping[str, Any]], measured: Collection[str]
+) -> list[list[str]]:
     """Return codecs and metrics that no run could measure."""
     scored = set(_first(records, "scores"))
     return [
         [name, reason]
         for name, reason in _listed(records, "unavailable")
-        if not {word.strip() for word in name.split(",")} <= measured | scored
+        if not {word.strip() for word in name.split(",")} <= {*measured, *scored}
     ]
 
 

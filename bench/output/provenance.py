@@ -100,8 +100,9 @@ def machine_of(record: Mapping[str, Any]) -> str:
 def provenance_note(record: Mapping[str, Any]) -> str:
     """Return machine, date, commit and versions in a sentence; what is not known is left out."""
     date, machine, commit = record.get("date"), machine_of(record), record.get("commit")
+    verb = "Imported" if record.get("imported") and not record.get("merged") else "Measured"
     parts = [
-        f"Measured {date}" if date else "Measured",
+        f"{verb} {date}" if date else verb,
         f"on {machine}" if machine else "",
         f"at commit {commit}" if commit else "",
     ]

@@ -63,6 +63,8 @@ def codec_of(column: str) -> Codec:
     BenchError
         If it is unknown or unavailable here.
     """
+    if column.startswith("imported/"):
+        raise OutputError(f"{column} was imported: there is no decoder of it here")
     return registry.create(registry.Spec.parse(column).name)
 
 
