@@ -224,7 +224,7 @@ def image_curves(points: pd.DataFrame, metric: str) -> dict[str, Curve]:
         A quality column; the curves hold the metric's own values, ``inf`` at lossless points.
     """
     form = column(metric)
-    defined = sort_rows(points[points[form.source].notna()])
+    defined = points[points[form.source].notna()]  # in the one order, as ``comparable`` is
     values = defined[form.source].astype(float)
     exact = (values == column(form.source).exact).groupby([defined[name] for name in KEY[1:]])
     defined = defined.assign(quality=values.mask(exact.transform("all"), math.inf))

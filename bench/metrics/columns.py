@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,9 +185,13 @@ def known() -> dict[str, Column]:
 
     Those of installed metrics first, then those that results brought with them.
     """
-    classes = [item.cls for item in discover().values() if item.cls is not None]
-    own = {column.column: column for cls in classes for column in _columns_of(cls)}
+    own = _own(tuple(item.cls for item in discover().values() if item.cls is not None))
     return own | {name: column for name, column in _recorded.items() if name not in own}
+
+
+@cache
+def _own(classes: tuple[type[Metric], ...]) -> dict[str, Column]:
+    return {column.column: column for cls in classes for column in _columns_of(cls)}
 
 
 def column(name: str) -> Column:

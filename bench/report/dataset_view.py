@@ -133,6 +133,8 @@ class Context:
         Which images its means are over.
     speeds
         How fast its codecs are, where that was measured.
+    settings
+        Codec -> settings that were tried, in the order of the rows.
     """
 
     index: int
@@ -147,6 +149,7 @@ class Context:
     looks: Mapping[str, Look]
     cover: Coverage
     speeds: Speeds
+    settings: Mapping[str, Sequence[str]]
 
     @property
     def anchor(self) -> str:
@@ -247,6 +250,10 @@ def make(
         looks,
         coverage(rows)[name],
         speeds or Speeds(),
+        {
+            str(codec): [str(text) for text in texts.unique()]
+            for codec, texts in rows.groupby("codec", sort=False)["setting"]
+        },
     )
 
 

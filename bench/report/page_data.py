@@ -69,8 +69,8 @@ def _metric(metric: str) -> dict[str, Any]:
 def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any]:
     images = sorted((str(i) for i in context.rows["image"].unique()), key=summary.natural)
     common = set(summary.common_images(context.rows)[context.name])
-    rows = summary.succeeded(context.rows)
-    rows = _with_decibels(rows)
+    measured = _by_point(_with_decibels(summary.succeeded(context.rows)).set_index("image"))
+    tried = _by_point(context.rows.assign(error=summary.error_text(context.rows)))
     drawn = {m: set(summary.on_curve(context.means, m).index) for m in context.metrics}
     return {
         "name": context.name,
@@ -80,7 +80,14 @@ def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any
         "pair": [context.looks[codec].index for codec in context.pair],
         "coverage": {metric: context.coverage(metric) for metric in context.metrics},
         "points": [
-            _point(context, line, rows, images, [m for m in drawn if place in drawn[m]])
+            _point(
+                context,
+                line,
+                measured[line["codec"], line["setting"]],
+                _errors(tried[line["codec"], line["setting"]], images),
+                images,
+                [m for m in drawn if place in drawn[m]],
+            )
             for place, line in zip(context.means.index, records(context.means), strict=True)
         ],
         "reported": [
@@ -104,20 +111,31 @@ def _with_decibels(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**{name: form.of_means(rows[form.source]) for name, form in forms.items()})
 
 
+def _by_point(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return (codec, setting) -> its rows."""
+    groups = rows.groupby(["codec", "setting"], sort=False)
+    return {(str(codec), str(setting)): mine for (codec, setting), mine in groups}
+
+
+def _errors(tried: pd.DataFrame, images: Sequence[str]) -> dict[int, str]:
+    """Return place of an image -> what failed there."""
+    places = {image: place for place, image in enumerate(images)}
+    last = dict(zip(tried["image"].astype(str), tried["error"], strict=True))
+    return {places[str(image)]: str(text) for image, text in last.items() if text}
+
+
 def _point(
     context: Context,
     line: Mapping[str, Any],
-    rows: pd.DataFrame,
+    mine: pd.DataFrame,
+    errors: Mapping[int, str],
     images: Sequence[str],
     drawn: Sequence[str],
 ) -> dict[str, Any]:
     """Return one setting: its means, its rate on each curve, and the values of every image."""
     codec, setting = str(line["codec"]), str(line["setting"])
-    mine = rows[(rows["codec"] == codec) & (rows["setting"] == setting)].set_index("image")
     metrics = quality_columns(context.means)
-    failed = context.rows.assign(error=summary.error_text(context.rows))
-    failed = failed[(failed["codec"] == codec) & (failed["setting"] == setting)]
-    errors = dict(zip(failed["image"].astype(str), failed["error"], strict=True))
+    each = mine[[n for n in ("bytes", "bpp", *metrics) if n in mine]].reindex(list(images))
     return {
         "codec": context.looks[codec].index,
         "setting": short_setting(context, codec, setting),
@@ -125,12 +143,8 @@ def _point(
         "lossless": any(line[metric] == column(metric).exact for metric in context.metrics),
         "mean": {name: plain(float(line[name])) for name in ("bpp", *metrics)},
         "rate": {metric: plain(float(line[f"bpp_{metric}"])) for metric in drawn},
-        "each": {
-            name: [plain(float(v)) for v in mine[name].reindex(list(images))]
-            for name in ("bytes", "bpp", *metrics)
-            if name in mine
-        },
-        "errors": {images.index(i): text for i, text in errors.items() if text},
+        "each": {name: [plain(float(v)) for v in each[name]] for name in each},
+        "errors": dict(errors),
     }
 
 

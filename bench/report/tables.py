@@ -38,7 +38,7 @@ def _codec(context: Context, codec: str) -> Td:
 
 def short_setting(context: Context, codec: str, setting: str) -> str:
     """Return what varies along a codec's curve: ``qp 33``."""
-    known = context.rows.loc[context.rows["codec"] == codec, "setting"].unique()
+    known = context.settings.get(codec, ())
     settings = list(dict.fromkeys([*known, setting]))  # one made for the page may be new
     varying, _ = summary.split_settings(settings)
     values = varying[settings.index(setting)]
