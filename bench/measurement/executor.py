@@ -30,6 +30,7 @@ THREAD_VARIABLES = (
 """What numeric libraries ask for the number of their threads."""
 
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
+_CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
 _GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
 
 R = TypeVar("R")
@@ -88,7 +89,7 @@ def dask_pool(address: str, _jobs: int = 1, /, timeout_s: float = DEFAULT_TIMEOU
             "--scheduler needs Dask", "Install it: pip install 'agvae-bench[distributed]'"
         ) from error
     try:
-        client = Client(address, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=_CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"no Dask scheduler answers at {address} ({type(error).__name__})",

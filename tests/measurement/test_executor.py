@@ -17,6 +17,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.errors import UsageError
+from bench.measurement import executor
+
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 NUMBERS = ["dataset", "image", "codec", "setting", "bytes", "bpp", "psnr_db", "bitstream_sha256"]
 
@@ -256,11 +259,12 @@ def test_dask_cluster_with_a_worker_killed(
     pd.testing.assert_frame_equal(local[NUMBERS], dask[NUMBERS])
 
 
-def test_no_scheduler_is_a_clear_error(crops: Path, tmp_path: Path, run_bench: Bench):
-    """An address where nothing listens is one line and exit code 2."""
-    done = run_bench(
-        *words(crops, tmp_path / "out", "jpeg"), "--scheduler", "tcp://127.0.0.1:9", check=False
-    )
+def test_no_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
+    """An address where nothing listens is one line, after Dask gave it some seconds."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(executor, "_CONNECT_TIMEOUT", "0.2s")
+    with pytest.raises(UsageError) as caught:
+        executor.dask_pool("tcp://127.0.0.1:9")
 
-    assert 2 == done.returncode
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr.splitlines()[-1]
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9 (OSError)" == caught.value.what
+    assert 1 == len(str(caught.value).splitlines())

