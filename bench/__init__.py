@@ -9,6 +9,10 @@ Public names, loaded when they are first used:
 
 * ``run`` measures and returns ``Results``; ``load_results`` reads them from a folder;
   ``load_experiment`` reads the file that says what to measure.
+* ``compare`` says what changed between two runs, ``merge`` makes one of several.
+* ``encode``, ``decode`` and ``score`` treat one image; ``create_codec`` and ``create_metric`` give
+  objects.
+* ``Progress`` receives what happens during a run.
 * ``Codec``, ``Setting``, ``Parameter`` and ``Metric`` are what a new codec or metric is made of;
   ``TorchCodec`` is a codec whose work a network does.
 * ``BenchError`` is the base of every error raised on purpose.
@@ -20,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bench.analysis.run_changes import Changes
     from bench.codec import Codec, Parameter, Setting
     from bench.codec.torch_codec import TorchCodec
     from bench.errors import (
@@ -37,26 +42,33 @@ if TYPE_CHECKING:
         UsageError,
     )
     from bench.measurement.experiment import Experiment, load_experiment
+    from bench.measurement.folders import compare, merge
+    from bench.measurement.one_image import create_codec, create_metric, decode, encode, score
+    from bench.measurement.progress import Progress
     from bench.measurement.results import Results, load_results
     from bench.measurement.run import run
     from bench.metrics import Metric
+    from bench.rate_search import Encoded
 
     __version__: str
 
 __all__ = [
     "BDError",
     "BenchError",
+    "Changes",
     "Codec",
     "CodecError",
     "DatasetError",
     "DecodeError",
     "EncodeError",
+    "Encoded",
     "Experiment",
     "ImageError",
     "Metric",
     "MetricError",
     "OutputError",
     "Parameter",
+    "Progress",
     "Results",
     "Setting",
     "SettingError",
@@ -64,12 +76,27 @@ __all__ = [
     "Unavailable",
     "UsageError",
     "__version__",
+    "compare",
+    "create_codec",
+    "create_metric",
+    "decode",
+    "encode",
     "load_experiment",
     "load_results",
+    "merge",
     "run",
+    "score",
 ]
 
 _MODULES = {
+    **dict.fromkeys(("compare", "merge"), "bench.measurement.folders"),
+    **dict.fromkeys(
+        ("create_codec", "create_metric", "decode", "encode", "score"),
+        "bench.measurement.one_image",
+    ),
+    "Progress": "bench.measurement.progress",
+    "Changes": "bench.analysis.run_changes",
+    "Encoded": "bench.rate_search",
     **dict.fromkeys(("Codec", "Parameter", "Setting"), "bench.codec"),
     **dict.fromkeys(("Experiment", "load_experiment"), "bench.measurement.experiment"),
     **dict.fromkeys(("Results", "load_results"), "bench.measurement.results"),

@@ -26,7 +26,7 @@ from rich.text import Text
 from bench.cli.forecast import Forecast, clock
 from bench.cli.working import Ticker, Working, console
 from bench.files import locked
-from bench.measurement import run
+from bench.measurement import progress
 
 if TYPE_CHECKING:
     from bench.measurement.plan import Plan
@@ -48,7 +48,7 @@ class _Left(ProgressColumn):
         return Text("" if task.finished else self._words())
 
 
-class Screen(run.Progress):
+class Screen(progress.Progress):
     """Shows a run on a console; a context manager that leaves no bar behind.
 
     Parameters

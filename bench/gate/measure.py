@@ -25,7 +25,8 @@ from bench.image import pixels_sha256
 from bench.measurement import executor as harness
 from bench.measurement import plan
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
-from bench.measurement.run import Progress, results_folder, run
+from bench.measurement.progress import Progress
+from bench.measurement.run import results_folder, run
 from bench.measurement.store import Store
 
 

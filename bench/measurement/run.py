@@ -21,34 +21,13 @@ from bench.measurement import executor, provenance, repetition
 from bench.measurement import plan as plans
 from bench.measurement.merged_record import refuse_mixed
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
+from bench.measurement.progress import Line, Progress
 from bench.measurement.results import Results, duplicates_text, stored_results
 from bench.measurement.store import Store
 from bench.metrics import columns, from_file
 
 if TYPE_CHECKING:
-    from bench.measurement.store import Encoding
-
-
-class Progress:
-    """What a run reports while it goes on: override what you want to see or to refuse."""
-
-    def status(self, words: str) -> None:
-        """Take a few words on what is being looked for or downloaded."""
-
-    def say(self, text: str, *, loud: bool = False) -> None:
-        """Take a sentence that a reader of the numbers must know."""
-
-    def chosen(self, plan: plans.Plan) -> None:
-        """Take the codecs, before anything is fetched or written; an error ends the run."""
-
-    def planned(self, plan: plans.Plan) -> None:
-        """Take the whole plan, before anything is measured."""
-
-    def measured(self, row: Encoding) -> None:
-        """Take a cell that was stored just now."""
-
-    def finished(self, results: Results) -> None:
-        """Take the results, while no other run can write to the folder."""
+    pass
 
 
 def run(  # noqa: PLR0913 - what, where and how are independent
@@ -70,7 +49,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     timeout_s: float = DEFAULT_TIMEOUT_S,
     outputs: Mapping[str, Any] | None = None,
     measured_with: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     make_executor: executor.MakeExecutor = executor.local_pool,
 ) -> Results:
     """Measure codecs on images and return the results.
@@ -123,7 +102,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         What another run was measured with; see ``bench.measurement.experiment``. What differs
         here is said and recorded.
     progress
-        Receives what happens meanwhile.
+        True: a line says how far the run is, also in a notebook. Or what receives what happens.
     make_executor
         Number of workers -> the executor that they work in.
 
@@ -146,7 +125,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     >>> len(r.rows), r.rows["psnr_db"].notna().all()
     (2, True)
     """
-    watch = progress or Progress()
+    watch = progress if isinstance(progress, Progress) else (Line if progress else Progress)()
     metrics = [from_file.name_of(word) for word in metrics]
     plans.check_device(device)
     points = plans.QUICK_POINTS if quick and points is None else points

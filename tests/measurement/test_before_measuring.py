@@ -11,7 +11,8 @@ import pytest
 from bench import image, metrics
 from bench.errors import BenchError, DatasetError, OutputError, UsageError
 from bench.measurement import run as conductor
-from bench.measurement.run import Progress, run
+from bench.measurement.progress import Progress
+from bench.measurement.run import run
 from bench.metrics.lpips import LpipsAlex
 
 

@@ -22,8 +22,9 @@ from bench import image, registry
 from bench.errors import BenchError, DatasetError, OutputError, Unavailable, UsageError
 from bench.measurement import executor, worker
 from bench.measurement import plan as plans
+from bench.measurement.progress import Progress
 from bench.measurement.results import DATABASE, Results, load_results
-from bench.measurement.run import Progress, run
+from bench.measurement.run import run
 from bench.output.write import write
 
 
