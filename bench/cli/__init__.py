@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import (
+    complexity,
     contract,
     figures,
     files,
@@ -37,6 +38,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "plots": (show.plots, _USERS),
     "figures": (figures.figures, _USERS),
     "throughput": (throughput.throughput, _USERS),
+    "complexity": (complexity.complexity, _USERS),
     "compare": (numbers.compare, _USERS),
     "merge": (numbers.merge, _USERS),
     "import": (numbers.import_, _USERS),

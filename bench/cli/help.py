@@ -66,6 +66,11 @@ EXAMPLES = {
         "bench figures -r results/kodak --only fig07-rd-psnr",
         "bench figures --out figures --fresh",
     ),
+    "complexity": (
+        "bench complexity -c agvae -c agvae-small",
+        "bench complexity -c agvae -o results/complexity",
+        "bench complexity -r results/run",
+    ),
     "throughput": (
         "bench throughput",
         "bench throughput -d kodak -c agvae --device cuda",

@@ -28,11 +28,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from bench.codec.complexity import Complexity
 from bench.codec.setting import Parameter, Scalar, Setting
 from bench.image import Image
 from bench.stopwatch import Phases
 
-__all__ = ["FASTEST", "Codec", "Parameter", "Scalar", "Setting"]
+__all__ = ["FASTEST", "Codec", "Complexity", "Parameter", "Scalar", "Setting"]
 
 FASTEST = "fastest"
 """A wish for the precision that a device computes quickest; see ``Codec.choose_precision``."""
@@ -202,6 +203,10 @@ class Codec(abc.ABC):
     def weights_sha256(self) -> str:
         """Hash of the weights that the files depend on, for ``bench check``; empty: none."""
         return ""
+
+    def complexity(self, setting: Setting) -> Complexity | None:  # noqa: ARG002
+        """Return parameters and multiply-accumulates of the network; None: there is none."""
+        return None
 
     @classmethod
     def fetch(cls, tell: Callable[[str], object]) -> Sequence[Path]:  # noqa: ARG003

@@ -32,7 +32,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.codec import Codec, Setting
+from bench.codec import Codec, Complexity, Setting
+from bench.codec.complexity import of_network
 from bench.codec.state_dict import build, read_state
 from bench.codec.tensor_file import DAMAGED, MAGIC, TensorFile
 from bench.errors import DecodeError, EncodeError, SettingError, Unavailable
@@ -295,6 +296,14 @@ class TorchCodec(Codec):
     @cached_property
     def _networks(self) -> dict[tuple[str, str], Any]:
         return {}
+
+    def complexity(self, setting: Setting) -> Complexity:
+        """Return what the network of a setting costs; see ``bench.codec.complexity``."""
+        return of_network(
+            self.network(setting),
+            lambda net, x: self.compress(net, x, setting),
+            lambda net, strings, shape: self.decompress(net, strings, shape, setting),
+        )
 
     def _load(self, point: Point) -> Any:  # noqa: ANN401 - an untyped torch module
         try:

@@ -17,6 +17,7 @@ from bench.analysis import summary
 from bench.errors import UsageError
 from bench.files import file_stems, make_folder
 from bench.measurement.results import load_results
+from bench.output import pareto
 from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
 from bench.output.figure_text import label_text
@@ -196,6 +197,8 @@ def _draw_quality(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
     axes.margins(y=0.2)
     if y_name.startswith("BD-rate"):
         axes.invert_yaxis()
+        fastest_first = pareto.front(zip(-data["x"], data["y"], strict=True))
+        pareto.draw(axes, [(-x, y) for x, y in fastest_first])
     style = styles(data["codec"])
     for name, codec, label in _names(data, DECODE):
         sheet.line(data, DECODE, name, replace(style[codec], width=0.8, size=4), label=label)

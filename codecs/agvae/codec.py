@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.codec import FASTEST, Codec, Parameter, Setting
+from bench.codec import FASTEST, Codec, Complexity, Parameter, Setting
 from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.runtime import precision as precisions
@@ -216,6 +216,12 @@ class AgvaeCodec(Codec):
     def weights_sha256(self) -> str:
         """The hashes of the weight files, encoder included."""
         return ",".join(network.sha256 for network in self.networks)
+
+    def complexity(self, setting: Setting) -> Complexity:  # noqa: ARG002
+        """Return what the network costs; those of all levels have one size."""
+        from bench.codecs.agvae.model.complexity import of_config
+
+        return of_config(self.networks[0].config)
 
     def facts(self, data: bytes) -> dict[str, str]:
         """Return what a file's header says, in words, for ``bench info``.

@@ -141,7 +141,8 @@ class CheckpointCodec(TorchCodec):
         if self.details.levels == 1:
             return {}
         level = int(setting["level"])
-        if getattr(net, "bench_level", None) != level:
+        shapes_alone = next(net.parameters()).is_meta
+        if getattr(net, "bench_level", None) != level and not shapes_alone:
             if "scale" in inspect.signature(net.update).parameters:
                 net.update(force=True, scale=net.Gain[level].abs())
             net.bench_level = level

@@ -9,16 +9,15 @@ factorised density of z are in neither count.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from bench.codec.complexity import counted
 from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
 from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config, preset
 from bench.codecs.agvae.model.model import AGVAE
@@ -194,6 +193,14 @@ def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
+def _of_picture(run: Callable[[Tensor], int]) -> tuple[int, int]:
+    """Return the multiply-accumulates of ``run`` on an empty picture, and what it returns."""
+    values: list[int] = []
+    x = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
+    macs, _ = counted(lambda: values.append(run(x)))
+    return macs, values[0]
+
+
 def backbone_macs(net: GainedBackbone) -> tuple[int, int]:
     """Return MACs of the four transforms, and how many values y and z have together."""
     base: Any = net.base.to("meta")
@@ -205,7 +212,7 @@ def backbone_macs(net: GainedBackbone) -> tuple[int, int]:
         base.g_s(y)
         return int(y.numel() + z.numel())
 
-    return _counted(run)
+    return _of_picture(run)
 
 
 def network_macs(net: AGVAE) -> tuple[int, int]:
@@ -221,16 +228,4 @@ def network_macs(net: AGVAE) -> tuple[int, int]:
         moved.g_s(y)
         return int(y.numel() + z.numel())
 
-    return _counted(run)
-
-
-def _counted(run: Any) -> tuple[int, int]:  # noqa: ANN401 - Tensor -> int
-    """Return the multiply-accumulates of ``run`` on an empty picture, and what it returns."""
-    with (
-        warnings.catch_warnings(),
-        FlopCounterMode(display=False) as counter,
-        torch.no_grad(),
-    ):
-        warnings.simplefilter("ignore")
-        values = run(torch.empty(1, 3, _SIDE, _SIDE, device="meta"))
-    return counter.get_total_flops() // 2, values
+    return _of_picture(run)

@@ -1,0 +1,88 @@
+"""``bench complexity``: parameters and multiply-accumulates of networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import CodecNames
+
+if TYPE_CHECKING:
+    from bench.measurement.results import Results
+
+
+def complexity(
+    codec: CodecNames = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            "-r",
+            metavar="FOLDER",
+            help="Plot the BD-rates of this folder of `bench all` against complexity. Without "
+            "--codec, its codecs are counted.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Write CSV, tables and plots there. Default: into --results, else print only.",
+        ),
+    ] = None,
+) -> None:
+    """Count parameters and multiply-accumulates a pixel of the networks of learned codecs."""
+    from bench.cli.working import Working
+    from bench.errors import UsageError
+    from bench.files import check_folder
+    from bench.measurement import complexity as counting
+    from bench.measurement import provenance
+    from bench.measurement.plan import Request, choose_curves
+    from bench.measurement.results import load_results
+    from bench.output import complexity as output
+
+    measured = load_results(results) if results else None
+    target = out or results
+    if target:
+        check_folder(target)
+    curves, _ = choose_curves(Request((), _words(codec or [], measured)))
+    lines = []
+    with Working("complexity") as work:
+        for curve in curves:
+            if curve.codec.learned:
+                work.update(curve.codec.name)
+                lines += counting.lines_of(curve.codec, curve.settings)
+    if not lines:
+        names = ", ".join(curve.codec.name for curve in curves)
+        raise UsageError(f"none of these codecs has a network: {names}", "Name one by --codec.")
+    record = provenance.record()
+    typer.echo(output.table(lines, record).markdown())
+    if target:
+        written = output.write(lines, target, record, measured)
+        typer.echo(f"results: {', '.join(str(path) for path in written)}")
+
+
+def _words(codecs: list[str], results: Results | None) -> list[str]:
+    """Return the words of ``--codec``, else the learned codecs that a run measured."""
+    from bench import registry
+    from bench.errors import UsageError
+
+    if codecs or results is None:
+        return codecs
+    measured = [str(word) for word in dict.fromkeys(results.every_row["codec"])]
+    known = {name: found.cls for name, found in registry.discover().items() if found.cls}
+    learned = [
+        word
+        for word in measured
+        if (cls := known.get(registry.Spec.parse(word).name)) and cls.learned
+    ]
+    if not learned:
+        raise UsageError(
+            f"{results.folder} has no learned codec that is known here: {', '.join(measured)}",
+            "Name checkpoints and files by --codec, as the run did.",
+        )
+    return learned
