@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench.cli.options import DataDir, Device
 if TYPE_CHECKING:
     from bench.codec import Setting
     from bench.image import Image
+    from bench.rate_search import Target
     from bench.registry import Spec
 
 R = TypeVar("R")
@@ -74,6 +76,16 @@ def encode(
         float | None,
         typer.Option("--bpp", metavar="NUMBER", help="Bits per pixel to come nearest to, instead."),
     ] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="METRIC=VALUE",
+            help="Come nearest to this value of any metric, instead: psnr=38, ssimulacra2=80, "
+            "bpp=0.5.",
+        ),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Compress one image, and say its size, rate and PSNR."""
@@ -81,47 +93,66 @@ def encode(
     from bench.errors import UsageError
     from bench.measurement.plan import check_device
 
-    if quality is not None and bpp is not None:
-        raise UsageError("--quality and --bpp exclude each other", "Give one of them.")
+    if sum(option is not None for option in (quality, bpp, wanted)) > 1:
+        raise UsageError("--quality, --bpp and --target exclude each other", "Give one of them.")
     _check_target(source, target)
     spec = registry.Spec.typed(codec or _by_suffix(target))
     check_device(device)
+    aim = _aim(bpp, wanted)
     pixels = image.load(source)
-    data, label, setting, reached = _apart(spec.name, _encode, spec, device, pixels, quality, bpp)
+    how = (spec, device, pixels, quality, aim)
+    data, label, setting, value, note = _apart(spec.name, _encode, *how)
     psnr = metrics.create("psnr")(
         pixels, _apart(spec.name, _ask, spec.name, device, "decode", data)
     )
     files.write_atomically(target, data)
     found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
     typer.echo(
-        f"{target}: {len(data)} bytes, {found:.4f} bpp, {psnr:.2f} dB, {label} {setting.json}"
+        f"{target}: {len(data)} bytes, {found:.4f} bpp, {psnr:.2f} dB, "
+        f"{value}{label} {setting.json}"
     )
-    if not reached:
-        typer.echo(f"bench: {bpp} bpp is out of reach; this is the nearest setting", err=True)
+    if note:
+        typer.echo(f"bench: {aim}: {note}; this is the nearest setting", err=True)
+
+
+def _aim(bpp: float | None, text: str | None) -> Target | None:
+    """Return what ``--bpp`` or ``--target`` asks for."""
+    from bench.errors import SettingError
+    from bench.rate_search import Target
+
+    if text is not None:
+        return Target.typed(text)
+    if bpp is None:
+        return None
+    if not (bpp > 0 and math.isfinite(bpp)):
+        raise SettingError(f"--bpp must be positive and finite, found {bpp}")
+    return Target("bpp", bpp)
 
 
 def _encode(
-    spec: Spec, device: str, pixels: Image, quality: float | None, bpp: float | None
-) -> tuple[bytes, str, Setting, bool]:
-    """Return the file, the codec's label, the setting, and whether the wanted rate was reached."""
+    spec: Spec, device: str, pixels: Image, quality: float | None, aim: Target | None
+) -> tuple[bytes, str, Setting, str, str]:
+    """Return file, codec's label, setting, the target's value, and why it is not hit exactly."""
     import numpy as np
 
     from bench import image, rate_search, registry
     from bench.errors import CodecFailed
 
     codec, given = registry.create(spec.name, device), image.frozen(pixels)
-    if bpp is not None:
-        usual = registry.settings(codec, spec)
-        found = rate_search.encode_to_bpp(codec, given, usual[0], bpp)
-        data, setting, reached = found.data, found.setting, found.reached
+    value = note = ""
+    if aim is not None:
+        found = rate_search.search(codec, given, registry.settings(codec, spec)[0], aim)
+        data, setting, note = found.data, found.setting, found.note
+        if aim.metric not in ("bpp", "psnr"):
+            value = f"{aim.metric} {found.value:.5g}, "
     else:
         points = None if quality is None else [quality]
         settings = registry.settings(codec, spec, quality=points)
         setting = settings[len(settings) // 2]
-        data, reached = codec.encode(given, setting), True
+        data = codec.encode(given, setting)
     if not np.array_equal(given, pixels):
         raise CodecFailed(f"crashed: {spec.name} wrote into the picture that it was given")
-    return data, codec.label(setting), setting, reached
+    return data, codec.label(setting), setting, value, note
 
 
 def _ask(name: str, device: str, method: str, data: bytes) -> Any:  # noqa: ANN401 - the method's

@@ -28,8 +28,10 @@ class Forecast:
 
     def __init__(self, tasks: Iterable[Task] = (), jobs: int = 1) -> None:
         self._left: Counter[tuple[str, str]] = Counter()
+        self._kinds: dict[str, tuple[str, str]] = {}  # a search ends at another setting
         for task in tasks:
-            self._left[_kind(task.row)] += _pixels(task.row)
+            kind = self._kinds[task.row.key] = task.row.codec, task.row.setting
+            self._left[kind] += _pixels(task.row)
         self._jobs = jobs
         self._pixels: Counter[tuple[str, str]] = Counter()
         self._seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -37,7 +39,8 @@ class Forecast:
 
     def add(self, row: Encoding, now_s: float) -> None:
         """Take a cell that was done at a time of ``time.monotonic``."""
-        kind, pixels = _kind(row), _pixels(row)
+        kind = self._kinds.get(row.key, (row.codec, row.setting))
+        pixels = _pixels(row)
         coded_s = (row.encode_s or 0.0) + (row.decode_s or 0.0)
         if self._begun_s is None:  # what workers take to start is no cost of a cell
             self._begun_s = now_s - coded_s
@@ -69,10 +72,6 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _kind(row: Encoding) -> tuple[str, str]:
-    return row.codec, row.setting
 
 
 def _pixels(row: Encoding) -> int:

@@ -68,6 +68,16 @@ Qualities = Annotated[
         help="Measure these values of each codec's own rate parameter instead of its ladder.",
     ),
 ]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="METRIC=70,80",
+        help="Search for the setting of each codec and image that comes nearest to these values "
+        "of a metric, or to these bpp, instead of measuring its ladder.",
+    ),
+]
 Jobs = Annotated[
     int,
     typer.Option(
@@ -132,6 +142,17 @@ def check_folders(**options: Path | str | None) -> None:
             raise UsageError(
                 f"--{name.replace('_', '-')}: there is no folder {folder}", "Check the path."
             )
+
+
+def targets(
+    texts: list[str] | None, points: int | None = None, quality: str | None = None
+) -> list[str] | None:
+    """Return what ``--target`` says, which excludes other choices of settings."""
+    from bench.errors import UsageError
+
+    if texts and (points is not None or quality is not None):
+        raise UsageError("--target excludes --points and --quality", "Give one of them.")
+    return texts
 
 
 def numbers(text: str | None) -> list[float] | None:

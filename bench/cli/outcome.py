@@ -38,6 +38,7 @@ def show(
         If every cell failed.
     """
     from bench.errors import CodecError
+    from bench.measurement.results import missed_targets
 
     plan = screen.plan
     assert plan is not None
@@ -63,6 +64,8 @@ def show(
         typer.echo(json.dumps(told, indent=1, allow_nan=False))
     elif not quiet:
         _tables(results, out, references)
+    for line in missed_targets(results.every_row):
+        screen.console.print(line, style="yellow", markup=False)
     if not quiet:
         screen.console.print(
             f"results: {out}/summary.csv, {out}/tables/, {out}/plots/"
@@ -73,10 +76,14 @@ def show(
 
 def _tables(results: Results, out: Path, references: Sequence[Reference]) -> None:
     from bench.measurement.results import read_csv
-    from bench.output import headline, reported_rates
+    from bench.output import headline, reported_rates, targets
 
     deltas = read_csv(out / "bd_rate.csv")
-    for name in results.datasets:
+    searched = "target_bpp" in results.rows
+    if searched and (out / "targets.csv").is_file():
+        for line in targets.lines(read_csv(out / "targets.csv")):
+            typer.echo(line)
+    for name in () if searched else results.datasets:
         for line in headline.lines(deltas, name, results.rows):
             typer.echo(line)
     for line in reported_rates.words(reported_rates.rates(results.rows, references)):

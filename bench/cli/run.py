@@ -22,8 +22,10 @@ from bench.cli.options import (
     Out,
     Qualities,
     References,
+    Targets,
     Timeout,
     numbers,
+    targets,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         ),
     ] = None,
     quality: Qualities = None,
+    target: Targets = None,
     out: Out = Path("results/run"),
     anchor: Anchor = None,
     reference: References = None,
@@ -123,6 +126,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         images=image,
         points=points,
         quality=numbers(quality),
+        targets=targets(target, points, quality),
         data_dir=data_dir,
         out=str(out),
         device=device,

@@ -8,7 +8,8 @@
     points = 4
     anchor = "bpg"
 
-Optional as well: ``images``, ``quality``, ``device``, ``data_dir``, ``out`` and ``[outputs]``.
+Optional as well: ``images``, ``quality``, ``targets``, ``device``, ``data_dir``, ``out`` and
+``[outputs]``.
 Paths are relative to the file's folder. ``[measured_with]``, which a run writes, says with what
 the numbers were measured: a run of the file says what differs.
 """
@@ -27,6 +28,8 @@ from typing import Any
 from bench.codec import Scalar
 from bench.errors import UsageError, suggest
 from bench.measurement.plan import Wanted
+from bench.metrics import from_file as metric_files
+from bench.rate_search import targets
 from bench.registry import from_file
 
 FOLDER = "folder:"
@@ -44,6 +47,8 @@ class Experiment:
         The file.
     datasets, images, codecs, metrics, points, quality, device, data_dir, out
         As ``bench.run`` takes them; empty or None where the file does not say.
+    targets
+        As ``--target`` takes them; they exclude points and quality.
     anchor, references
         The codec that BD-rates are against; published curves, as ``--reference`` takes them.
     plots, report
@@ -59,6 +64,7 @@ class Experiment:
     metrics: tuple[str, ...] = ()
     points: int | None = None
     quality: tuple[Scalar, ...] | None = None
+    targets: tuple[str, ...] = ()
     device: str | None = None
     data_dir: str | None = None
     out: str | None = None
@@ -76,6 +82,11 @@ class Experiment:
             kept = {k: v for k, v in self.measured_with.items() if k != "pictures"}
             images = typed.get("images", ())
             new = replace(new, measured_with=kept, images=images)
+        if "targets" in typed:
+            typed["quality"] = new.quality
+            new = replace(new, points=None, quality=None)
+        elif "quality" in typed or "points" in typed:
+            new = replace(new, targets=())
         if "quality" in typed:
             codecs = tuple(w if isinstance(w, str) else replace(w, quality=()) for w in new.codecs)
             new = replace(new, codecs=codecs, points=typed.get("points"))
@@ -85,6 +96,9 @@ class Experiment:
         """Return the arguments of ``bench.run``: ``bench.run(**experiment.arguments())``."""
         names = ("datasets", "images", "codecs", "metrics", "points", "quality", "data_dir", "out")
         found = {name: getattr(self, name) for name in names}
+        for word in self.metrics:  # a target may be a metric of these files
+            metric_files.name_of(word)
+        found["targets"] = [one for text in self.targets for one in targets(text)]
         outputs = {
             "anchor": self.anchor,
             "references": self.references,
@@ -219,6 +233,7 @@ _KINDS: Mapping[str, Callable[[str, Any], Any]] = {
     "metrics": _texts,
     "points": _points,
     "quality": _values,
+    "targets": _texts,
     "device": _text,
     "data_dir": _text,
     "out": _text,

@@ -17,7 +17,7 @@ from bench.errors import CodecError, CodecFailed, DecodeError, UsageError
 from bench.image import Image
 from bench.measurement.plan import check_device
 from bench.metrics import Metric, from_file
-from bench.rate_search import Encoded
+from bench.rate_search import Encoded, Target
 
 
 def create_codec(name: str, device: str = "cpu") -> Codec:
@@ -64,6 +64,7 @@ def encode(
     *,
     quality: Scalar | None = None,
     bpp: float | None = None,
+    target: str | Target | None = None,
     device: str = "cpu",
 ) -> Encoded:
     """Return an image as a file, by a codec and one of its settings.
@@ -78,6 +79,9 @@ def encode(
         Value of the codec's own rate parameter; the middle of its ladder if None.
     bpp
         Bits per pixel to come nearest to instead, by the real size; see ``Encoded.reached``.
+    target
+        Value of any metric to come nearest to instead: ``psnr=38``, ``ssimulacra2=80``; see
+        ``Encoded.value`` and ``note``.
     device
         ``cpu`` or ``cuda``, for codecs that can choose.
 
@@ -91,13 +95,16 @@ def encode(
     BenchError
         If the codec cannot run here, does not have such a setting, or refuses the image.
     """
-    if quality is not None and bpp is not None:
-        raise UsageError("quality and bpp exclude each other", "Give one of them.")
+    if sum(wish is not None for wish in (quality, bpp, target)) > 1:
+        raise UsageError("quality, bpp and target exclude each other", "Give one of them.")
     spec, made = _codec(codec, device)
     pixels = _pixels(image)
     given = images.frozen(pixels)
     if bpp is not None:
         found = rate_search.encode_to_bpp(made, given, registry.settings(made, spec)[0], bpp)
+    elif target is not None:
+        aim = Target.typed(target) if isinstance(target, str) else target
+        found = rate_search.search(made, given, registry.settings(made, spec)[0], aim)
     else:
         settings = registry.settings(made, spec, quality=None if quality is None else [quality])
         setting = settings[len(settings) // 2]

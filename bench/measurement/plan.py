@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import metrics as metrics_of
-from bench import registry
+from bench import rate_search, registry
 from bench.codec import Codec, Scalar, Setting
 from bench.dataset.dataset import Dataset
 from bench.dataset.identity import Item
 from bench.errors import CodecError, MetricError, SettingError, UsageError
-from bench.measurement.store import Cell, Encoding, Store, encoding_key
+from bench.measurement.store import TARGET, Cell, Encoding, Store, encoding_key
 from bench.measurement.worker import Task
+from bench.rate_search import PerImage, Target, require_rate
 
 QUICK_POINTS = 4
 QUICK_IMAGES = 6
@@ -62,6 +64,9 @@ class Request:
         For codecs that can choose.
     more_curves
         Whether the default run has the slow curves too; see ``Codec.more_curves``.
+    targets
+        Instead of the ladder: what each codec is searched to hit on each image; a ``Wanted`` with
+        values of its own is measured at those.
     """
 
     datasets: Sequence[Dataset]
@@ -71,15 +76,20 @@ class Request:
     quality: Sequence[Scalar] | None = None
     device: str = "cpu"
     more_curves: bool = False
+    targets: Sequence[Target | PerImage] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A codec with the settings of one curve; a variant is compared with its family alone."""
+    """A codec with the settings of one curve; a variant is compared with its family alone.
+
+    Of a search ``settings`` has what is held, and ``targets`` what is searched for.
+    """
 
     codec: Codec
     settings: tuple[Setting, ...]
     variant: bool = False
+    targets: tuple[Target | PerImage, ...] = ()
 
 
 @dataclass(slots=True)
@@ -191,6 +201,9 @@ def _curve(wanted: Wanted, request: Request) -> Curve:
     codec = registry.create(spec.name, request.device)
     quality = wanted.quality or request.quality
     settings = registry.settings(codec, spec, quality=quality)
+    if request.targets and not wanted.quality:
+        require_rate(codec)
+        return Curve(codec, tuple(settings[:1]), wanted.variant, tuple(request.targets))
     return replace(_asked(codec, spread(settings, request.points)), variant=wanted.variant)
 
 
@@ -269,9 +282,26 @@ class _Point:
     curve: str
     label: str
     conversion: str
+    target: Target | PerImage | None = None
+
+    @property
+    def shown(self) -> Setting:
+        """The setting that the rows have: of a search, what is held and the target."""
+        if self.target is None:
+            return self.setting
+        held = self.setting.without(registry.rate_name(self.codec))
+        return held.replace(**{TARGET: str(self.target)})
 
     def cell(self, dataset: str, image: str, *, key: str = "", error: str = "") -> Cell:
-        return Cell(dataset, image, self.curve, self.setting.json, self.label, key, error)
+        return Cell(dataset, image, self.curve, self.shown.json, self.label, key, error)
+
+    def key(self, identity: Identity, target: Target | None) -> str:
+        """Return what identifies the encoding of an image; of a search also how it searches."""
+        setting, version = self.shown.json, self.version
+        if target is not None:
+            version = json.dumps([version, rate_search.VERSION, target.version, target.value])
+        codec = self.codec
+        return encoding_key(*identity, codec.name, version, setting, codec.format_version)
 
 
 def _points(curves: Sequence[Curve]) -> list[_Point]:
@@ -283,8 +313,10 @@ def _points(curves: Sequence[Curve]) -> list[_Point]:
             name = registry.spec_name(codec, setting)
             words = " ".join(filter(None, (codec.name, codec.describe(setting))))
             conversion = f"{words} ({version})"
-            point = _Point(codec, version, setting, name, codec.label(setting), conversion)
-            found.setdefault((name, setting.json), point)
+            for target in curve.targets or (None,):
+                label = codec.label(setting)
+                point = _Point(codec, version, setting, name, label, conversion, target)
+                found.setdefault((name, point.shown.json), point)
     return list(found.values())
 
 
@@ -324,7 +356,10 @@ def _plan_cell(
 ) -> None:
     """Add one cell, and its task unless there is nothing to do or another cell has it."""
     codec, setting = point.codec, point.setting
-    key = encoding_key(*identity, codec.name, point.version, setting.json, codec.format_version)
+    target = point.target.of(dataset, item.name) if point.target is not None else None
+    if point.target is not None and target is None:
+        return
+    key = point.key(identity, target)
     plan.cells.append(point.cell(dataset, item.name, key=key))
     error = known.encoded.get(key)
     if error and not known.retry_failed:
@@ -341,7 +376,8 @@ def _plan_cell(
     known.ceilings.add((identity[0], point.conversion))
     row = Encoding(key, *identity, codec.name, point.version, point.conversion, setting.json)
     stored = error == ""
-    plan.tasks.append(Task(item, codec.name, codec.device, setting, missing, ceiling, row, stored))
+    how = (item, codec.name, codec.device, setting, missing, ceiling, row, stored)
+    plan.tasks.append(Task(*how, target=target))
 
 
 def check_device(device: str) -> None:

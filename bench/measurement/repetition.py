@@ -87,6 +87,8 @@ def write(
         "]",
         f"metrics = {_toml(metrics)}",
     ]
+    if aims := list(dict.fromkeys(str(t) for curve in plan.curves for t in curve.targets)):
+        lines.append(f"targets = {_toml(aims)}")
     if (device := options.get("device")) not in (None, "cpu"):
         lines.append(f"device = {_toml(device)}")
     if data_dir := options.get("data_dir"):
@@ -155,7 +157,8 @@ def _entries(base: Path, plan: Plan) -> Iterator[dict[str, Any]]:
     for curve in plan.curves:
         for setting in curve.settings:
             name = registry.spec_name(curve.codec, setting)
-            found.setdefault(name, (curve.codec, []))[1].append(setting)
+            values = found.setdefault(name, (curve.codec, []))[1]
+            values += [] if curve.targets else [setting]
     for name, (codec, settings) in found.items():
         word, options = _codec_word(base, codec.name), name.removeprefix(codec.name)
         rate = registry.rate_name(codec)

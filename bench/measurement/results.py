@@ -7,6 +7,7 @@ theirs are ``rows.csv`` and ``run.json``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import pandas as pd
 from bench.errors import OutputError
 from bench.measurement import untrusted
 from bench.measurement.origins import provenance_remarks
-from bench.measurement.store import COMPLETE, DATABASE, Store
+from bench.measurement.store import COMPLETE, DATABASE, TARGET, TARGET_BPP, Store
 from bench.metrics.columns import metric_columns
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ ROWS = "rows.csv"
 
 _TEXT = (
     *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
-    *("anchor", "metric", "method", "note", "cause"),
+    *("anchor", "target", "metric", "method", "note", "cause", "found_setting", "target_note"),
 )
 _CEILINGS = ["dataset", "codec", "label", "ceiling_psnr_db", "images"]
 
@@ -105,7 +106,7 @@ class Results:
         for name, about in (self.record.get("datasets") or {}).items():
             if equal := about.get("duplicates"):
                 lines.append(duplicates_text(name, equal))
-        return lines
+        return lines + missed_targets(self.every_row)
 
     def summary(self) -> pd.DataFrame:
         """Return the means of every point; see ``bench.analysis.summary.summarise``."""
@@ -162,6 +163,26 @@ def duplicates_text(dataset: str, duplicates: Mapping[str, Sequence[str]]) -> st
         f"{dataset}: {others} files have the same pixels as another one and are not counted again "
         f"({', '.join(equal)} as {first}{', ...' if len(duplicates) > 1 else ''})"
     )
+
+
+def missed_targets(rows: pd.DataFrame) -> list[str]:
+    """Return a sentence for each dataset on which codecs cannot reach a target."""
+    if "target_note" not in rows:
+        return []
+    far = rows[rows["target_note"].str.startswith("out of reach")]
+    lines = []
+    for dataset, group in far.groupby("dataset"):
+        whole = rows[rows["dataset"] == dataset]
+        cases = []
+        for (codec, setting), one in group.groupby(["codec", "setting"]):
+            alike = (whole["codec"] == codec) & (whole["setting"] == setting)
+            aim, by = json.loads(str(setting))[TARGET], one["target_miss"].abs().max()
+            cases.append(f"{codec} at {aim} on {len(one)} of {alike.sum()} images (by {by:.4g})")
+        lines.append(
+            f"{dataset}: out of reach, so that means there are not at equal quality: "
+            f"{', '.join(cases)}"
+        )
+    return lines
 
 
 def load_results(folder: Path | str, *, unfinished: bool = False) -> Results:
@@ -244,7 +265,8 @@ def _apart(
 _QUERY = f"""
 SELECT c.dataset, c.image, c.curve AS codec, c.label, c.setting, e.bytes,
   8.0 * e.bytes / (e.width * e.height) AS bpp, e.key, e.encode_s, e.decode_s,
-  e.bitstream AS bitstream_sha256, COALESCE(c.error, f.error, '') AS error, f.width, f.height
+  e.bitstream AS bitstream_sha256, NULLIF(e.setting, c.setting) AS found_setting,
+  COALESCE(c.error, f.error, '') AS error, f.width, f.height
 FROM cells c JOIN runs r ON r.id = c.run LEFT JOIN encodings f ON f.key = c.key
   LEFT JOIN encodings e ON e.key = c.key AND c.error IS NULL
 WHERE c.run = ? AND {COMPLETE} ORDER BY c.dataset, c.image, c.curve, c.setting
@@ -264,9 +286,26 @@ def _rows(db: sqlite3.Connection, run: int, record: Mapping[str, Any]) -> pd.Dat
         )
         frame.insert(position, about["column"], frame["key"].map(values).astype(float))
         position += 1
+    frame = _searched(db, frame)
     numbers = ["bytes", "bpp", "encode_s", "decode_s", "width", "height"]
     frame[numbers] = frame[numbers].astype(float)
     return frame.drop(columns="key")
+
+
+def _searched(db: sqlite3.Connection, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with what the searches for targets found; without that where none searched."""
+    if frame["found_setting"].isna().all():
+        return frame.drop(columns="found_setting")
+    query = "SELECT key, value, COALESCE(note, '') FROM scores WHERE metric = ?"
+    found, rates = (
+        {key: (value, note) for key, value, note in db.execute(query, (name,))}
+        for name in (TARGET, TARGET_BPP)
+    )
+    misses, notes = zip(*(found.get(key, (None, "")) for key in frame["key"]), strict=True)
+    exact = [rates.get(key, (None, ""))[0] for key in frame["key"]]
+    frame = frame.fillna({"found_setting": ""})
+    frame = frame.assign(target_miss=misses, target_bpp=exact, target_note=notes)
+    return frame.astype({"target_miss": float, "target_bpp": float})
 
 
 def _ceilings(db: sqlite3.Connection, run: int) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from bench.measurement.progress import Line, Progress
 from bench.measurement.results import Results, duplicates_text, stored_results
 from bench.measurement.store import Store
 from bench.metrics import columns, from_file
+from bench.rate_search import PerImage, Target
 
 if TYPE_CHECKING:
     pass
@@ -38,6 +39,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     points: int | None = None,
     quick: bool = False,
     quality: Sequence[Scalar] | None = None,
+    targets: Sequence[Target | PerImage] = (),
     images: Sequence[str] | Mapping[str, Sequence[str]] = (),
     data_dir: Path | str | None = None,
     out: Path | str | None = None,
@@ -77,6 +79,9 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         no codec is named, no slow curve beside a codec.
     quality
         Instead of the ladder: these values of each codec's rate parameter.
+    targets
+        Instead of the ladder: what each codec is searched to come nearest to, on each image; see
+        ``bench.rate_search.Target``. Their metrics are computed as well.
     images
         Only images of these names; or a mapping from a dataset, as in ``datasets``, to names.
     data_dir
@@ -129,7 +134,9 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     metrics = [from_file.name_of(word) for word in metrics]
     plans.check_device(device)
     points = plans.QUICK_POINTS if quick and points is None else points
-    plan = plans.choose(plans.Request((), codecs, metrics, points, quality, device, not quick))
+    plan = plans.choose(
+        plans.Request((), codecs, metrics, points, quality, device, not quick, targets)
+    )
     watch.chosen(plan)
     if out is not None:
         check_folder(Path(out))
@@ -139,6 +146,8 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         _fetch_weights(metrics, watch)
     plan.metrics, lacking = plans.choose_metrics(metrics)
     plan.unavailable += lacking
+    aims = dict.fromkeys(t.metric for t in targets if t.metric != "bpp")
+    plan.metrics += [metrics_of.create(n) for n in aims if n not in {m.name for m in plan.metrics}]
     watch.status("reading images")
     with results_folder(out) as folder, Store(folder) as store:
         refuse_mixed(store)

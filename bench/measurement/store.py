@@ -30,6 +30,12 @@ from bench.measurement.sqlite import connect_to_read, connect_to_write
 
 DATABASE = "bench.sqlite"
 
+TARGET = "target"
+"""Name of a searched setting's target, and of the score that says by how much it is missed."""
+
+TARGET_BPP = "target_bpp"
+"""Name of the score that says the rate at the very target."""
+
 COMPLETE = """(
   COALESCE(c.error, e.error) IS NOT NULL OR (e.key IS NOT NULL AND (
     SELECT COUNT(*) FROM json_each(r.record, '$.scores') m JOIN scores s

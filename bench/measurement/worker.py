@@ -19,7 +19,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from bench import metrics as metrics_of
-from bench import registry
+from bench import rate_search, registry
 from bench.codec import Codec, Setting
 from bench.dataset.open import Item, load_item
 from bench.errors import (
@@ -34,8 +34,9 @@ from bench.errors import (
 )
 from bench.image import Image, frozen, pixels_sha256
 from bench.measurement import child
-from bench.measurement.store import Encoding
+from bench.measurement.store import TARGET, TARGET_BPP, Encoding
 from bench.measurement.untrusted import MAX_VALUE
+from bench.rate_search import Target
 
 MAX_FILE_BYTES = 999_000_000
 """A longer file is refused: SQLite holds rows of up to 10^9 bytes."""
@@ -61,6 +62,8 @@ class Task:
         Whether the store has the bytes already, so that only scores are wanted.
     data
         Those bytes; filled in when the task is sent.
+    target
+        What to hit, by a search over the codec's rate parameter; ``setting`` is then what is held.
     """
 
     item: Item
@@ -72,6 +75,7 @@ class Task:
     row: Encoding
     stored: bool = False
     data: bytes | None = None
+    target: Target | None = None
 
     @property
     def group(self) -> str:
@@ -87,6 +91,7 @@ class _Loaded:
     image: Image
     kept: Image
     states: dict[str, Any]
+    curves: dict[tuple[str, ...], rate_search.Curve]
 
 
 _images: dict[str, _Loaded] = {}
@@ -169,7 +174,7 @@ def _loaded(item: Item, pixels: str) -> _Loaded:
                 "Run again: it will be planned as it is now.",
             )
         _images.clear()  # tasks come image by image
-        _images[pixels] = _Loaded(frozen(image), image, {})
+        _images[pixels] = _Loaded(frozen(image), image, {}, {})
     return _images[pixels]
 
 
@@ -202,30 +207,19 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
     loaded = _loaded(task.item, task.row.pixels)
     image = loaded.image
     data = task.data
-    if data is None:
+    if data is None and task.target is not None:
+        data = _search(task, codec, loaded, fields)
+    elif data is None:
         child.report_phase("encode")
         started = time.perf_counter()
         data = codec.encode(image, task.setting)
         fields["encode_s"] = time.perf_counter() - started
-        child.leave_if_forked()
-        _check_untouched(codec, task.row.pixels)
-        if len(data) > MAX_FILE_BYTES:
-            raise EncodeError(
-                f"{codec.name} made a file of {len(data)} bytes; at most {MAX_FILE_BYTES} fit into "
-                "the database"
-            )
+        _check_encoded(task, codec, data)
     started = time.perf_counter()
-    other = _decoder()
-    child.report_phase("decode", other.pid if other else 0)
-    call = other.call if other else _here
-    decoded: Image = call(decode, task.codec, task.device, data)
+    decoded = _decoded(task, image, data)
     child.report_phase("score")
     fields["decode_s"] = time.perf_counter() - started
     fields["data"] = data
-    if decoded.shape != image.shape:
-        raise DecodeError(
-            f"decoded to {decoded.dtype} of {decoded.shape}, wanted {image.dtype} of {image.shape}"
-        )
     decoded = frozen(decoded)  # no metric writes into what the next one compares
     for name in task.metrics:
         try:
@@ -236,6 +230,64 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
         psnr = _metric("psnr")
         fields["ceiling_db"] = psnr(image, codec.ceiling(image, task.setting))
         _check_untouched(codec, task.row.pixels)
+
+
+def _check_encoded(task: Task, codec: Codec, data: bytes) -> None:
+    """Refuse what an encoder may not have done."""
+    child.leave_if_forked()
+    _check_untouched(codec, task.row.pixels)
+    if len(data) > MAX_FILE_BYTES:
+        raise EncodeError(
+            f"{codec.name} made a file of {len(data)} bytes; at most {MAX_FILE_BYTES} fit into "
+            "the database"
+        )
+
+
+def _decoded(task: Task, image: Image, data: bytes) -> Image:
+    """Return the picture of a file, decoded where the original never was."""
+    other = _decoder()
+    child.report_phase("decode", other.pid if other else 0)
+    call = other.call if other else _here
+    decoded: Image = call(decode, task.codec, task.device, data)
+    if decoded.shape != image.shape:
+        raise DecodeError(
+            f"decoded to {decoded.dtype} of {decoded.shape}, wanted {image.dtype} of {image.shape}"
+        )
+    return decoded
+
+
+def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -> bytes:
+    """Return the file that comes nearest to the task's target; fill ``fields`` with how."""
+    target = task.target
+    assert target is not None
+
+    def measure(data: bytes) -> float:
+        _check_encoded(task, codec, data)
+        if target.metric == "bpp":
+            return rate_search.bits_per_pixel(loaded.image, data)
+        decoded = frozen(_decoded(task, loaded.image, data))
+        child.report_phase("score")
+        _, value, note = _score(target.metric, loaded, decoded)
+        child.report_phase("encode")
+        if value is None:
+            raise MetricError(f"{target} cannot be hit: {note}")
+        return value
+
+    child.report_phase("encode")
+    place = (task.codec, task.device, task.setting.json, target.metric)
+    if place not in loaded.curves:
+        loaded.curves[place] = rate_search.Curve(codec, loaded.image, task.setting, measure)
+    curve = loaded.curves[place]
+    curve.measure = measure
+    found = rate_search.find(curve, target)
+    _check_encoded(task, codec, found.data)
+    fields["setting"], fields["encode_s"] = found.setting.json, found.encode_s
+    exact = None if math.isnan(found.exact_bpp) else found.exact_bpp
+    fields["scores"] |= {
+        TARGET: (rate_search.VERSION, found.value - target.value, found.note),
+        TARGET_BPP: (rate_search.VERSION, exact, ""),
+    }
+    return found.data
 
 
 def _here(function: Callable[..., Image], *args: object) -> Image:

@@ -34,6 +34,7 @@ _TAKEN = frozenset(
     {
         *("dataset", "image", "images", "codec", "label", "setting", "key", "bytes", "bpp"),
         *("encode_s", "decode_s", "width", "height", "bitstream_sha256", "error"),
+        *("target", "found_setting", "target_miss", "target_bpp", "target_note"),
     }
 )
 
@@ -276,7 +277,7 @@ def discover() -> dict[str, Found]:
     for item in candidates:
         if item.cls is not None:
             forms = [item.cls.column, *([item.cls.decibels.column] if item.cls.decibels else [])]
-            clash = taken.intersection(forms) or {item.name} & {*found, "bpp"}
+            clash = taken.intersection(forms) or {item.name} & {*found, "bpp", "target"}
             if clash:
                 reason = f"the name {min(clash)!r} is taken"
                 broken = replace(item, cls=None, reason=reason)

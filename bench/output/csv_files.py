@@ -14,10 +14,12 @@ from bench.metrics.columns import file_columns
 
 
 def row_columns(rows: pd.DataFrame) -> list[str]:
-    """Return the columns of ``rows.csv``, those of the metrics in between."""
+    """Return the columns of ``rows.csv``: metrics in between, what searches found where any did."""
+    searched = ("found_setting", "target_miss", "target_bpp", "target_note")
     return [
         *("dataset", "image", "codec", "label", "setting", "bytes", "bpp"),
         *file_columns(rows),
+        *(name for name in searched if name in rows.columns),
         *("encode_s", "decode_s", "bitstream_sha256", "error"),
     ]
 

@@ -319,10 +319,10 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
             "failures": failure_tables(data, unavailable),
         }
         for kind, tables in groups.items():
-            written += _write(tables, folder / f"{data.stem}_{kind}")
+            written += write_tables(tables, folder / f"{data.stem}_{kind}")
     for family, part in parts.items():
         for data in part:
-            written += _write(_family_tables(data), folder / f"{data.stem}_{stem_of(family)}")
+            written += write_tables(_family_tables(data), folder / f"{data.stem}_{stem_of(family)}")
     return written
 
 
@@ -387,7 +387,7 @@ def _encoders(
     return names, notes
 
 
-def _write(tables: Sequence[Table], path: Path) -> list[Path]:
+def write_tables(tables: Sequence[Table], path: Path) -> list[Path]:
     """Write ``path.md`` and ``path.tex``; the stem may have dots of its own."""
     markdown, latex = (path.with_name(path.name + suffix) for suffix in (".md", ".tex"))
     write_atomically(markdown, "\n".join(table.markdown() for table in tables).encode())

@@ -16,6 +16,8 @@ from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
 from bench.output import reported_rates
 
+_OPTIONAL = (reported_rates.STEM, "targets")
+
 
 def write(
     results: Results,
@@ -62,8 +64,9 @@ def write(
             references=references,
             mark=mark,
         )
-        from bench.output import codec_compare
+        from bench.output import codec_compare, targets
 
+        written += targets.write_all(rows, folder, provenance=record, anchor=anchor, mark=mark)
         written += codec_compare.write_all(
             rows,
             folder,
@@ -80,7 +83,7 @@ def write(
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]
     if tables:  # of an earlier call with other published curves
-        _remove(folder, [name for name in before if name.startswith(f"{reported_rates.STEM}.")])
+        _remove(folder, [name for name in before if Path(name).stem in _OPTIONAL])
     if tables and plots:
         _remove(folder, before)
     else:  # the other half is still there
@@ -95,7 +98,7 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         path = folder / name
         parts = {folder / part for part in ("tables", "plots", "codec_compare")}
-        if path.parent in parts or path.stem == reported_rates.STEM:
+        if path.parent in parts or path.stem in _OPTIONAL:
             with contextlib.suppress(OSError):
                 path.unlink()
 

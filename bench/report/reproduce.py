@@ -47,6 +47,9 @@ def _measure(context: Context) -> str:
 
 def _rungs(rows: pd.DataFrame, codecs: Sequence[str]) -> list[str]:
     """Return ``--points`` or ``--quality`` where one of them explains every curve."""
+    aims = [summary.parse_setting(text).get("target") for text in rows["setting"].unique()]
+    if found := sorted({str(aim) for aim in aims if aim}, key=summary.natural):
+        return [word for aim in found for word in ("--target", aim)]
     measured = {codec: set(rows.loc[rows["codec"] == codec, "setting"]) for codec in codecs}
     try:
         ladders = {codec: _ladder(codec) for codec in codecs}

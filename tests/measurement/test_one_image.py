@@ -58,6 +58,8 @@ def test_encode_to_a_rate(small: Image):
 
     assert abs(found.bpp - 2.0) < 0.15
     assert not bench.encode(small, "jpeg", bpp=0.01).reached
+    aimed = bench.encode(small, "webp", target="psnr=30")
+    assert bench.score(small, bench.decode(aimed), ["psnr"])["psnr_db"] == aimed.value
 
 
 def test_score(small: Image, tmp_path: Path):

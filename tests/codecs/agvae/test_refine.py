@@ -189,7 +189,7 @@ def test_a_rate_is_met_by_refined_files(photo):
     """``--bpp`` keeps the options that it was given."""
     codec, image = registry.create("agvae-refined"), photo[:64, :64].copy()
 
-    found = encode_to_bpp(codec, image, Setting(refine=2), 1.5, tolerance=0.05)
+    found = encode_to_bpp(codec, image, Setting(refine=2), 1.5)
 
     assert found.setting["refine"] == 2
     assert found.data == codec.encode(image, found.setting)
