@@ -160,6 +160,7 @@ def test_encoding_is_deterministic(codec: Codec, crop: Image):
     assert _encode(codec, crop) == _encode(registry.create(codec.name), crop)
 
 
+@pytest.mark.slow
 def test_fresh_process_decodes_the_same(folder: Path, crop: Image, tmp_path: Path):
     """The files and the weights suffice, in a process that saw no encoder."""
     names = [f"compressai-{arch}" for arch in RANDOM]

@@ -63,7 +63,10 @@ def _fuzz(folder: Path, *words: str, plant: str = "") -> subprocess.CompletedPro
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", FOUND)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.slow) if k in ("hang", "memory") else k for k in FOUND],
+)
 def test_planted_faults_are_found(tmp_path: Path, kind: str) -> None:
     """Each kind of fault ends in exit code 1, its name, and the input that shows it."""
     plant = PLANTED.replace("{kind}", kind)

@@ -118,6 +118,7 @@ def test_continues_in_a_given_folder(
     assert times[0] == times[1]
 
 
+@pytest.mark.slow
 def test_speed_is_locked_and_compared(crops: Path, base: Path, run_bench: Bench):
     """--speed locks ratios and compares them; a slow day is a warning, never a failure."""
     lock(run_bench, base, crops, "jpeg")

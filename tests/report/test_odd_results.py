@@ -149,6 +149,7 @@ def test_small_runs(
     assert page.inner_text("#answer h1").startswith(f"{codecs} image codec")
 
 
+@pytest.mark.slow
 def test_many_codecs(tmp_path: Path, looked_at: Callable[[Path], Any]):
     """200 codecs are all there, each with a colour and a name."""
     page = looked_at(page_of(tmp_path, grid([f"codec{k:03}" for k in range(200)], 1, 4)))

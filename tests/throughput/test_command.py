@@ -34,6 +34,7 @@ def main(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_real_codecs(photo: Image, tmp_path: Path, run_bench: Bench):
     """Both directions and every phase of a classical and a learned codec, files that parse."""
     (tmp_path / "in").mkdir()
