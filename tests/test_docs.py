@@ -76,7 +76,8 @@ class Block:
             parts = re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]
             lines = [part.partition("\n")[::2] for part in parts]
         else:
-            lines = [(line, "") for line in self.text.splitlines()]
+            whole = re.sub(r"\\\n\s*", "", self.text)  # a line that goes on
+            lines = [(line, "") for line in whole.splitlines()]
         bare = ((re.split(r"\s+#", line)[0].strip(), shown) for line, shown in lines)
         return tuple((line, shown) for line, shown in bare if line and not line.startswith("#"))
 

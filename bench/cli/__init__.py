@@ -14,6 +14,7 @@ import typer
 from bench.cli import (
     complexity,
     contract,
+    export,
     figures,
     files,
     gate,
@@ -42,6 +43,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "compare": (numbers.compare, _USERS),
     "merge": (numbers.merge, _USERS),
     "import": (numbers.import_, _USERS),
+    "export": (export.export, _USERS),
     "encode": (files.encode, _FILES),
     "decode": (files.decode, _FILES),
     "info": (files.info, _FILES),

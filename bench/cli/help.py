@@ -41,6 +41,11 @@ EXAMPLES = {
         "bench plots -o results/kodak",
         "bench plots -o results/kodak --reference vtm.json",
     ),
+    "export": (
+        "bench export --to hub",
+        "bench export -o results/kodak --to hub --licence cc-by-4.0",
+        "bench export -o results/kodak --to hub --anchor jpeg",
+    ),
     "encode": (
         "bench encode photo.png photo.avif",
         "bench encode photo.png photo.webp --quality 80",

@@ -90,6 +90,7 @@ def join(
         "scores": scores_of(records),
         "unavailable": _unavailable(records, measured),
         "messages": _listed(records, "messages"),
+        "differences": _listed(records, "differences"),
         **({"imported": imported} if imported else {}),
     }
 

@@ -103,6 +103,7 @@ class Results:
                 f"begun {self.record.get('started', '')}"
             )
         lines += provenance_remarks(self.record)
+        lines += [str(sentence) for sentence in self.record.get("differences") or []]
         for name, about in (self.record.get("datasets") or {}).items():
             if equal := about.get("duplicates"):
                 lines.append(duplicates_text(name, equal))

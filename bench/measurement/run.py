@@ -153,12 +153,13 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         refuse_mixed(store)
         plans.complete(plan, opened, store, retry_failed=retry_failed)
         _report(plan, watch)
-        for sentence in repetition.differences(plan, measured_with or {}):
-            messages.append(sentence)
+        differences = repetition.differences(plan, measured_with or {})
+        for sentence in differences:
             watch.say(sentence, loud=True)
         jobs = jobs or provenance.cpu_count()
+        said = {"messages": messages, "differences": differences}
         more = {"jobs": jobs, "device": device, "scheduler": bool(scheduler)}
-        store.start_run(_record(plan, messages=messages, **more), plan.cells)
+        store.start_run(_record(plan, **said, **more), plan.cells)
         watch.planned(plan)
         if plan.tasks:
             executor.measure(

@@ -50,7 +50,7 @@ _SHAPES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
         ("versions", "notes", "datasets", "scores", "cells", "later", "families"), dict
     ),
-    **dict.fromkeys(("unavailable", "curves", "messages", "ceilings"), list),
+    **dict.fromkeys(("unavailable", "curves", "messages", "differences", "ceilings"), list),
     **dict.fromkeys(("metrics", "codecs"), (list, dict)),
     **dict.fromkeys(
         ("started", "finished", "date", "commit", "cpu", "gpu", "system", "machine"), str

@@ -213,7 +213,7 @@ def test_the_folder_may_move_with_what_it_names(measure, site: Path):
 
 
 def test_what_cannot_be_repeated_is_said(measure, site: Path):
-    """Another codec file, other pictures, another version of a metric: said, and in the record."""
+    """Another codec file, other pictures, another version of a metric: said, and under tables."""
     measure("-d", "folder:pictures", "-c", "./mine.py", "-c", "jpeg", "-m", "psnr", "-o", "out")
     image.save(np.zeros((40, 48, 3), np.uint8), site / "pictures" / "0.png")
     (site / "copy.py").write_text(MINE.replace("64", "32"))
@@ -222,7 +222,7 @@ def test_what_cannot_be_repeated_is_said(measure, site: Path):
     (site / "out" / "experiment.toml").write_text(text.replace('psnr = "1"', 'psnr = "0"'))
     as_another_process()
     done = measure("out/experiment.toml", "-o", "again")
-    said = load_results("again").record["messages"]
+    said = load_results("again").remarks
 
     assert 3 == len(said)
     assert 0 == done.code

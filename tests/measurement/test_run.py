@@ -548,7 +548,8 @@ def test_rows_and_record_are_enough(small: Path, tmp_path: Path):
     for name in ("rows.csv", "run.json"):
         shutil.copy(out / name, kept / name)
     write(load_results(kept), plots=False)
-    names = {p.relative_to(out) for p in out.rglob("*.*")} - {Path("bench.sqlite"), Path(".lock")}
+    alone = {Path("bench.sqlite"), Path(".lock"), Path("experiment.toml")}
+    names = {p.relative_to(out) for p in out.rglob("*.*")} - alone
 
     assert names == {p.relative_to(kept) for p in kept.rglob("*.*")}
     for name in sorted(names - {Path("run.json")}):
