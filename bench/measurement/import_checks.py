@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.codec import Setting
-from bench.dataset.dataset import Dataset
+from bench.dataset.dataset import Dataset, Pictures
 from bench.dataset.identity import file_hash
 from bench.errors import UsageError, suggest
 from bench.measurement.import_tables import Given
@@ -48,6 +48,12 @@ class Imported:
         return encoding_key(*self.identity, self.codec, text, self.key[3], 0)
 
     @property
+    def bpp(self) -> float:
+        """Bits of the file a pixel."""
+        _, width, height = self.identity
+        return 8 * self.size_bytes / (width * height)
+
+    @property
     def size_bytes(self) -> int:
         """Size of the compressed file, from its rate where only that is known."""
         if self.given.bitstream is not None:
@@ -68,12 +74,17 @@ def checked(given: Sequence[Given], opened: Mapping[str, Dataset], name: str) ->
             f"--name {name}, but there are {len(codecs)} codecs: {', '.join(sorted(codecs))}",
             "Leave --name out.",
         )
-    pictures = {word: one.pictures().kept for word, one in opened.items()}
+    pictures = {word: one.pictures() for word, one in opened.items()}
     found: dict[tuple[str, str, str, str], Imported] = {}
     for one in given:
         word = one.dataset
-        known = {item.name: identity for item, identity in pictures[word]}
-        image = _original(one, list(known), opened[word].display_name)
+        known = {item.name: identity for item, identity in pictures[word].kept}
+        image = _original(one, [item.name for item in opened[word].items], word)
+        if image not in known:
+            raise UsageError(
+                f"{one.where}: {image} of {word} {_why_not(image, pictures[word])}",
+                "Leave it out.",
+            )
         cell = Imported(
             one,
             opened[word].name,
@@ -90,6 +101,14 @@ def checked(given: Sequence[Given], opened: Mapping[str, Dataset], name: str) ->
             )
         found[cell.key] = cell
     return list(found.values())
+
+
+def _why_not(image: str, pictures: Pictures) -> str:
+    """Return why an image of a dataset takes no part."""
+    equal = (first for first, others in pictures.duplicates.items() if image in others)
+    if first := next(equal, ""):
+        return f"has the same pixels as {first}, which count once"
+    return f"cannot be read: {pictures.unreadable.get(image, '')}"
 
 
 def _safe(name: str, where: str) -> str:

@@ -9,12 +9,15 @@ taken as they are, and the record says so.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from bench import image as images_of
 from bench import metrics as metrics_of
@@ -24,7 +27,13 @@ from bench.dataset.identity import load_item
 from bench.dataset.open import FOLDER_PREFIX, open_dataset
 from bench.errors import UsageError
 from bench.image import Image
-from bench.measurement import import_folder, import_tables, merged_record, provenance
+from bench.measurement import (
+    import_folder,
+    import_tables,
+    merged_record,
+    provenance,
+    untrusted,
+)
 from bench.measurement.import_checks import PREFIX, Imported, checked
 from bench.measurement.merge import check_target
 from bench.measurement.merged_record import GIVEN
@@ -90,6 +99,7 @@ def import_results(
     cells = checked(given, opened, name)
     chosen = choose_metrics(metrics)[0] if scored else []
     record = _record(path, cells, chosen, ignored, opened)
+    untrusted.check_rows(_frame(cells), path)  # what is stored must be readable
     with Store(out) as store:
         check_target(store, "imported")
         before = _before(store, cells)
@@ -105,6 +115,24 @@ def import_results(
         store.fill_scores(versions, "not given")
         store.finish_run()
         return stored_results(store)
+
+
+def _frame(cells: Sequence[Imported]) -> pd.DataFrame:
+    """Return cells as rows, as far as readers of results check them."""
+    names = ("dataset", "image", "codec", "setting")
+    return pd.DataFrame(
+        {
+            **dict(zip(names, one.key, strict=True)),
+            "label": _label(one.codec),
+            "bytes": math.nan if one.given.error else one.size_bytes,
+            "bpp": math.nan
+            if one.given.error
+            else 8 * one.size_bytes / math.prod(one.identity[1:]),
+            "error": one.given.error,
+            **{c: math.nan if v is None else v for c, v in one.given.scores.items()},
+        }
+        for one in cells
+    )
 
 
 def _files(path: Path) -> list[Path]:

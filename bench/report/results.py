@@ -64,7 +64,7 @@ def codec_of(column: str) -> Codec:
         If it is unknown or unavailable here.
     """
     if column.startswith("imported/"):
-        raise OutputError(f"{column} was imported: there is no decoder of it here")
+        raise NotStored(f"{column} was imported: there is no decoder of it here")
     return registry.create(registry.Spec.parse(column).name)
 
 

@@ -228,6 +228,8 @@ def test_a_rate_gives_the_size_where_that_is_missing(copy: Path, tmp_path: Path)
         (("00016_TE_48x40,n,9,0.9",), "image,codec,bytes,bpp", "are 0.0375 bpp, not 0.9"),
         (("00016_TE_48x40,n,9,48,41",), "image,codec,bytes,width,height", "not 48x41"),
         (("00016_TE_48x40,n,9",) * 2, "image,codec,bytes", "are the same cell"),
+        (("00016_TE_48x40,n,9,1e15",), "image,codec,bytes,psnr", "out of range"),
+        (('00016_TE_48x40,n,9,"{""q"": NaN}"',), "image,codec,bytes,setting", "plain values"),
         ((), "image,codec,bytes", "nothing to import"),
     ],
 )
@@ -238,6 +240,15 @@ def test_a_table_that_cannot_be_is_refused(
     table(copy, *lines, head=head)
 
     assert said in refused(copy, tmp_path / "out", "rows.csv")
+
+
+def test_a_copy_of_an_original_counts_once(copy: Path, tmp_path: Path):
+    """As in a run: a row of the second one is refused with the reason."""
+    originals = copy / "originals"
+    shutil.copy(originals / "00016_TE_48x40.png", originals / "00018_TE_48x40.png")
+    table(copy, "00018_TE_48x40,n,1,9,30")
+
+    assert "has the same pixels as 00016" in refused(copy, tmp_path / "out", "rows.csv")
 
 
 def test_our_own_export_comes_back(place: Path, tmp_path: Path):
