@@ -9,7 +9,8 @@ Public names, loaded when they are first used:
 
 * ``run`` measures and returns ``Results``; ``load_results`` reads them from a folder;
   ``load_experiment`` reads the file that says what to measure.
-* ``compare`` says what changed between two runs, ``merge`` makes one of several.
+* ``compare`` says what changed between two runs, ``merge`` makes one of several, and
+  ``import_results`` takes over those of others.
 * ``encode``, ``decode`` and ``score`` treat one image; ``create_codec`` and ``create_metric`` give
   objects.
 * ``Progress`` receives what happens during a run.
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from bench.measurement.experiment import Experiment, load_experiment
     from bench.measurement.folders import compare, merge
+    from bench.measurement.imports import import_results
     from bench.measurement.one_image import create_codec, create_metric, decode, encode, score
     from bench.measurement.progress import Progress
     from bench.measurement.results import Results, load_results
@@ -81,6 +83,7 @@ __all__ = [
     "create_metric",
     "decode",
     "encode",
+    "import_results",
     "load_experiment",
     "load_results",
     "merge",
@@ -94,6 +97,7 @@ _MODULES = {
         ("create_codec", "create_metric", "decode", "encode", "score"),
         "bench.measurement.one_image",
     ),
+    "import_results": "bench.measurement.imports",
     "Progress": "bench.measurement.progress",
     "Changes": "bench.analysis.run_changes",
     "Encoded": "bench.rate_search",

@@ -105,6 +105,7 @@ def build(
     )
     built = Built(make_folder(out or results / "figures"))
     records = _stored_records(built.folder, figure_set)
+    shown: set[str] = set()
     with mpl.rc_context(RC):
         for entry in chosen:
             progress(entry.id)
@@ -118,6 +119,12 @@ def build(
                 _remove(entry, built.folder)
                 continue
             records[entry.id] = _write(entry, product, built)
+            shown |= set(product.data.get("series", ()))
+    built.skipped += [
+        (one.name, f"no figure that was made shows this curve of {one.dataset}")
+        for one in references
+        if one.name not in shown
+    ]
     _write_index(figure_set, [records[e.id] for e in figure_set.entries if e.id in records], built)
     return built
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image as PILImage
 from typer.testing import CliRunner
 
+from bench.analysis.published_names import references
 from bench.cli import command_line
 from bench.errors import UsageError
 from bench.figures import build, cache, registry
@@ -272,3 +273,14 @@ def test_the_command_prints_files_and_reasons(tiny, tmp_path):
 def test_kinds_that_draw_are_known_to_the_tests(products):
     """Every kind of the suite was made from the tiny run."""
     assert set(registry.names()) == set(products)
+
+
+def test_a_published_curve_that_no_figure_shows_is_said(tiny, tmp_path: Path):
+    """It was asked for, and is of another dataset."""
+    curves = references(["clic-vtm"])
+    done = build.build(
+        str(tiny.toml), tiny.results, only=["reported-pairs"], out=tmp_path, references=curves
+    )
+    reason = "no figure that was made shows this curve of clic2020-professional"
+
+    assert [("VTM (CompressAI)", reason)] == done.skipped

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from bench import registry
+from bench.analysis.published_names import references
 from bench.figures import crops, rate_distortion, speed
 from bench.figures import registry as kinds
 from bench.output.figure import COMPUTED, MEASURED, REPORTED, Product, Skipped, select
@@ -234,6 +235,20 @@ def test_whole_datasets_get_reported_curves(invented, entry):
         assert rows["agvae"][2].text.startswith("\u2212")
         assert reported <= set(rows)
         assert "below: jpeg" in words_of(product)
+
+
+def test_curves_that_were_asked_for_are_drawn_beside_the_sets(invented):
+    """Those of the dataset, each with its source and BD-rate; the set's are drawn once."""
+    context = invented(bpg=LADDER)
+    context.references = references(["elic2022,clic-vtm", "vtm18"])
+
+    product = _make(context, "fig07-rd-psnr")
+
+    drawn = list(select(product.data, "rd")["series"].unique())
+    assert (1, 1) == (drawn.count("ELIC"), drawn.count("VTM 18.0"))
+    assert "VTM (CompressAI)" not in drawn
+    assert "ELIC: He et al., CVPR 2022" in " ".join(product.notes)
+    assert "ELIC" in {row[0].text for row in product.table.rows}
 
 
 def test_labels_keep_clear_of_each_other(invented):
