@@ -25,12 +25,15 @@ from bench.measurement import merged_record
 from bench.measurement.ownership import is_own
 from bench.measurement.results import Results, load_results, stored_results
 from bench.measurement.sqlite import connect_to_read
-from bench.measurement.store import DATABASE, Cell, Store
+from bench.measurement.store import DATABASE, TARGET, TARGET_BPP, Cell, Store
 
 _ENCODING = (
     "key, pixels, width, height, codec, version, label, setting, bytes, bitstream, encode_s,"
     " decode_s, error"
 )
+_OF_SEARCH = frozenset({TARGET, TARGET_BPP})
+"""Scores that no metric has: what the search for a target found."""
+
 Key = tuple[str, str, str, str]
 """Dataset, image, curve, setting of a cell."""
 
@@ -193,7 +196,7 @@ def _read(folder: Path, results: Results, db: sqlite3.Connection) -> Source:
     scores = {
         (key, metric): (version, value, note)
         for key, metric, version, value, note in db.execute(query)
-        if key in wanted and metrics.get(metric) == version
+        if key in wanted and (metrics.get(metric) == version or metric in _OF_SEARCH)
     }
     return Source(folder, results, is_own(results.record), cells, encodings, scores)
 
@@ -345,7 +348,7 @@ def _copy(
     streams = dict.fromkeys(str(row[9]) for row in encodings if row[9])
     pictures = {(row[1], row[6]) for row in encodings}
     scores = [
-        (key, metric, metrics[metric]["version"], *values[1:])
+        (key, metric, metrics.get(metric, {}).get("version", values[0]), *values[1:])
         for (key, metric), values in source.scores.items()
         if key in keys
     ]

@@ -15,6 +15,11 @@ from bench.measurement.store import Store
 _WORDS = ("date", "commit", "cpu", "gpu", "system", "executable", "cores", "device", "jobs")
 _OF_A_RUN = ("date", "commit", "versions", "cpu", "cores", "gpu", "system", "started", "finished")
 
+_OF_ONE = frozenset(
+    {"started", "finished", "cells", "later", "seal", "merged", "left_out", "scheduler"}
+)
+"""What holds for one run and not for several."""
+
 GIVEN = "given"
 """Version of a score that was imported: not computed here, so it fits any version."""
 
@@ -77,8 +82,8 @@ def join(
         for name, about in _datasets(records).items()
     }
     named: dict[str, Any] = {"datasets": shown}
-    imported = _first(records, "imported")
     return {
+        **_others(records),
         **{key: _joined(record.get(key) for record in records) for key in _WORDS},
         "versions": _versions(records),
         "seal": seal(named) if own else "",
@@ -91,8 +96,23 @@ def join(
         "unavailable": _unavailable(records, measured),
         "messages": _listed(records, "messages"),
         "differences": _listed(records, "differences"),
-        **({"imported": imported} if imported else {}),
     }
+
+
+def _others(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what else the records say: tables and lists joined, of anything else the first."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for record in records for key in record):
+        values = [record[key] for record in records if record.get(key)]
+        if key in _OF_ONE or not values:
+            continue
+        if all(isinstance(value, Mapping) for value in values):
+            found[key] = _first(records, key)
+        elif all(isinstance(value, list) for value in values):
+            found[key] = _listed(records, key)
+        else:
+            found[key] = values[0]
+    return found
 
 
 def scores_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -110,7 +130,12 @@ def _origins(name: str, results: Results) -> list[dict[str, Any]]:
     record = results.record
     if before := record.get("merged"):
         return list(before)
-    return [{"name": name} | {key: record[key] for key in _OF_A_RUN if record.get(key)}]
+    rows = results.every_row
+    parts = {
+        "cells": len(rows),
+        **{f"{key}s": sorted(map(str, rows[key].unique())) for key in ("codec", "dataset")},
+    }
+    return [{"name": name} | {key: record[key] for key in _OF_A_RUN if record.get(key)} | parts]
 
 
 def _joined(values: Iterable[Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from bench.errors import one_line
 
 _NAMED = 4
 
@@ -20,7 +22,7 @@ def provenance_remarks(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"left out in merging, the first folder's was kept: {lost[0]}{more}")
     for name, about in (record.get("imported") or {}).items():
         lines.append(f"{name} is imported, not measured here: {about.get('words', '')}")
-    return lines
+    return [one_line(line) for line in lines]  # a record may be anybody's
 
 
 def _words(run: Mapping[str, Any]) -> str:
@@ -28,3 +30,13 @@ def _words(run: Mapping[str, Any]) -> str:
     parts = [run.get("date"), run.get("cpu"), run.get("gpu")]
     parts += [f"commit {run['commit']}"] if run.get("commit") else []
     return f"{run.get('name', '')} ({', '.join(str(part) for part in parts if part)})"
+
+
+def duplicates_text(dataset: str, duplicates: Mapping[str, Sequence[str]]) -> str:
+    """Return the sentence on images that do not count; see ``Dataset.pictures``."""
+    others = sum(len(names) for names in duplicates.values())
+    first, equal = next(iter(duplicates.items()))
+    return (
+        f"{dataset}: {others} files have the same pixels as another one and are not counted again "
+        f"({', '.join(equal)} as {first}{', ...' if len(duplicates) > 1 else ''})"
+    )

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench.errors import OutputError
 from bench.measurement import untrusted
-from bench.measurement.origins import provenance_remarks
+from bench.measurement.origins import duplicates_text, provenance_remarks
 from bench.measurement.store import COMPLETE, DATABASE, TARGET, TARGET_BPP, Store
 from bench.metrics.columns import metric_columns
 
@@ -154,16 +154,6 @@ class Results:
         from bench.measurement.originals import original
 
         return original(self.record, dataset, image, data_dir, folders)
-
-
-def duplicates_text(dataset: str, duplicates: Mapping[str, Sequence[str]]) -> str:
-    """Return the sentence on images that do not count; see ``Dataset.pictures``."""
-    others = sum(len(names) for names in duplicates.values())
-    first, equal = next(iter(duplicates.items()))
-    return (
-        f"{dataset}: {others} files have the same pixels as another one and are not counted again "
-        f"({', '.join(equal)} as {first}{', ...' if len(duplicates) > 1 else ''})"
-    )
 
 
 def missed_targets(rows: pd.DataFrame) -> list[str]:

@@ -20,9 +20,10 @@ from bench.files import check_folder
 from bench.measurement import executor, provenance, repetition
 from bench.measurement import plan as plans
 from bench.measurement.merged_record import refuse_mixed
+from bench.measurement.origins import duplicates_text
 from bench.measurement.pool import DEFAULT_TIMEOUT_S
 from bench.measurement.progress import Line, Progress
-from bench.measurement.results import Results, duplicates_text, stored_results
+from bench.measurement.results import Results, stored_results
 from bench.measurement.store import Store
 from bench.metrics import columns, from_file
 from bench.rate_search import PerImage, Target

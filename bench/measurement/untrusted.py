@@ -48,9 +48,10 @@ _STORED_AS = {
 }
 _SHAPES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
-        ("versions", "notes", "datasets", "scores", "cells", "later", "families"), dict
+        ("versions", "notes", "datasets", "scores", "cells", "later", "families", "imported"), dict
     ),
     **dict.fromkeys(("unavailable", "curves", "messages", "differences", "ceilings"), list),
+    **dict.fromkeys(("merged", "left_out"), list),
     **dict.fromkeys(("metrics", "codecs"), (list, dict)),
     **dict.fromkeys(
         ("started", "finished", "date", "commit", "cpu", "gpu", "system", "machine"), str
@@ -62,6 +63,8 @@ _ENTRIES: Mapping[str, Mapping[str, Any] | int] = {
     "datasets": {"(folder)": str, "(images)": (dict, int), "(duplicates)": dict},
     "scores": {"column": str, "version": str, "(about)": dict},
     "unavailable": 2,
+    "imported": {"(words)": str},
+    "merged": dict.fromkeys(("(name)", "(date)", "(cpu)", "(gpu)", "(commit)"), str),
     "ceilings": {
         **dict.fromkeys(("dataset", "codec", "label"), str),
         "(ceiling_psnr_db)": (int, float, str),  # "inf"
@@ -242,14 +245,21 @@ def _misfit(record: Mapping[str, Any]) -> str:
     for key, wanted in _PARTS.items():
         if record.get(key) and not _fits(record[key], wanted):
             return key
-    if not all(map(_is_words, (record.get("families") or {}).values())):
-        return "families"
+    if key := _without_words(record):
+        return key
     for about in (record.get("datasets") or {}).values():
         groups = (about.get("duplicates") or {}).values()
         if not all(isinstance(names, list) and names for names in groups):
             return "duplicates"
     columns = [about["column"] for about in (record.get("scores") or {}).values()]
     return "scores" if len({*columns, *_ROWS}) < len(columns) + len(_ROWS) else ""
+
+
+def _without_words(record: Mapping[str, Any]) -> str:
+    """Return a part of a record that must hold lists of texts and does not; empty: none."""
+    words = [("families", members) for members in (record.get("families") or {}).values()]
+    words += [("left_out", record.get("left_out") or [])]
+    return next((key for key, listed in words if not _is_words(listed)), "")
 
 
 def _is_words(entry: object) -> bool:

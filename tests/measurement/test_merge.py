@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import bench as suite
@@ -18,6 +19,7 @@ from bench.errors import OutputError, UsageError
 from bench.measurement.merge import merge
 from bench.measurement.results import Results, load_results
 from bench.output import tables
+from bench.rate_search import Target
 
 
 class _Inline(Executor):
@@ -151,6 +153,46 @@ def test_origins_are_said_where_numbers_are_shown(runs: Path, tmp_path: Path):
     assert "webp (2020-01-01, Other CPU" in remark
     assert remark in text
     assert " and Other CPU, " in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("merged", ["a"]),
+        ("merged", [{"name": 1}]),
+        ("left_out", [1]),
+        ("imported", ["x"]),
+        ("imported", {"x": "y"}),
+    ],
+)
+def test_a_record_of_another_shape_is_refused(runs: Path, key: str, value: object):
+    """In one line, as every other entry that remarks are made of."""
+    with pytest.raises(OutputError, match=f"'{key}' in its record has another shape"):
+        load_results(edit(runs / "jpeg", lambda record: record.update({key: value})))
+
+
+def test_what_each_run_brought_is_recorded(place: Path, tmp_path: Path):
+    """Which cells came from which machine can be told later."""
+    found = merge([place / "left", place / "webp"], tmp_path / "both")
+
+    assert [(12, ["jpeg"]), (24, ["webp"])] == [
+        (one["cells"], one["codecs"]) for one in found.record["merged"]
+    ]
+
+
+def test_searches_for_a_target_keep_what_they_found(place: Path, tmp_path: Path):
+    """The found setting, its distance and the rate at the very target are merged as well."""
+    data = [f"folder:{place / 'pictures'}"]
+    more = {"targets": [Target("psnr", 33.0)], "images": ["0.png", "1.png"], "points": None}
+    one, two = (measure(data, [c], ["psnr"], out=tmp_path / c, **more) for c in ("jpeg", "webp"))
+    found = merge([tmp_path / "jpeg", tmp_path / "webp"], tmp_path / "both")
+    kept = ["codec", "image", "found_setting", "target_miss", "target_bpp", "target_note"]
+    apart = pd.concat([one.rows, two.rows], ignore_index=True)[kept]
+
+    assert apart["target_miss"].notna().all()
+    assert apart.sort_values(kept[:2]).to_dict("list") == (
+        found.rows[kept].sort_values(kept[:2]).to_dict("list")
+    )
 
 
 def test_of_a_stranger_no_folder_is_trusted(runs: Path, tmp_path: Path):
