@@ -139,6 +139,8 @@ def _experiment(path: Path, entries: Mapping[str, Any]) -> Experiment:
     _known("outputs.", outputs, OUTPUTS)
     base = path.resolve().parent
     found = {name: check(name, entries[name]) for name, check in _KINDS.items() if name in entries}
+    if "targets" in found and ("points" in found or "quality" in found):
+        raise ValueError("targets exclude points and quality")
     for name in ("data_dir", "out"):
         if name in found:
             found[name] = _place(base, found[name])

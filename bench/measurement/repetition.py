@@ -17,6 +17,7 @@ from bench.measurement.experiment import FOLDER, OUTPUTS, is_file, with_paths
 from bench.measurement.plan import Plan
 from bench.measurement.provenance import bench_version, git_commit
 from bench.metrics import from_file as metric_files
+from bench.rate_search import PerImage
 from bench.registry import from_file
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def write(
 ) -> None:
     """Write the file that repeats a run into its folder.
 
+    A run whose targets are what other files have on each image leaves none, also none of before.
+
     Parameters
     ----------
     folder, plan, opened
@@ -75,6 +78,10 @@ def write(
     options
         ``device``, ``data_dir``, ``anchor``, ``references``, ``plots`` and ``report``.
     """
+    aims = [target for curve in plan.curves for target in curve.targets]
+    if any(isinstance(target, PerImage) for target in aims):
+        (folder / FILE).unlink(missing_ok=True)
+        return
     base = folder.resolve()
     words = [_dataset_word(base, dataset) for dataset in opened]
     metrics = [_metric_word(base, metric.name) for metric in plan.metrics] or ["bpp"]
@@ -87,8 +94,8 @@ def write(
         "]",
         f"metrics = {_toml(metrics)}",
     ]
-    if aims := list(dict.fromkeys(str(t) for curve in plan.curves for t in curve.targets)):
-        lines.append(f"targets = {_toml(aims)}")
+    if aims:
+        lines.append(f"targets = {_toml(list(dict.fromkeys(map(str, aims))))}")
     if (device := options.get("device")) not in (None, "cpu"):
         lines.append(f"device = {_toml(device)}")
     if data_dir := options.get("data_dir"):

@@ -24,6 +24,7 @@ from bench.measurement.experiment import Experiment, load_experiment
 from bench.measurement.plan import Wanted
 from bench.measurement.results import load_results
 from bench.output import write as writing
+from bench.rate_search import PerImage
 
 FILE = """
 datasets = ["folder:pictures"]
@@ -264,6 +265,7 @@ FAULTS = {
     "points = true": "points must be a whole number from 1, found True",
     'quality = "high"': "quality must be a list of values of the rate parameter, found 'high'",
     'anchor = "bgp"': "--anchor bgp is not among the codecs",
+    'targets = ["psnr=30"]': "targets exclude points and quality",
     "device = 3": "device must be text, found 3",
     'device = "tpu"': "unknown device 'tpu'",
     '[images]\nkodak = ["x"]': "unknown key images.kodak. Known: folder:pictures",
@@ -401,6 +403,20 @@ def test_variants_stay_with_their_family():
     assert ({"agvae-branch": ["agvae-gauss"]}, {}) == (plan.families, named.families)
     assert entries["agvae-gauss"]["variant"] is True
     assert "variant" not in entries["jpeg"]
+
+
+def test_targets(measure, site: Path):
+    """They are repeated by value; those of each image cannot be, and no file says otherwise."""
+    words = ("-d", "folder:pictures", "-c", "jpeg", "-t", "psnr=30,33", "-o", "out")
+    measure(*words)
+    measure("out/experiment.toml", "-o", "again")
+    assert cells(site / "out") == cells(site / "again")
+    assert ("psnr=30", "psnr=33") == load_experiment("again/experiment.toml").targets
+    each = PerImage("psnr", "psnr of webp", {("folder:pictures", "0.png"): 31.0})
+    found = conductor.run(["folder:pictures"], ["jpeg"], ["psnr"], targets=[each], out="out")
+
+    assert 1 == len(found.rows)
+    assert not (site / "out" / "experiment.toml").exists()
 
 
 def test_from_python(inline, site: Path):
