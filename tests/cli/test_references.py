@@ -6,9 +6,12 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from bench.analysis.bjontegaard import Curve, compare
 from bench.analysis.published_curves import load_reference
@@ -16,6 +19,10 @@ from bench.analysis.published_names import find, references
 from bench.errors import UsageError
 from bench.measurement.results import read_csv
 from bench.output import reported_rates
+from bench.report import tables
+
+if TYPE_CHECKING:
+    from bench.report.dataset_view import Context
 
 KODAK = Path(__file__).resolve().parents[2] / "results" / "kodak"
 
@@ -101,6 +108,20 @@ def test_rates_against_a_published_curve(kodak: Path):
     assert not [name for name in found if name.startswith("ci")]
     rate = found.loc[found["metric"] == "psnr_db", "bd_rate_percent"].item()
     assert compare(theirs, ours).bd_rate_percent == pytest.approx(rate)
+
+
+def test_the_page_has_them_in_a_table_of_their_own(kodak: Path):
+    """Marked, with their source and without an interval; of another dataset nothing."""
+    look = SimpleNamespace(label="JPEG", name="JPEG", tag=lambda: Markup("JPEG"))
+    rows = read_csv(kodak / "rows.csv")
+    context = cast("Context", SimpleNamespace(rows=rows, name="kodak", looks={"jpeg": look}))
+    found = tables.reported(context, references(["jpeg,clic-vtm"]))
+
+    assert "BD-rate against published curves (reported, not measured), kodak" in found
+    assert "JPEG (CompressAI), reported, not measured: CompressAI, published" in found
+    assert "interval</" not in found
+    assert "VTM" not in found
+    assert not tables.reported(context, references(["clic-vtm"]))
 
 
 def test_no_rate_where_the_means_lack_an_image(kodak: Path):
