@@ -57,8 +57,17 @@ def at_targets(rows: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
         for name in names:
             mine = group[group["aim"].isin(["", name])]
             about = {"dataset": dataset, "target": name}
-            records += [about | line for line in _lines(mine, anchor, group["image"].nunique())]
+            total = rows.loc[rows["dataset"] == dataset, "image"].nunique()
+            records += [about | line for line in _lines(_usable(mine), anchor, total)]
     return pd.DataFrame(records, columns=COLUMNS)
+
+
+def _usable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without codecs that were not searched and have several settings."""
+    searched = set(rows.loc[rows["aim"] != "", "codec"])
+    counts = rows.groupby("codec")["setting"].nunique()
+    single = set(counts[counts == 1].index) - searched
+    return rows[(rows["aim"] != "") | rows["codec"].isin(single)]
 
 
 def _lines(rows: pd.DataFrame, anchor: str | None, total: int) -> Iterator[dict[str, Any]]:

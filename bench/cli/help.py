@@ -46,6 +46,11 @@ EXAMPLES = {
         "bench export -o results/kodak --to hub --licence cc-by-4.0",
         "bench export -o results/kodak --to hub --anchor jpeg",
     ),
+    "match": (
+        "bench match folder:photos",
+        "bench match folder:photos --from jpeg:quality=90 -c avif",
+        "bench match folder:photos --from as-is -t ssimulacra2=85",
+    ),
     "encode": (
         "bench encode photo.png photo.avif",
         "bench encode photo.png photo.webp --quality 80",

@@ -16,7 +16,7 @@ from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
 from bench.output import reported_rates
 
-_OPTIONAL = (reported_rates.STEM, "targets")
+_OPTIONAL = (reported_rates.STEM, "targets", "match")
 
 
 def write(

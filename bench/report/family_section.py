@@ -77,13 +77,13 @@ def section(found: Family, place: int) -> Markup:
         place=place,
         index=context.index,
         name=context.name,
-        comparison=_sortable(table),
+        comparison=sortable(table),
         points=tables.rates(context),
         coverage=[text for text in map(context.coverage, context.metrics) if text],
     )
 
 
-def _sortable(table: PlainTable) -> Markup:
+def sortable(table: PlainTable) -> Markup:
     """Return a table of the plain outputs as one of the page."""
     lines = [
         [_cell(cell.text, align) for cell, align in zip(row, table.align, strict=True)]
@@ -98,4 +98,7 @@ def _cell(text: str, align: str) -> Td:
     if align == "l":
         return Td.text(text)
     number = text.split(" ", maxsplit=1)[0].replace("\u2212", "-")
-    return Td(text or NO_VALUE, float(number) if number else None, "n")
+    try:
+        return Td(text or NO_VALUE, float(number), "n")
+    except ValueError:  # nothing, or a word such as "anchor"
+        return Td(text or NO_VALUE, None, "n")

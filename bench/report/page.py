@@ -27,6 +27,7 @@ from bench.output.plots import undrawn
 from bench.report import (
     bit_allocation,
     dataset_view,
+    equal_section,
     family_section,
     page_data,
     speed,
@@ -248,6 +249,7 @@ def _assemble(
     families = [
         list(family_section.of_dataset(context, results.families, looks)) for context in contexts
     ]
+    equal = [equal_section.section(context, results.folder) for context in contexts]
     found = [[family.context for family in mine] for mine in families]
     numbers = page_data.build(contexts, gallery, looks, references, found)
     page = render(
@@ -263,10 +265,12 @@ def _assemble(
                 "bytes": tables.ledger(context),
                 "codecs": tables.codecs(context),
                 "families": Markup("").join(map(family_section.section, mine, range(len(mine)))),
+                "equal": hit,
             }
-            for context, mine in zip(contexts, families, strict=True)
+            for context, mine, hit in zip(contexts, families, equal, strict=True)
         ],
         families=any(families),
+        equal=any(equal),
         pictures_lead=summary_section.pictures_lead(exact=options.exact_rates),
         failures=summary_section.failures(contexts, results.unavailable, gallery.left_out),
         provenance=summary_section.provenance(results, contexts, glossary),

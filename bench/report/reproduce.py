@@ -38,18 +38,30 @@ def _measure(context: Context) -> str:
     every = sorted(str(codec) for codec in context.rows["codec"].unique())
     codecs = [codec for codec in every if not codec.startswith("imported/")]
     words = ["bench", "all", "--dataset", name]
+    aims = _targets(context.rows)
+    metric, matched, anchor = aims[0].partition(" of ") if aims else ("", "", "")
+    if matched:
+        words = ["bench", "match", name, "--from", anchor, "--metric", metric]
+        searched = context.rows.loc[context.rows["found_setting"] != "", "codec"]
+        codecs = sorted({str(codec) for codec in searched})
     if name != context.name:
         images = sorted((str(i) for i in context.rows["image"].unique()), key=summary.natural)
         words += [word for image in images for word in ("--image", image)]
     words += [word for codec in codecs for word in ("--codec", codec)]
-    return shlex.join([*words, *_rungs(context.rows, codecs)])
+    more = [word for aim in aims for word in ("--target", aim)]
+    if not aims:
+        more = _rungs(context.rows, codecs)
+    return shlex.join(words if matched else [*words, *more])
+
+
+def _targets(rows: pd.DataFrame) -> list[str]:
+    """Return what was searched for; empty where nothing was."""
+    found = [summary.parse_setting(text).get("target") for text in rows["setting"].unique()]
+    return sorted({str(aim) for aim in found if aim}, key=summary.natural)
 
 
 def _rungs(rows: pd.DataFrame, codecs: Sequence[str]) -> list[str]:
     """Return ``--points`` or ``--quality`` where one of them explains every curve."""
-    aims = [summary.parse_setting(text).get("target") for text in rows["setting"].unique()]
-    if found := sorted({str(aim) for aim in aims if aim}, key=summary.natural):
-        return [word for aim in found for word in ("--target", aim)]
     measured = {codec: set(rows.loc[rows["codec"] == codec, "setting"]) for codec in codecs}
     try:
         ladders = {codec: _ladder(codec) for codec in codecs}

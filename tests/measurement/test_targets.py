@@ -180,3 +180,16 @@ def test_bits_are_compared_on_images_that_all_codecs_reach():
     assert 100 * (2.5 / 3 - 1) == pytest.approx(found.loc["b", "bytes_percent"])
     assert ["quality 7", "quality 7"] == list(found["setting"][:2])
     assert at_targets(rows.drop(columns="target_bpp")).empty
+
+
+def test_a_codec_that_was_also_measured_at_settings_counts_as_searched():
+    """And one that was measured at several settings alone has no place among equals."""
+    rows = frame(
+        *(("a", image, "t", 9.0, 2.0) for image in "wx"),
+        *(("a", image, "", 9.0, math.nan) for image in "wx"),
+        *(("b", image, "", 3.0, math.nan) for image in "wx"),
+    )
+    more = rows[rows["codec"] == "b"].assign(setting='{"quality":90}', bpp=5.0)
+    found = at_targets(pd.concat([rows, more]))
+
+    assert [("a", 2.0)] == list(zip(found["codec"], found["bpp"], strict=True))
