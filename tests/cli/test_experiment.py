@@ -405,6 +405,23 @@ def test_variants_stay_with_their_family():
     assert "variant" not in entries["jpeg"]
 
 
+def test_a_default_run_is_repeated(tmp_path: Path):
+    """Curve by curve, at the very settings, with the variants where they were."""
+    plan = plans.choose(plans.Request((), (), ["psnr"], more_curves=True))
+    wanted = [
+        Wanted(entry["codec"], tuple(entry.get("quality", ())), entry.get("variant", False))
+        for entry in repetition._entries(tmp_path, plan)
+    ]
+    again = plans.choose(plans.Request((), wanted, ["psnr"]))
+    before, after = (
+        {(registry.spec_name(c.codec, s), s.json) for c in one.curves for s in c.settings}
+        for one in (plan, again)
+    )
+
+    assert before == after
+    assert plan.families == again.families
+
+
 def test_targets(measure, site: Path):
     """They are repeated by value; those of each image cannot be, and no file says otherwise."""
     words = ("-d", "folder:pictures", "-c", "jpeg", "-t", "psnr=30,33", "-o", "out")
