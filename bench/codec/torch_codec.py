@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.codec import Codec, Complexity, Setting
+from bench.codec import Codec, Complexity, Setting, rans_bounds
 from bench.codec.complexity import of_network
 from bench.codec.state_dict import build, read_state
 from bench.codec.tensor_file import DAMAGED, MAGIC, TensorFile
@@ -193,6 +193,7 @@ class TorchCodec(Codec):
 
         setting, height, width, coded = self.unpack(data)
         net = self.network(setting)
+        rans_bounds.expect(-(-height // self.stride) * -(-width // self.stride) * self.stride**2)
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -291,6 +292,7 @@ class TorchCodec(Codec):
         key = (point.sha256, self.device)
         if key not in self._networks:
             self._networks[key] = self._load(point).to(self.device)
+            rans_bounds.harden(self._networks[key])
         return self._networks[key]
 
     @cached_property

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.codec import Parameter, Setting
+from bench.codec import Parameter, Setting, rans_bounds
 from bench.codec.tensor_file import DAMAGED
 from bench.codec.torch_codec import TorchCodec
 from bench.codecs import _compressai
@@ -167,6 +167,7 @@ class _Zoo(TorchCodec):
         key = (weights.fingerprint.hex(), self.device)
         if key not in self._networks:
             self._networks[key] = load(self.arch, weights).to(self.device)
+            rans_bounds.harden(self._networks[key])
         return self._networks[key]
 
     def build(self, state: dict[str, Any]) -> Any:  # noqa: ANN401 - an untyped torch module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pickle
 import re
 import subprocess
@@ -128,6 +129,49 @@ def test_lying_headers_are_refused(codec: bench.TorchCodec, crop: Image, changes
     values = {name: changes.get(name, getattr(file, name)) for name in file.__slots__}
     with pytest.raises(DecodeError, match=words):
         codec.decode(TensorFile(**values).pack())
+
+
+@pytest.mark.parametrize("cut", [0, 3, 40])
+def test_strings_that_end_early_are_read_as_if_zeros_followed(
+    codec: bench.TorchCodec, crop: Image, cut: int
+):
+    """CompressAI's decoder would read foreign memory there, and could end the process."""
+    file = TensorFile.unpack(codec.encode(crop, codec.ladder()[3]), 64)
+    assert len(file.strings[0]) > 1000
+
+    def decoded(latent: bytes, hyper: bytes) -> Image:
+        changed = dataclasses.replace(file, strings=(latent, hyper))
+        return codec.decode(changed.pack())
+
+    latent, hyper = file.strings[0][:cut], file.strings[1][: cut // 2]
+    expected = decoded(latent + bytes(100_000), hyper + bytes(100_000))
+
+    assert np.array_equal(expected, decoded(latent, hyper))
+
+
+def test_strings_of_a_loop_that_end_early_too(compressai: Callable[[str], object]):
+    """An autoregressive network has its decoder made for each string."""
+    import torch
+
+    from bench.codec import rans_bounds
+
+    models = compressai("models")
+    torch.manual_seed(5)
+    net = models.JointAutoregressiveHierarchicalPriors(8, 12).eval()
+    with torch.no_grad():
+        net.g_a[6].weight *= 100
+    net.update()
+    rans_bounds.harden(net)
+    rans_bounds.expect(64 * 64)
+    with torch.inference_mode():
+        coded = net.compress(torch.rand(1, 3, 64, 64))
+        found = [
+            net.decompress([[coded["strings"][0][0][:9] + more], coded["strings"][1]], (1, 1))
+            for more in (b"", bytes(100_000))
+        ]
+
+    assert rans_bounds.__name__ == compressai("models.google").RansDecoder.__module__
+    assert torch.equal(found[0]["x_hat"], found[1]["x_hat"])
 
 
 def test_other_weights_are_another_codec(folder: Path, codec: bench.TorchCodec, crop: Image):
