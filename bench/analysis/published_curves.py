@@ -24,6 +24,9 @@ Points = Sequence[tuple[float, float]]
 _MOST_BYTES = 4_000_000
 _LARGEST = 1e6
 _WANTED = 'Wanted JSON like {"name": "VTM", "results": {"bpp": [...], "psnr-rgb": [...]}}.'
+_SPLIT = frozenset({"clic2020-professional", "clic2020-mobile"})
+"""Validation sets whose names others use for the test sets; CompressAI's issues 81 and 122."""
+
 _FILLER = frozenset(
     {"dataset", "set", "images", "image", "photos", "the", "full", "valid", "validation", "val"}
 )
@@ -246,6 +249,12 @@ def _dataset_in(path: Path) -> str:
     """Return the dataset that the name of a file or of its folder holds; refuse none or several."""
     for text in (path.stem, path.resolve().parent.name):
         found = [name for name in manifest.names() if _tokens(name) <= _tokens(text)]
+        if len(found) == 1 and found[0] in _SPLIT:
+            raise _UnfitError(
+                f"a name like {text!r:.60} does not say of which images of CLIC 2020 it is, and "
+                "CompressAI's curves are means over the test images; if it is of the validation "
+                f'images, add "dataset": "{found[0]}"'
+            )
         if len(found) == 1:
             return found[0]
     raise _UnfitError('it does not say of which dataset: add "dataset": "kodak"')

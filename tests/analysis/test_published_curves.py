@@ -114,8 +114,8 @@ def test_spellings_of_other_datasets(tmp_path: Path, name: str, wanted: str):
 
 
 def test_every_dataset_is_known_by_its_own_name(tmp_path: Path):
-    """And by the name of the folder or the file."""
-    for name in manifest.names():
+    """By that of folder or file too, but for those of CLIC 2020: test sets have the same names."""
+    for name in set(manifest.names()) - {"clic2020-professional", "clic2020-mobile"}:
         folder = tmp_path / name
         folder.mkdir()
         data = json.dumps({"name": "V", "results": GOOD})

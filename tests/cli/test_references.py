@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bench.analysis.bjontegaard import Curve, compare
 from bench.analysis.published_curves import load_reference
-from bench.analysis.published_names import find, references
+from bench.analysis.published_names import find, published, references
 from bench.errors import UsageError
 from bench.measurement.results import read_csv
 from bench.output import reported_rates
@@ -95,6 +95,20 @@ def test_the_dataset_of_a_files_meta_counts(tmp_path: Path):
     assert "kodak" == load_reference(path).dataset
 
 
+def test_the_test_images_of_clic_are_not_its_validation_images(tmp_path: Path):
+    """CompressAI's folder has the name of our validation set, and means over the test set."""
+    assert not [one.id for one in published().values() if one.dataset == "clic2020-professional"]
+    (tmp_path / "clic2020-professional").mkdir()
+    path = tmp_path / "clic2020-professional" / "vtm.json"
+    data = {"name": "VTM", "results": {"bpp": [0.1], "psnr-rgb": [30.0]}}
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="CompressAI's curves are means over the test images"):
+        load_reference(path)
+
+    path.write_text(json.dumps(data | {"dataset": "clic2020-professional"}))
+    assert "clic2020-professional" == load_reference(path).dataset
+
+
 def test_rates_against_a_published_curve(kodak: Path):
     """Of the mean curves; there is no column for an interval, and other datasets have no line."""
     rows = read_csv(kodak / "rows.csv")
@@ -152,7 +166,10 @@ def test_a_curve_of_another_dataset_is_said(bench, kodak: Path):
     """It is in no table, and the terminal says why."""
     done = bench("tables", "-o", kodak, "--reference", "clic-vtm")
 
-    assert "VTM (CompressAI) is not drawn: it is of the dataset clic2020" in done.stderr
+    assert (
+        "VTM (CompressAI) is not drawn: it is of the dataset clic2020-professional-test"
+        in done.stderr
+    )
     assert not (kodak / "bd_rate_reported.csv").exists()
 
 

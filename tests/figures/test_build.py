@@ -281,6 +281,6 @@ def test_a_published_curve_that_no_figure_shows_is_said(tiny, tmp_path: Path):
     done = build.build(
         str(tiny.toml), tiny.results, only=["reported-pairs"], out=tmp_path, references=curves
     )
-    reason = "no figure that was made shows this curve of clic2020-professional"
+    reason = "no figure that was made shows this curve of clic2020-professional-test"
 
     assert [("VTM (CompressAI)", reason)] == done.skipped
