@@ -149,6 +149,8 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
         If a named codec is unavailable, or a setting illegal.
     """
     if isinstance(request.codecs, Mapping):
+        if request.targets:
+            raise UsageError("targets are for codecs by name, not for settings that are given")
         given = [_given(*pair, request.device) for pair in request.codecs.items()]
         if not given:
             raise UsageError("no codec or no setting of one was asked for", "Name one.")

@@ -18,7 +18,7 @@ from bench.codec import Codec, Setting
 from bench.errors import BenchError
 from bench.image import Image
 from bench.rate_search import encode_to_bpp
-from bench.report.results import Bitstreams, records
+from bench.report.results import Bitstreams, records, setting_of
 
 _FAR = 3.0  # a rung further from the target than this factor is no match
 _NEAR = 0.01  # of log rate: near enough
@@ -96,7 +96,7 @@ class Exact:
             If the codec cannot choose its rate.
         """
         codec = self.streams.codec(near)
-        base = Setting.from_json(str(near["setting"]))
+        base = setting_of(near)
         tried = _bracketed(codec, original, base, _stored(codec, near, rows), rate)
         if tried is None:
             made = encode_to_bpp(codec, original, base, rate)
@@ -137,7 +137,7 @@ def _stored(codec: Codec, near: Mapping[str, Any], rows: pd.DataFrame) -> list[t
     """Return (value of the rate parameter, log bpp) of a codec's stored rows, by rising rate."""
     name = registry.rate_name(codec)
     mine = records(succeeded(rows[rows["codec"] == near["codec"]]))
-    pairs = [(Setting.from_json(str(row["setting"])).get(name), row["bpp"]) for row in mine]
+    pairs = [(setting_of(row).get(name), row["bpp"]) for row in mine]
     known = [(float(v), math.log(bpp)) for v, bpp in pairs if isinstance(v, int | float)]
     return sorted(known, key=lambda pair: pair[1])
 

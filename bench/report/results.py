@@ -42,7 +42,7 @@ def measured_ceilings(
         for image in images[str(dataset)]:
             with contextlib.suppress(BenchError):
                 codec, pixels = codec_of(str(word)), original(str(dataset), image)
-                setting = Setting.from_json(str(best["setting"]))
+                setting = setting_of({str(key): value for key, value in best.items()})
                 values.append(psnr(pixels, codec.ceiling(pixels, setting)))
         if values:
             mean = sum(values) / len(values)
@@ -213,8 +213,13 @@ class Bitstreams:
         if reason := self.slow.get(str(row["codec"])):
             raise NotStored(reason)
         codec = self.codec(row)
-        setting = Setting.from_json(str(row["setting"]))
+        setting = setting_of(row)
         if not str(row["label"]).endswith(f"({codec.version()})"):  # the other words may change
             raise OutputError(f"measured with {row['label']}, available is {codec.version()}")
         self.encoded += 1
         return bytes(codec.encode(self.original(str(row["dataset"]), str(row["image"])), setting))
+
+
+def setting_of(row: Mapping[str, Any]) -> Setting:
+    """Return the setting that a row's file was made with: of a search, the one that was found."""
+    return Setting.from_json(str(row.get("found_setting") or row["setting"]))

@@ -13,7 +13,7 @@ import pytest
 import bench
 from bench import image as images
 from bench.analysis.at_targets import at_targets
-from bench.errors import SettingError
+from bench.errors import SettingError, UsageError
 from bench.image import Image
 from bench.measurement.experiment import load_experiment
 from bench.measurement.plan import Plan, Wanted
@@ -21,6 +21,7 @@ from bench.measurement.results import Results, missed_targets, read_csv
 from bench.measurement.run import Progress
 from bench.output.write import write
 from bench.rate_search import PerImage, Target
+from bench.report.results import setting_of
 
 
 class Watch(Progress):
@@ -134,6 +135,24 @@ def test_a_codec_without_a_rate_is_refused(searched: tuple[Path, Path], tmp_path
         bench.run(
             [f"folder:{searched[0]}"], ["null"], ["psnr"], targets=[Target("psnr", 30.0)], jobs=1
         )
+
+
+def test_targets_beside_given_settings_are_refused(searched: tuple[Path, Path]):
+    """They would be ignored."""
+    with pytest.raises(UsageError, match="targets are for codecs by name"):
+        bench.run(
+            [f"folder:{searched[0]}"],
+            {"jpeg": [bench.Setting(quality=50)]},
+            targets=[Target("psnr", 30.0)],
+        )
+
+
+def test_a_file_is_made_again_at_the_setting_that_was_found():
+    """The page encodes again where files are not stored; the target is no setting of a codec."""
+    row = {"setting": '{"target":"psnr=30"}', "found_setting": '{"quality":7}'}
+
+    assert bench.Setting(quality=7) == setting_of(row)
+    assert bench.Setting(quality=8) == setting_of({"setting": '{"quality":8}'})
 
 
 def frame(*lines: tuple[str, str, str, float, float]) -> pd.DataFrame:
