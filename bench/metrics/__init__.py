@@ -114,6 +114,9 @@ class Metric(abc.ABC):
         The form in decibels that curves are drawn in, or None.
     in_default_run
         Whether ``bench all`` computes it when no metric is named.
+    in_every_file
+        Whether a metric of the default run that needs no weights has a column in the files of all
+        runs, and its scores in new baselines of the gate.
     family
         A word that stands for several metrics: the first of them that works here is taken.
     rank
@@ -133,6 +136,7 @@ class Metric(abc.ABC):
     limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     decibels: ClassVar[Decibels | None] = None
     in_default_run: ClassVar[bool] = False
+    in_every_file: ClassVar[bool] = True
     family: ClassVar[str] = ""
     rank: ClassVar[int] = 100
 
@@ -314,8 +318,10 @@ def default_names() -> list[str]:
 
 
 def basic_names() -> list[str]:
-    """Return the metrics of the default run that need no weights: those of no family."""
-    return [name for name in default_names() if name not in families()]
+    """Return the metrics that are in every file: of the default run those of no family."""
+    found, groups = discover(), families()
+    names = [name for name in default_names() if name not in groups]
+    return [name for name in names if (cls := found[name].cls) and cls.in_every_file]
 
 
 def members(name: str) -> list[Found]:

@@ -295,6 +295,8 @@ class Ssimulacra2(Metric):
     )
     smallest_px = MIN_SIDE
     limits = (-math.inf, 100.0)
+    in_default_run = True
+    in_every_file = False
 
     def prepare(self, reference: Image) -> Reference:
         """Return the scales of the reference with what is filtered once."""

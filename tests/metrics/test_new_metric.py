@@ -287,10 +287,10 @@ def test_order_of_the_columns(installed):
 
 
 def test_defaults(installed):
-    """The default run is PSNR, MS-SSIM and one LPIPS; a stranger's says so to be in it."""
+    """PSNR, MS-SSIM, one LPIPS and SSIMULACRA2; a stranger's says so to be in it."""
     installed(more=made("more", in_default_run=True), less=made("less"))
 
-    assert ["psnr", "ms_ssim", "lpips", "more"] == metrics.default_names()
+    assert ["psnr", "ms_ssim", "lpips", "more", "ssimulacra2"] == metrics.default_names()
     assert ["psnr", "ms_ssim", "more"] == metrics.basic_names()
     with pytest.raises(UsageError, match="Did you mean less"):
         metrics.create("lesss")
