@@ -38,13 +38,12 @@ def differences(plan: Plan, measured_with: Mapping[str, Any]) -> list[str]:
             for name, version in now.items()
             if before.get(name, version) != version
         ]
-    hashes = measured_with.get("pictures", [])
-    pairs = zip(here["pictures"], hashes, plan.datasets, strict=False)
+    known = measured_with.get("pictures", [])
     found += [
-        f"the experiment was measured on other pictures than those of {name}: what it was cannot "
-        "be repeated here"
-        for now, before, name in pairs
-        if now != before
+        f"the experiment was not measured on the pictures that {name} has here: it cannot be "
+        "repeated with these"
+        for now, name in zip(here["pictures"], plan.datasets, strict=True)
+        if known and now not in known
     ]
     return found
 

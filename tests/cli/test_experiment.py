@@ -159,7 +159,7 @@ def test_what_a_run_writes_repeats_it(measure, site: Path, words: list[str]):
     assert before.measured_with == after.measured_with
     assert (before.codecs, before.images) == (after.codecs, after.images)
     assert ("vtm18",) * ("vtm18" in words) == after.references
-    assert "was measured" not in done.stderr
+    assert "the experiment was" not in done.stderr
 
 
 def test_metrics_of_files_and_commands_are_repeated(measure, site: Path):
@@ -209,12 +209,12 @@ def test_the_folder_may_move_with_what_it_names(measure, site: Path):
     as_another_process()
     done = measure("moved/out/experiment.toml", "-o", "again")
 
-    assert (0, False) == (done.code, "was measured" in done.stderr)
+    assert (0, False) == (done.code, "the experiment was" in done.stderr)
     assert {"folder:moved/pictures"} == {name for name, *_ in cells(site / "again")}
 
 
 def test_what_cannot_be_repeated_is_said(measure, site: Path):
-    """Another codec file, other pictures, another version of a metric: said, and under tables."""
+    """Another codec file, other pixels, another version of a metric: said, and under tables."""
     measure("-d", "folder:pictures", "-c", "./mine.py", "-c", "jpeg", "-m", "psnr", "-o", "out")
     image.save(np.zeros((40, 48, 3), np.uint8), site / "pictures" / "0.png")
     (site / "copy.py").write_text(MINE.replace("64", "32"))
@@ -227,7 +227,11 @@ def test_what_cannot_be_repeated_is_said(measure, site: Path):
 
     assert 3 == len(said)
     assert 0 == done.code
-    for words in ("codec mine of version 1, copy.py", "metric psnr of version 0", "other pictures"):
+    for words in (
+        "codec mine of version 1, copy.py",
+        "metric psnr of version 0",
+        "not measured on the pictures that folder:pictures has here",
+    ):
         assert words in done.stderr
         assert any(words in sentence for sentence in said)
 
@@ -403,6 +407,20 @@ def test_variants_stay_with_their_family():
     assert ({"agvae-branch": ["agvae-gauss"]}, {}) == (plan.families, named.families)
     assert entries["agvae-gauss"]["variant"] is True
     assert "variant" not in entries["jpeg"]
+
+
+def test_a_dataset_that_was_taken_out_changes_nothing_else(measure, site: Path):
+    """Pictures are known by their hash, not by their place in the list."""
+    shutil.copytree(site / "pictures", site / "first")
+    image.save(np.zeros((40, 48, 3), np.uint8), site / "first" / "0.png")
+    words = ("-d", "folder:first", "-d", "folder:pictures", "-c", "jpeg", "-m", "psnr")
+    measure(*words, "--points", "1", "-o", "out")
+    text = (site / "out" / "experiment.toml").read_text()
+    (site / "out" / "experiment.toml").write_text(text.replace('"folder:../first", ', ""))
+    done = measure("out/experiment.toml", "-o", "again")
+
+    assert (0, False) == (done.code, "the experiment was" in done.stderr)
+    assert {"folder:pictures"} == {name for name, *_ in cells(site / "again")}
 
 
 def test_a_default_run_is_repeated(tmp_path: Path):
