@@ -42,6 +42,10 @@ _COLUMNS = {
     "setting": "the setting, as JSON",
     "bytes": "size of the whole file",
     "bpp": "bits per pixel of the whole file: 8 * bytes / (width * height)",
+    "found_setting": "the setting that a search found; `setting` holds the target",
+    "target_miss": "the value of the target's metric less the target",
+    "target_bpp": "the rate at the very target, interpolated between the nearest files",
+    "target_note": "why no file is nearer to the target; empty where one is near",
     "bitstream_sha256": "hash of the file",
     "error": "why there is no result; empty where there is one",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -128,6 +129,20 @@ def test_the_card_says_what_must_be_known(tmp_path: Path):
     assert "folder:photos: 1 files have the same pixels" in text
     assert "folder \\| mine" in text
     assert "| psnr_db | PSNR-RGB in dB, higher is better." in text
+
+
+def test_every_column_has_a_meaning(tmp_path: Path):
+    """Those of a search too, as far as the tables have them."""
+    given = results()
+    more = {"found_setting": "{}", "target_miss": 0.1, "target_bpp": 1.0, "target_note": ""}
+    hub.write_all(replace(given, rows=given.rows.assign(**more)), tmp_path)
+    lines = (tmp_path / "README.md").read_text().partition("## Columns")[2].splitlines()[4:]
+    meanings = dict(line.strip("| ").split(" | ", 1) for line in lines)
+    columns = list(pd.read_parquet(tmp_path / "data" / "rows.parquet"))
+
+    assert columns == list(meanings)
+    assert {*more} < set(columns)
+    assert all(meanings.values())
 
 
 @pytest.mark.parametrize("licence", ["CC BY", "x\ny", "-", "a: b"])
