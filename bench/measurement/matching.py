@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -34,7 +35,6 @@ DEFAULT_ANCHOR = "jpeg:quality=80"
 DEFAULT_TARGET = 90.0
 """SSIMULACRA2 of re-encoded lossy files: hardly anybody tells them from the files as they are."""
 
-_LOSSY = {b"\xff\xd8\xff": "JPEG"}
 _TIMED, _REPEATS = 3, 2
 
 
@@ -58,10 +58,22 @@ def sources(dataset: Dataset) -> dict[str, Source]:
     """Return image -> what its file is, of the images that can be measured."""
     found = {}
     for item, _ in dataset.pictures().kept:
-        with item.path.open("rb") as file:
-            head = file.read(3)
-        found[item.name] = Source(item.path.stat().st_size, _LOSSY.get(head, ""))
+        found[item.name] = Source(item.path.stat().st_size, _lossy(item.path))
     return found
+
+
+def _lossy(path: Path) -> str:
+    """Return the lossy format of a file, a JPEG in a TIFF too; empty where it loses nothing."""
+    from PIL import Image as PILImage
+
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if head in (b"II*\0", b"MM\0*"):
+        with PILImage.open(path) as picture:
+            return "JPEG" if "jpeg" in str(picture.info.get("compression", "")) else ""
+    return ""
 
 
 def match(

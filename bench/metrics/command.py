@@ -73,12 +73,10 @@ class Command:
     @property
     def sha256(self) -> str:
         """Hash of the command, of its program and of every file that it names."""
-        files = [word for word in self.words if word.startswith("/") and Path(word).is_file()]
-        parts = [
-            *self.words,
-            str(self.higher_is_better),
-            *(sha256_of(Path(word)) for word in files),
-        ]
+        program, *others = self.words
+        paths = [Path(word) for word in (program, *map(_plain, others)) if word.startswith("/")]
+        hashes = [sha256_of(path) for path in paths if path.is_file()]
+        parts = [*self.words, str(self.higher_is_better), *hashes]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -115,11 +113,17 @@ def read(text: str) -> Command:
     return Command(found["name"], resolved, not lower, timeout_s)
 
 
+def _plain(word: str) -> str:
+    """Return an argument without places as the program gets it: a brace is written twice."""
+    return word.replace("{{", "{").replace("}}", "}")
+
+
 def _absolute(word: str) -> str:
     """Return the absolute path where a word names a file: programs run in folders of their own."""
-    path = Path(word).expanduser()
-    is_path = "/" in word or path.suffix
-    return str(path.absolute()) if is_path and path.is_file() else word
+    path = Path(_plain(word)).expanduser()
+    if not ("/" in word or path.suffix) or not path.is_file():
+        return word
+    return str(path.absolute()).replace("{", "{{").replace("}", "}}")
 
 
 class CommandMetric(Metric):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import metrics
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.metrics import command
 from bench.metrics.plugin_files import Named, class_of, sha256_of
 
@@ -52,15 +52,26 @@ def name_of(text: str) -> str:
     """
     if text in metrics.discover() or (word := canonical(text)) is None:
         return text
-    if is_new := word not in known():
-        _NAMED.remember(word, _sha256(word))
+    if word in known():
+        return _usable(word).name
+    _NAMED.remember(word, _sha256(word))
+    metrics.discover.cache_clear()
+    try:
+        found = _usable(word)
+        if issubclass(found, command.CommandMetric):
+            command.try_out(found())
+    except BenchError:
+        _NAMED.forget(word)  # else the next call would take it untried
         metrics.discover.cache_clear()
+        raise
+    return found.name
+
+
+def _usable(word: str) -> type[metrics.Metric]:
     found = next((item for item in metrics.discover().values() if item.source == word), None)
     if found is None or found.cls is None:
         raise UsageError(f"{word} cannot be used: {found.reason if found else 'not found'}")
-    if is_new and issubclass(found.cls, command.CommandMetric):
-        command.try_out(found.cls())
-    return found.name
+    return found.cls
 
 
 def _sha256(word: str) -> str:

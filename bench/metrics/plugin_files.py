@@ -42,6 +42,11 @@ class Named:
         if word not in (words := self.known()):
             os.environ[self.variable] = json.dumps({**words, word: digest})
 
+    def forget(self, word: str) -> None:
+        """Take a word back that turned out to be of no use."""
+        left = {known: digest for known, digest in self.known().items() if known != word}
+        os.environ[self.variable] = json.dumps(left)
+
 
 def sha256_of(path: Path) -> str:
     """Return the hash of a file; it is read again only if its size or time changed."""

@@ -9,6 +9,7 @@ from PIL import Image as PILImage
 
 from bench import image as images
 from bench.image import Image
+from bench.measurement import matching
 from bench.measurement.results import read_csv
 
 
@@ -100,3 +101,13 @@ def test_what_cannot_be_matched_is_said_first(
     assert (2, "") == (done.code, done.stdout)
     assert reason in done.stderr
     assert not out.exists()
+
+
+def test_a_jpeg_in_a_tiff_is_lossy(photo: Image, tmp_path: Path):
+    """A TIFF file may hold what JPEG left of a photograph."""
+    picture = PILImage.fromarray(photo[:64, :64])
+    for name, how in (("jpeg", "jpeg"), ("plain", None)):
+        picture.save(tmp_path / f"{name}.tif", compression=how)
+
+    assert "JPEG" == matching._lossy(tmp_path / "jpeg.tif")
+    assert "" == matching._lossy(tmp_path / "plain.tif")

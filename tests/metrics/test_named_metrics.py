@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a hostile name, a program and a file of metrics; nothing stays known."""
     monkeypatch.delenv("BENCH_METRIC_FILES", raising=False)
     metrics.discover.cache_clear()
-    found = tmp_path / "a b;'$(touch x)\"&"
+    found = tmp_path / "a b;'$(touch x)\"&{z}"
     found.mkdir()
     program = found / "score it"
     program.write_text(PROGRAM.format(python=sys.executable))
@@ -98,6 +98,17 @@ def test_a_command_is_a_metric(folder: Path):
 def test_what_a_program_writes_as_an_error_is_no_number(folder: Path):
     """A warning with a number in it changes nothing."""
     assert 4.0 == metrics.create(from_file.name_of(words("warn")))(*pair())
+
+
+def test_a_script_of_an_interpreter(folder: Path):
+    """Its path becomes absolute, whatever characters the folder has, and its hash counts."""
+    text = f"cmd:mine:lower={sys.executable} -SE './score it' differs {{reference}} {{decoded}}"
+    before = command.read(text).sha256
+    metric = metrics.create(from_file.name_of(text))
+
+    assert 0.0 == metric(pair()[0], pair()[0])
+    (folder / "score it").write_text(PROGRAM.format(python=sys.executable) + "# edited\n")
+    assert before != command.read(text).sha256
 
 
 @pytest.mark.parametrize(
@@ -160,6 +171,7 @@ def test_what_is_no_metric_is_refused_before_measuring(folder: Path, word: str, 
 
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert {} == from_file.known()  # a second call would be refused as well
 
 
 def test_a_program_that_is_too_slow_leaves_no_children(folder: Path):
