@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.errors import DecodeError
 from bench.image import size_problem
@@ -149,3 +151,38 @@ class Numbers:
         if starts[-1] != len(self.data):
             raise DecodeError(f"strings of {lengths[:8]} bytes do not fill the file", DAMAGED)
         return tuple(self.data[starts[i] : starts[i + 1]] for i in range(count))
+
+
+def leaves(tree: Any) -> Iterator[bytes]:  # noqa: ANN401 - lists of lists of bytes
+    """Yield the strings of nested lists, in order."""
+    if isinstance(tree, bytes | bytearray):
+        yield bytes(tree)
+    else:
+        for branch in tree:
+            yield from leaves(branch)
+
+
+def filled(tree: Any, strings: Iterator[bytes]) -> Any:  # noqa: ANN401 - the same with others
+    """Return nested lists of the same form with these strings; empty ones where they run out."""
+    if isinstance(tree, bytes | bytearray):
+        return next(strings, b"")
+    return type(tree)(filled(branch, strings) for branch in tree)
+
+
+def grown(shape: Any, rows: int, columns: int) -> Any:  # noqa: ANN401 - numbers, nested
+    """Return shapes of a picture that is ``rows`` by ``columns`` as large."""
+    if isinstance(shape, Mapping):
+        return {key: grown(value, rows, columns) for key, value in shape.items()}
+    if all(isinstance(number, int) for number in shape):
+        *channels, height, width = shape
+        return (*channels, height * rows, width * columns)
+    return type(shape)(grown(value, rows, columns) for value in shape)
+
+
+def equal(one: Any, other: Any) -> bool:  # noqa: ANN401 - shapes
+    """Return whether shapes are equal, whatever kind of sequence holds their numbers."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, Sequence) and isinstance(other, Sequence):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other)

@@ -35,7 +35,15 @@ import numpy as np
 from bench.codec import Codec, Complexity, Setting, rans_bounds
 from bench.codec.complexity import of_network
 from bench.codec.state_dict import build, read_state
-from bench.codec.tensor_file import DAMAGED, MAGIC, TensorFile
+from bench.codec.tensor_file import (
+    DAMAGED,
+    MAGIC,
+    TensorFile,
+    equal,
+    filled,
+    grown,
+    leaves,
+)
 from bench.errors import DecodeError, EncodeError, SettingError, Unavailable
 from bench.image import Image
 
@@ -215,13 +223,13 @@ class TorchCodec(Codec):
             If shapes or strings are not those that the decoder will expect.
         """
         expected, shape = self._form(setting, height, width), coded["shape"]
-        strings = tuple(_leaves(coded["strings"]))
-        if not _equal(expected["shape"], shape) or _filled(coded["strings"], iter(strings)) != (
-            _filled(expected["strings"], iter(strings))
+        strings = tuple(leaves(coded["strings"]))
+        if not equal(expected["shape"], shape) or filled(coded["strings"], iter(strings)) != (
+            filled(expected["strings"], iter(strings))
         ):
             raise EncodeError(
                 f"{self.name} gave {len(strings)} strings and shape {shape} for {width}x{height}, "
-                f"wanted {len(list(_leaves(expected['strings'])))} and {expected['shape']}",
+                f"wanted {len(list(leaves(expected['strings'])))} and {expected['shape']}",
                 "Set `stride` to what the network's shapes are multiples of.",
             )
         point = self.point(setting)
@@ -238,12 +246,12 @@ class TorchCodec(Codec):
         file = TensorFile.unpack(data, self.stride)
         setting = self._setting_of(file)
         expected = self._form(setting, file.height, file.width)
-        wanted = len(list(_leaves(expected["strings"])))
+        wanted = len(list(leaves(expected["strings"])))
         if len(file.strings) != wanted:
             raise DecodeError(
                 f"{self.name} wants {wanted} strings, found {len(file.strings)}", DAMAGED
             )
-        strings = _filled(expected["strings"], iter(file.strings))
+        strings = filled(expected["strings"], iter(file.strings))
         return setting, file.height, file.width, {"strings": strings, "shape": expected["shape"]}
 
     def _setting_of(self, file: TensorFile) -> Setting:
@@ -336,7 +344,7 @@ class TorchCodec(Codec):
                 self._forms[key] = self.compress(net, x, setting)
         rows, columns = -(-height // self.stride), -(-width // self.stride)
         form = self._forms[key]
-        return {**form, "shape": _grown(form["shape"], rows, columns)}
+        return {**form, "shape": grown(form["shape"], rows, columns)}
 
     @cached_property
     def _forms(self) -> dict[tuple[str, int], dict[str, Any]]:
@@ -365,38 +373,3 @@ def file_sha256(path: Path) -> str:
 def _sha256(path: Path, _modified: int, _size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _leaves(tree: Any) -> Iterator[bytes]:  # noqa: ANN401 - lists of lists of bytes
-    """Yield the strings of nested lists, in order."""
-    if isinstance(tree, bytes | bytearray):
-        yield bytes(tree)
-    else:
-        for branch in tree:
-            yield from _leaves(branch)
-
-
-def _filled(tree: Any, strings: Iterator[bytes]) -> Any:  # noqa: ANN401 - the same with others
-    """Return nested lists of the same form with these strings; empty ones where they run out."""
-    if isinstance(tree, bytes | bytearray):
-        return next(strings, b"")
-    return type(tree)(_filled(branch, strings) for branch in tree)
-
-
-def _grown(shape: Any, rows: int, columns: int) -> Any:  # noqa: ANN401 - numbers, nested
-    """Return shapes of a picture that is ``rows`` by ``columns`` as large."""
-    if isinstance(shape, Mapping):
-        return {key: _grown(value, rows, columns) for key, value in shape.items()}
-    if all(isinstance(number, int) for number in shape):
-        *channels, height, width = shape
-        return (*channels, height * rows, width * columns)
-    return type(shape)(_grown(value, rows, columns) for value in shape)
-
-
-def _equal(one: Any, other: Any) -> bool:  # noqa: ANN401 - shapes
-    """Return whether shapes are equal, whatever kind of sequence holds their numbers."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
-    if isinstance(one, Sequence) and isinstance(other, Sequence):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(one == other)

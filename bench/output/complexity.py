@@ -18,7 +18,7 @@ from bench.measurement.complexity import Line
 from bench.measurement.results import Results
 from bench.output import pareto
 from bench.output.axes import log_axis
-from bench.output.coverage import setting_text
+from bench.output.coverage import count_text, setting_text
 from bench.output.csv_files import write_frame
 from bench.output.figure import COMPUTED, join, series
 from bench.output.figure_text import label_text
@@ -81,7 +81,7 @@ def table(lines: Sequence[Line], record: Mapping[str, Any]) -> Table:
         rows.append([Cell(names[line.codec]), Cell(_span(line)), *map(Cell, texts)])
     return Table(
         name=STEM,
-        caption=f"Complexity of {len(rows)} networks",
+        caption=f"Complexity of {count_text(len(rows), 'network')}",
         head=(
             *("Codec", "Settings", f"parameters (M) {DOWN}", "encoder", "decoder"),
             *("encoder (kMAC/px)", "decoder (kMAC/px)", f"both (kMAC/px) {DOWN}"),
