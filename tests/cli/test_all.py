@@ -19,7 +19,7 @@ WORDS = ["-c", "jpeg", "-c", "webp", "-m", "psnr", "--points", "4", "-j", "1"]
 
 def row(codec: str, encode_s: float | None = None, pixels: int = 100) -> Encoding:
     """Return a row of one cell."""
-    return Encoding("", "", pixels, 1, codec, "1", codec, "{}", encode_s=encode_s, decode_s=0.0)
+    return Encoding(codec, "", pixels, 1, codec, "1", codec, "{}", encode_s=encode_s, decode_s=0.0)
 
 
 def task(codec: str, pixels: int = 100) -> Task:
