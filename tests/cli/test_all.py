@@ -11,6 +11,7 @@ from rich.console import Console
 from bench.cli import screen as screens
 from bench.cli import working
 from bench.cli.forecast import Forecast, clock
+from bench.measurement.plan import Plan
 from bench.measurement.store import Encoding
 from bench.measurement.worker import Task
 
@@ -122,7 +123,7 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch):
 def test_the_line_of_a_run(monkeypatch):
     """Starting workers, then cells, time, and what is left once that is known."""
     screen = screens.Screen(jobs=1, quiet=True)
-    plan = screens.run.plans.Plan([], [], [], tasks=[task("a"), task("a")])
+    plan = Plan([], [], [], tasks=[task("a"), task("a")])
     now = [0.0]
     monkeypatch.setattr(screens.time, "monotonic", lambda: now[0])
     with screen:
