@@ -29,7 +29,8 @@ ENTRIES = {
     "hyper-gain": 'images = ["tiny.png"]',
     "rd": 'measured = ["agvae", "bpg", "webp", "jxl"]\nreported = ["vtm"]',
     "crops": (
-        'image = "crop0.png"\nbpp = 0.4\ncodecs = ["agvae", "bpg", "webp", "agvae-nogain"]\n'
+        'image = "crop0.png"\nbpp = 0.4\n'
+        'codecs = ["agvae", "bpg", "webp", "compressai-cheng2020-attn"]\n'
         "crop = [20, 30, 64, 48]"
     ),
     "pairs": 'pairs = [["agvae", "agvae-nogain"], ["agvae", "bpg"]]\nnames = ["first", "second"]',

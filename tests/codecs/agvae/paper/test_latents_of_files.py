@@ -8,6 +8,7 @@ import pytest
 from bench import image
 from bench.codecs.agvae.paper.latents_of_files import Probe, Symbols
 from bench.codecs.agvae.paper.two_scales import bits, matched_mass, split_mass
+from bench.codecs.agvae.weights import checkpoints
 from bench.output.figure import Skipped
 
 
@@ -76,8 +77,9 @@ def test_matched_gaussian_has_the_mean_and_variance_of_the_split_normal():
     assert (first * k**2).sum() == pytest.approx((second * k**2).sum(), rel=1e-3)
 
 
-def test_missing_weights_are_a_reason_and_a_command():
+def test_missing_weights_are_a_reason_and_a_command(monkeypatch, tmp_path):
     """A variant without weights says how to train them."""
+    monkeypatch.setattr(checkpoints, "folders", lambda: [tmp_path])
     with pytest.raises(Skipped, match=r"nogain.*bench train-all --data FOLDER --only"):
         Probe("agvae-nogain")
 
