@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,18 @@ from bench.output import codec_compare, plots
 from bench.output.write import write
 
 QUALITIES = (10, 30, 60, 90)
+
+
+class _Inline(Executor):
+    """Works in this process."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future[object] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+measure = partial(suite.run, jobs=1, make_executor=lambda *_, **__: _Inline())
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +103,9 @@ def test_importing_twice_changes_nothing(place: Path, tmp_path: Path):
     assert first.record["datasets"] == again.record["datasets"]
 
 
-def test_everything_says_imported(place: Path, tmp_path: Path):
+def test_everything_says_imported(place: Path, tmp_path: Path, monkeypatch):
     """Rows, tables, plots and exports; tables do not say "Measured"."""
+    monkeypatch.setattr(plots, "SCALES", ("log",))
     out = tmp_path / "out"
     results = imported(place, out)
     write(results)
@@ -123,7 +137,7 @@ def test_the_gate_refuses_them(place: Path, tmp_path: Path):
 def test_beside_measured_rows_they_stay_imported(place: Path, tmp_path: Path):
     """Merged with a run of ours: one comparison, and said wherever it is shown."""
     data = [f"folder:{place / 'originals'}"]
-    suite.run(data, ["jpeg"], ["psnr"], points=4, jobs=1, out=tmp_path / "ours")
+    measure(data, ["jpeg"], ["psnr"], points=4, out=tmp_path / "ours")
     imported(place, tmp_path / "theirs")
     both = merge([tmp_path / "ours", tmp_path / "theirs"], tmp_path / "both")
 
@@ -254,8 +268,7 @@ def test_a_copy_of_an_original_counts_once(copy: Path, tmp_path: Path):
 def test_our_own_export_comes_back(place: Path, tmp_path: Path):
     """codec-compare's JSON: settings, sizes and scores are those that were exported."""
     data = [f"folder:{place / 'originals'}"]
-    run = partial(suite.run, data, ["jpeg", "webp"], ["psnr"], points=2, jobs=1)
-    ours = run(out=tmp_path / "ours")
+    ours = measure(data, ["jpeg", "webp"], ["psnr"], points=2, out=tmp_path / "ours")
     codec_compare.write_all(ours.rows, tmp_path / "ours", provenance={})
     with pytest.raises(UsageError, match="Name your folder of them"):
         import_results(tmp_path / "ours" / "codec_compare", tmp_path / "theirs")
