@@ -9,7 +9,11 @@ import typer
 
 def test_codec(
     codec: Annotated[
-        str, typer.Argument(metavar="CODEC", help="A codec's name, FILE.py:Class or FILE.toml.")
+        str,
+        typer.Argument(
+            metavar="CODEC",
+            help="A codec's name, FILE.py:Class, FILE.toml or compressai:arch=ARCH,weights=FILES.",
+        ),
     ],
 ) -> None:
     """Check one codec against the contract.

@@ -14,6 +14,7 @@ from bench import registry
 from bench.codec import Codec, Setting
 from bench.codecs.zoo import architectures, checkpoints
 from bench.errors import DecodeError, SettingError, Unavailable, UsageError
+from bench.gate import diagnose
 from bench.image import Image
 
 HERE = Path(__file__).parent
@@ -292,6 +293,14 @@ def test_a_function_and_a_module_build_networks(folder: Path):
 
     assert "network-random1" == codec.name
     assert {"models.py", "__init__.py"} == {Path(path).name for path, _ in codec.details.code}
+
+
+def test_the_gate_tries_other_checkpoints(folder: Path):
+    """Where a cell differs; a rate that is a name has no distance."""
+    codec = _create("compressai:arch=own.py:OwnModel,weights=ckpt/random[12].pth.tar")
+    first, second = codec.ladder()
+
+    assert [("checkpoint", second["checkpoint"])] == list(diagnose._neighbours(codec, first))
 
 
 def test_a_network_that_ends_its_process_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
