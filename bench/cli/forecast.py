@@ -30,7 +30,7 @@ class Forecast:
         self._left: Counter[tuple[str, str]] = Counter()
         self._kinds: dict[str, tuple[str, str]] = {}  # a search ends at another setting
         for task in tasks:
-            kind = self._kinds[task.row.key] = task.row.codec, task.row.setting
+            self._kinds[task.row.key] = kind = _kind(task.row)
             self._left[kind] += _pixels(task.row)
         self._jobs = jobs
         self._pixels: Counter[tuple[str, str]] = Counter()
@@ -39,8 +39,9 @@ class Forecast:
 
     def add(self, row: Encoding, now_s: float) -> None:
         """Take a cell that was done at a time of ``time.monotonic``."""
-        kind = self._kinds.get(row.key, (row.codec, row.setting))
-        pixels = _pixels(row)
+        kind, pixels = _kind(row), _pixels(row)
+        if kind not in self._left:
+            kind = self._kinds.get(row.key, kind)
         coded_s = (row.encode_s or 0.0) + (row.decode_s or 0.0)
         if self._begun_s is None:  # what workers take to start is no cost of a cell
             self._begun_s = now_s - coded_s
@@ -72,6 +73,10 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _kind(row: Encoding) -> tuple[str, str]:
+    return row.codec, row.setting
 
 
 def _pixels(row: Encoding) -> int:

@@ -165,6 +165,8 @@ def learn(name: str, column: str, recorded: Mapping[str, Any]) -> None:
     UsageError
         If it cannot be, or says something else than another record did.
     """
+    if any(item.cls is not None and item.cls.column == column for item in discover().values()):
+        return
     low, high = recorded["limits"] if len(recorded["limits"]) == 2 else (1.0, 0.0)
     ends = (-math.inf if low is None else low, math.inf if high is None else high)
     texts = [column, *(recorded[key] for key in ("words", "short", "unit", "definition"))]

@@ -279,6 +279,8 @@ def test_two_records_that_disagree_are_refused():
     try:
         columns.learn("x-disagree", "x-disagree", about)
         columns.learn("x-disagree", "x-disagree", about)
+        columns.learn("psnr", "psnr_db", about)  # which is known better here
+        assert "dB" == columns.column("psnr_db").unit
         assert (-math.inf, 5) == columns.column("x-disagree").limits
         with pytest.raises(UsageError, match="two results mean different metrics by 'x-disagree'"):
             columns.learn("x-disagree", "x-disagree", {**about, "higher_is_better": False})
