@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import integrate
 
+from bench.codec.complexity import counted
 from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
 from bench.codecs.agvae.paper import complexity
 from bench.codecs.agvae.paper.residual_densities import SplitNormal, fit_split_normal, split_density
@@ -46,10 +47,9 @@ def test_macs_of_a_convolution():
     """A 3x3 convolution from 3 to 8 channels costs 3 * 8 * 9 MACs a pixel."""
     conv = torch.nn.Conv2d(3, 8, 3, padding=1).to("meta")
 
-    macs, values = complexity._counted(lambda x: conv(x).numel())
+    macs, _ = counted(lambda: conv(torch.empty(1, 3, 256, 256, device="meta")))
 
     assert 3 * 8 * 9 * 256**2 == macs
-    assert 8 * 256**2 == values
 
 
 @pytest.mark.usefixtures("compressai")
