@@ -82,6 +82,8 @@ def name_of(word: str) -> str:
     """
     from bench import registry
 
+    if is_checkpoints(word) and _is_outdated(word):
+        _NAMED.forget(word)  # in a notebook, where training went on meanwhile
     if word not in known():
         if is_checkpoints(word):
             found = importlib.import_module(_OF_CHECKPOINTS).details_of(word)
@@ -95,6 +97,11 @@ def name_of(word: str) -> str:
                 raise UsageError(f"{word} cannot be used: {item.reason}")
             return item.name
     raise UsageError(f"{word} cannot be used")
+
+
+def _is_outdated(word: str) -> bool:
+    checkpoints = importlib.import_module(_OF_CHECKPOINTS)
+    return word in known() and bool(checkpoints.is_outdated(word, known()[word]))
 
 
 def load(word: str) -> type[Codec]:

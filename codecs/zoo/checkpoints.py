@@ -313,6 +313,13 @@ def examine(word: str) -> Details:
     return replace(named, files=files, levels=levels.pop(), code=code)
 
 
+def is_outdated(word: str, details: str) -> bool:
+    """Return whether the files of a word, or the code, are others than when it was examined."""
+    before = Details.from_json(details)
+    code = [Path(path).is_file() and (path, file_sha256(Path(path))) for path, _ in before.code]
+    return set(before.files) != set(_named(word).files) or list(before.code) != code
+
+
 def examine_in_child(word: str, path: str) -> None:
     """Write what ``examine`` finds, or its error, to a file."""
     try:

@@ -261,6 +261,19 @@ def test_another_checkpoint_of_the_same_name_is_another_cell(folder: Path, crop:
         after.encode(crop, before.ladder()[0])
 
 
+def test_a_notebook_may_train_on(folder: Path):
+    """Named again in one process, new checkpoints are examined anew; the same are not."""
+    word = "compressai:arch=own.py:OwnModel,weights=ckpt/random[12].pth.tar"
+    first = _create(word).ladder()
+    known = os.environ["BENCH_CODEC_FILES"]
+    again = _create(word).ladder()
+
+    assert first == again
+    assert known == os.environ["BENCH_CODEC_FILES"]
+    shutil.copy(folder / "ckpt" / "random3.pth.tar", folder / "ckpt" / "random1.pth.tar")
+    assert first != _create(word).ladder()
+
+
 def test_edited_code_is_another_version(folder: Path):
     """The class's file and what it imports from beside it; an edit meanwhile is refused."""
     with (folder / "own.py").open("a") as file:
