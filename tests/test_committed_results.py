@@ -130,3 +130,19 @@ def test_tables_are_made_from_the_committed_files(tmp_path: Path):
 
     for name in ("rows.csv", "tables/kodak_ceilings.md", "tables/kodak_ceilings.tex"):
         assert (KODAK / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_the_ablation_is_of_the_committed_variants():
+    """Its BD-rates are those of ``results/variants``, and all four variants are there."""
+    rows = load_results(KODAK.parent / "variants").rows
+    found = pd.read_csv(KODAK.parent / "ablation" / "comparisons.csv", comment="#")
+    table = summary.bd_table(rows, "agvae-branch").set_index(["codec", "metric", "method"])
+    both = found[(found["anchor"] == "agvae-branch") & (found["test"] == "agvae-gauss")]
+
+    assert {"agvae-branch", "agvae-gauss", "agvae-nogain", "agvae-nogain-gauss"} == set(
+        rows["codec"]
+    )
+    assert 3 == len(both)
+    for line in both.itertuples():
+        rate = table.loc[(line.test, line.metric, "pchip"), "bd_rate_percent"]
+        assert rate == pytest.approx(line.bd_rate_percent, abs=0.002)
