@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -92,8 +93,7 @@ def _shower() -> tuple[Callable[[str], object], float]:
     if getattr(shell, "kernel", None) is None:
         over = sys.stderr.isatty()
         return _Terminal(over=over).show, _EVERY_S if over else _LOG_EVERY_S
-    from IPython.display import display
-
+    display = importlib.import_module("IPython.display").display  # typed in some versions alone
     handle = display({"text/plain": ""}, raw=True, display_id=True)
     return (lambda text: handle.update({"text/plain": text}, raw=True)), _EVERY_S
 

@@ -16,7 +16,7 @@ from bench.errors import OutputError, UsageError
 from bench.measurement.results import Results
 from bench.output import hub
 
-pytest.importorskip("pyarrow", reason="Parquet files need pyarrow")
+pytest.importorskip("pyarrow", reason="Parquet files need pyarrow", exc_type=ImportError)
 SECRET = "/home/somebody/secret place"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,19 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+def _until(page: Any, script: str, arg: object = None) -> None:
+    """Wait until a script is true.
+
+    Playwright's own function evaluates it within the page where the first look is not enough, which
+    the page's content policy forbids.
+    """
+    for _ in range(600):
+        if page.evaluate(script, arg):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"after a minute this is not true: {script}")
+
+
 @pytest.fixture
 def visit(browser: Any, outcome: Outcome) -> Iterator[Callable[..., Any]]:
     """Return a function that opens the page; fails the test on an error or a request outside."""
@@ -83,6 +97,7 @@ def visit(browser: Any, outcome: Outcome) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)  # of a machine with other work
+        page.wait_for_function = partial(_until, page)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on(
             "console",
