@@ -27,13 +27,16 @@ ENTRIES = {
     "discrete": "",
     "continuous": 'images = ["crop0.png"]\nstep = 3.5',
     "hyper-gain": 'images = ["tiny.png"]',
-    "rd": 'measured = ["agvae", "bpg", "webp", "jxl"]\nreported = ["vtm"]',
+    "rd": 'measured = ["agvae-small", "bpg", "webp", "jxl"]\nreported = ["vtm"]',
     "crops": (
         'image = "crop0.png"\nbpp = 0.4\n'
-        'codecs = ["agvae", "bpg", "webp", "compressai-cheng2020-attn"]\n'
+        'codecs = ["agvae-small", "bpg", "webp", "compressai-cheng2020-attn"]\n'
         "crop = [20, 30, 64, 48]"
     ),
-    "pairs": 'pairs = [["agvae", "agvae-nogain"], ["agvae", "bpg"]]\nnames = ["first", "second"]',
+    "pairs": (
+        'pairs = [["agvae-small", "agvae-nogain"], ["agvae-small", "bpg"]]\n'
+        'names = ["first", "second"]'
+    ),
     "reported-pairs": (
         'pairs = ["balle", "minnen"]\ncurves = [["gained-balle", "bmshj2018-hyperprior"]]'
     ),
@@ -76,12 +79,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photo: image.Image) -> Tiny:
     image.save(photo[120:296, 60:236], pictures / "crop1.png")
     image.save(photo[60:124, 160:224], pictures / "tiny.png")
     name = f"folder:{pictures}"
-    codecs = {word: registry_of.create(word) for word in ("agvae", "bpg", "webp")}
+    codecs = {word: registry_of.create(word) for word in ("agvae-small", "bpg", "webp")}
     settings = {
         word: plan.spread(registry_of.settings(codec, registry_of.Spec.parse(word)), 4)
         for word, codec in codecs.items()
     }
-    settings["agvae"] = [Setting(level=level) for level in (0, 2, 5, 7)]
+    settings["agvae-small"] = [Setting(level=level) for level in (0, 2, 5, 7)]
     run(
         [name],
         settings,
@@ -91,7 +94,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, photo: image.Image) -> Tiny:
         jobs=1,
     )
     toml = root / "tiny.toml"
-    head = 'title = "T"\nauthors = "A"\nsource = "S"\ncodec = "agvae"\n'
+    head = 'title = "T"\nauthors = "A"\nsource = "S"\ncodec = "agvae-small"\n'
     body = "".join(FIGURE.format(kind=k, options=v) for k, v in ENTRIES.items())
     toml.write_text(f'{head}dataset = "{name}"\n{body}')
     figure_set = spec.load(str(toml))
