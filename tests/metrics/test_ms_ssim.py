@@ -48,7 +48,9 @@ def theirs(reference, decoded, *, exact=False):
     return float(pytorch_msssim.ms_ssim(*pair, data_range=255, win=window))
 
 
-@pytest.mark.parametrize("number", range(1, 25))
+@pytest.mark.parametrize(
+    "number", [*range(1, 4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 25))]
+)
 def test_kodak(kodim, number):
     """Every Kodak image, at a low, a middling or a high JPEG quality, is right to 2e-7."""
     reference = kodim(number)
@@ -59,6 +61,7 @@ def test_kodak(kodim, number):
     )
 
 
+@pytest.mark.slow
 def test_kodak_as_published(kodim):
     """The mean over Kodak equals that of pytorch_msssim in float32 to 1e-5, each image to 2e-5."""
     pairs = [(kodim(number), jpeg(kodim(number), 30)) for number in range(1, 25)]
@@ -80,6 +83,7 @@ def test_flat_areas(kodim, number):
     )
 
 
+@pytest.mark.slow
 def test_clic(clic2025_dir):
     """Images of two megapixels and odd sides equal pytorch_msssim too."""
     for path in sorted(clic2025_dir.glob("*.png"))[:2]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # pages of odd results open in Chromium at every change
+
 Visit = Callable[..., Any]
 Helper = Callable[..., Any]
 CENTRE = """() => document.getElementById("stage")

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.slow  # pages of odd results open in Chromium at every change
+
 Visit = Callable[..., Any]
 Helper = Callable[..., Any]
 STATE = """() => ({ dataset: core.state.dataset, metric: curves.state.metric,
