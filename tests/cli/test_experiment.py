@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Worst(Metric):
 
 def cells(folder: Path) -> list[tuple[str, ...]]:
     """Return dataset, image, curve, setting and key of every cell of the last plan of a folder."""
-    with sqlite3.connect(folder / "bench.sqlite") as db:
+    with closing(sqlite3.connect(folder / "bench.sqlite")) as db, db:
         return db.execute(
             "SELECT dataset, image, curve, setting, key FROM cells"
             " WHERE run = (SELECT MAX(id) FROM runs) ORDER BY 1, 2, 3, 4"

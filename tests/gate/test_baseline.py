@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +32,8 @@ def run_folder(gate, tmp_path_factory) -> Path:
         jobs=1,
         make_executor=lambda *_: gate.inline,
     )
-    with sqlite3.connect(out / "bench.sqlite") as db:
+    with closing(sqlite3.connect(out / "bench.sqlite")) as db, db:
         db.execute("UPDATE runs SET record = json_set(record, '$.versions.pillow', '0.1')")
-    db.close()
     return out
 
 

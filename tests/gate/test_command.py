@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -110,9 +111,8 @@ def test_continues_in_a_given_folder(
     for _ in range(2):
         run_bench(*command)
         (path,) = (tmp_path / "kept").glob("*/bench.sqlite")
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db, db:
             times.append(db.execute("SELECT key, encode_s FROM encodings ORDER BY key").fetchall())
-        db.close()
 
     assert 16 == len(times[0])
     assert times[0] == times[1]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -33,12 +34,11 @@ def stored(out: Path) -> dict[str, str]:
     """Return key -> bitstream hash of what an interrupted run has stored."""
     if not (out / "bench.sqlite").exists():
         return {}
-    with sqlite3.connect(out / "bench.sqlite") as db:
+    with closing(sqlite3.connect(out / "bench.sqlite")) as db, db:
         try:
             found = db.execute("SELECT key, bitstream FROM encodings").fetchall()
         except sqlite3.OperationalError:  # killed before the tables were made
             found = []
-    db.close()
     assert len(found) == len(dict(found))
     return dict(found)
 

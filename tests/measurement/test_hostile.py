@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -291,9 +292,8 @@ def test_ctrl_c_ends_a_run_that_hangs(
 
 def _stored(out: Path) -> int:
     try:
-        with sqlite3.connect(out / "bench.sqlite") as db:
+        with closing(sqlite3.connect(out / "bench.sqlite")) as db, db:
             (count,) = db.execute("SELECT COUNT(*) FROM encodings").fetchone()
-        db.close()
     except sqlite3.OperationalError:
         return 0
     return int(count)

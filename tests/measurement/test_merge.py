@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -58,21 +59,19 @@ def runs(place: Path, tmp_path: Path) -> Path:
 
 def spoil(folder: Path, *statements: str) -> Path:
     """Change a database behind its back, as another machine might have written it."""
-    with sqlite3.connect(folder / "bench.sqlite") as db:
+    with closing(sqlite3.connect(folder / "bench.sqlite")) as db, db:
         for statement in statements:
             db.execute(statement)
-    db.close()
     return folder
 
 
 def edit(folder: Path, change: Callable[[dict], object]) -> Path:
     """Change the record of the run in a folder."""
-    with sqlite3.connect(folder / "bench.sqlite") as db:
+    with closing(sqlite3.connect(folder / "bench.sqlite")) as db, db:
         (text,) = db.execute("SELECT record FROM runs").fetchone()
         record = json.loads(text)
         change(record)
         db.execute("UPDATE runs SET record = ?", (json.dumps(record),))
-    db.close()
     return folder
 
 
@@ -101,9 +100,8 @@ def test_codecs_of_two_machines_stand_together(place: Path, tmp_path: Path):
 
 
 def _count(folder: Path, table: str) -> int:
-    with sqlite3.connect(folder / "bench.sqlite") as db:
+    with closing(sqlite3.connect(folder / "bench.sqlite")) as db, db:
         (count,) = db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
-    db.close()
     return int(count)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -496,7 +497,7 @@ def test_originals_are_those_that_were_measured(small: Path, tmp_path: Path, mon
 
 def schema_1(out: Path, small: Path) -> None:
     """Turn the database of a folder into one that the first schema describes."""
-    with sqlite3.connect(out / "bench.sqlite") as db:
+    with closing(sqlite3.connect(out / "bench.sqlite")) as db, db:
         db.executescript("""
             ALTER TABLE runs RENAME TO new_runs; ALTER TABLE cells RENAME TO new_cells;
             CREATE TABLE runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, record TEXT);
@@ -508,7 +509,6 @@ def schema_1(out: Path, small: Path) -> None:
             INSERT INTO cells SELECT dataset, image, curve, setting, label, key, error
               FROM new_cells;
             DROP TABLE new_runs; DROP TABLE new_cells; PRAGMA user_version=1;""")
-    db.close()
 
 
 def test_a_database_of_the_first_schema(small: Path, tmp_path: Path):

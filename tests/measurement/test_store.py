@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,9 +115,8 @@ def test_bitstream_comes_back_and_damage_is_noticed(tmp_path: Path):
 
         assert b"bytes" == store.bitstream(KEY)
 
-    with sqlite3.connect(tmp_path / "bench.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "bench.sqlite")) as db, db:
         db.execute("UPDATE bitstreams SET data = x'00'")
-    db.close()
     with Store(tmp_path) as store, pytest.raises(OutputError, match="lost the bitstream"):
         store.bitstream(KEY)
 
@@ -160,9 +160,8 @@ def test_folder_that_cannot_be_made(tmp_path: Path):
 
 def test_other_schema_is_refused(tmp_path: Path):
     """A database of another version is left alone."""
-    with sqlite3.connect(tmp_path / "bench.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "bench.sqlite")) as db, db:
         db.execute("PRAGMA user_version=99")
-    db.close()
     with pytest.raises(OutputError, match="schema 99, wanted 2"):
         Store(tmp_path)
 

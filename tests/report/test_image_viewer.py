@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -166,9 +167,8 @@ def test_a_changed_encoder_is_noticed(results_dir: Path, tmp_path: Path):
 def test_damaged_store_is_noticed(results_dir: Path, tmp_path: Path):
     """Bytes that lost their hash in the database are refused."""
     shutil.copy(results_dir / "bench.sqlite", tmp_path)
-    with sqlite3.connect(tmp_path / "bench.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "bench.sqlite")) as db, db:
         db.execute("UPDATE bitstreams SET data = X'00'")
-    db.close()
     streams = data.Bitstreams(load_results(tmp_path), load_results(results_dir).original)
 
     with pytest.raises(OutputError, match="wanted sha256"):
