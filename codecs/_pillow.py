@@ -8,11 +8,18 @@ from io import BytesIO
 import numpy as np
 from PIL import Image as PILImage
 
-from bench.codec import Scalar
+from bench.codec import Scalar, Setting
 from bench.errors import BenchError, DecodeError, EncodeError
 from bench.image import Image, max_pixels, pillow_limit, size_problem
 
 DAMAGED = "The file is damaged, truncated or of another codec."
+
+
+def format_and_tuning(setting: Setting) -> str:
+    """Return ``4:4:4 8-bit``, and what the encoder is tuned for if not for PSNR."""
+    tune = setting.get("tune", "psnr")
+    words = f"{setting.get('subsampling', '4:4:4')} 8-bit"
+    return words + (f" tune {tune}" if tune != "psnr" else "")
 
 
 def encode_pillow(

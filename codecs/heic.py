@@ -19,6 +19,7 @@ from bench.codecs._pillow import (
     check_size,
     decode_pillow,
     encode_pillow,
+    format_and_tuning,
     item_properties,
 )
 from bench.codecs.bpg.bits import BitReader, unescape
@@ -72,9 +73,7 @@ class Heic(Codec):
 
     def describe(self, setting: Setting) -> str:
         """Return chroma format and depth, and what it is tuned for if not for PSNR."""
-        tune = setting.get("tune", "psnr")
-        words = f"{setting.get('subsampling', '4:4:4')} 8-bit"
-        return words + (f" tune {tune}" if tune != "psnr" else "")
+        return format_and_tuning(setting)
 
     def effort(self, setting: Setting) -> str:
         """Return x265's preset."""
