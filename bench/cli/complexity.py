@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from bench.cli.options import CodecNames
 
 if TYPE_CHECKING:
+    from bench.measurement.complexity import Line
     from bench.measurement.results import Results
 
 
@@ -21,8 +23,8 @@ def complexity(
             "--results",
             "-r",
             metavar="FOLDER",
-            help="Plot the BD-rates of this folder of `bench all` against complexity. Without "
-            "--codec, its codecs are counted.",
+            help="Count for this folder of `bench all`: its tables, plots and page show the counts "
+            "from then on. Without --codec, its own codecs are counted.",
         ),
     ] = None,
     out: Annotated[
@@ -44,6 +46,7 @@ def complexity(
     from bench.measurement.plan import Request, choose_curves
     from bench.measurement.results import load_results
     from bench.output import complexity as output
+    from bench.output import complexity_plot
 
     measured = load_results(results) if results else None
     target = out or results
@@ -62,8 +65,12 @@ def complexity(
     record = provenance.record()
     typer.echo(output.table(lines, record).markdown())
     if target:
-        written = output.write(lines, target, record, measured)
+        written = output.write(lines, target, record)
+        if measured:
+            written += complexity_plot.write(lines, measured, target)
         typer.echo(f"results: {', '.join(str(path) for path in written)}")
+    if measured:
+        _say_what_is_left(lines, measured, shown=target == results)
 
 
 def _words(codecs: list[str], results: Results | None) -> list[str]:
@@ -86,3 +93,23 @@ def _words(codecs: list[str], results: Results | None) -> list[str]:
             "Name checkpoints and files by --codec, as the run did.",
         )
     return learned
+
+
+def _say_what_is_left(lines: list[Line], results: Results, *, shown: bool) -> None:
+    """Say what was not counted of a run or is not its own, and what shows the rest."""
+    from bench import registry
+    from bench.measurement.complexity import of_rows
+
+    unknown = [
+        str(word)
+        for word in dict.fromkeys(results.every_row["codec"])
+        if registry.Spec.parse(str(word)).name not in registry.discover()
+        and not str(word).startswith("imported/")
+    ]
+    told = of_rows(lines, results.every_row).remarks
+    told += [f"not known here, so not counted: {', '.join(unknown)} (--codec)"] if unknown else []
+    for sentence in told:
+        typer.echo(sentence, err=True)
+    if shown:
+        out = shlex.quote(str(results.folder))
+        typer.echo(f"next: bench tables --out {out}; bench report --out {out}", err=True)

@@ -34,6 +34,7 @@ ROWS = "rows.csv"
 _TEXT = (
     *("dataset", "image", "codec", "label", "setting", "bitstream_sha256", "error"),
     *("anchor", "target", "metric", "method", "note", "cause", "found_setting", "target_note"),
+    "settings",
 )
 _CEILINGS = ["dataset", "codec", "label", "ceiling_psnr_db", "images"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.analysis.published_curves import Reference
 from bench.files import file_stems, make_folder, write_atomically
+from bench.measurement.complexity import Costs, Line, of_rows
 from bench.metrics.columns import column, quality_columns
+from bench.output import complexity as complexity_of
 from bench.output import reported_rates
 from bench.output.coverage import Coverage, coverage, setting_text
 from bench.output.csv_files import tidy_rows, write_frame
+from bench.output.failure_tables import failure_tables
 from bench.output.families import anchor_of, comparison, stem_of
 from bench.output.labels import short_labels, versions
 from bench.output.provenance import provenance_note
@@ -54,7 +57,8 @@ def arrow(metric: str) -> str:
 class Dataset:
     """What the tables of one dataset are made from; frames hold this dataset's lines only.
 
-    ``names`` is label -> the same without version and shared format, which stand in a note.
+    ``names`` is label -> the same without version and shared format, which stand in a note;
+    ``costs`` is what its networks cost.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Dataset:
     provenance: str
     names: Mapping[str, str]
     encoders: Sequence[str]
+    costs: Costs = field(default_factory=Costs)
 
     def notes(self, metrics: Iterable[str]) -> list[str]:
         """Return what the reader of a table of some metrics must know, its origin last."""
@@ -149,17 +154,24 @@ def bd_table(data: Dataset) -> Table:
             codec, rate, *others = texts
             best = comparable and place == 0
             shown = [Cell(labels.get(codec, codec)), Cell(rate, best=best)]
-            rows.append([Cell(name), *shown, *map(Cell, others)])
+            costs = complexity_of.texts(data.costs, codec) if data.costs.codecs else []
+            rows.append([Cell(name), *shown, *map(Cell, [*others[:-1], *costs, others[-1]])])
     return Table(
         name=f"{data.stem}-bd-rate",
         caption=f"{data.title}: BD-rate{against}, {data.coverage.images()}",
         head=[
             *("Metric", "Codec", f"BD-rate (%) {DOWN}", "95 % interval", "BD-quality"),
-            *("akima (%)", "cubic (%)", "overlap (%)", "Note"),
+            *("akima (%)", "cubic (%)", "overlap (%)"),
+            *(complexity_of.HEADS if data.costs.codecs else ()),
+            "Note",
         ],
-        align="llrrrrrrl",
+        align="llrrrrrrrrrl" if data.costs.codecs else "llrrrrrrl",
         rows=rows,
-        notes=[*_BD_NOTES, *data.notes(metrics)],
+        notes=[
+            *_BD_NOTES,
+            *(complexity_of.NOTES if data.costs.codecs else ()),
+            *data.notes(metrics),
+        ],
         group=True,
     )
 
@@ -214,45 +226,6 @@ def ceiling_table(data: Dataset, ceilings: pd.DataFrame | None) -> Table:
     )
 
 
-def _lines(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[Cell]]:
-    """Return the texts of some columns as rows of cells."""
-    return [[Cell(str(line[name])) for name in columns] for line in frame.to_dict("records")]
-
-
-def failure_tables(data: Dataset, unavailable: Sequence[tuple[str, str]]) -> list[Table]:
-    """Return what failed, which images the means lack and why, and which codecs cannot run."""
-    failed, lost = summary.failures(data.rows), summary.missing(data.rows)
-    failed = failed.assign(label=[data.names[str(label)] for label in failed["label"]])
-    share = [f"{c} of {a}" for c, a in zip(failed["cells"], failed["attempted"], strict=True)]
-    return [
-        Table(
-            name=f"{data.stem}-failures",
-            caption=f"{data.title}: failures",
-            head=["Codec", "Failed", "Images", "Error"],
-            align="lrll",
-            rows=_lines(failed.assign(share=share), ["label", "share", "images", "error"]),
-            notes=[] if len(failed) else ["No cell failed."],
-        ),
-        Table(
-            name=f"{data.stem}-missing",
-            caption=f"{data.title}: images left out of every mean",
-            head=["Image", "Codec", "Settings", "Why"],
-            align="llrl",
-            rows=_lines(lost, ["image", "codec", "settings", "reason"]),
-            notes=[] if len(lost) else ["Every image is in every mean."],
-            group=True,
-        ),
-        Table(
-            name=f"{data.stem}-unavailable",
-            caption="Codecs that could not run here",
-            head=["Codec", "Why"],
-            align="ll",
-            rows=[[Cell(name), Cell(reason)] for name, reason in unavailable],
-            notes=[*([] if unavailable else ["Every codec could run."]), data.provenance],
-        ),
-    ]
-
-
 def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     rows: pd.DataFrame,
     out: Path,
@@ -263,6 +236,7 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     families: Mapping[str, pd.DataFrame] | None = None,
     anchor: str | None = None,
     references: Sequence[Reference] = (),
+    complexity: Sequence[Line] = (),
     mark: str = "",
 ) -> list[Path]:
     """Write the CSV files into ``out`` and the tables into ``out/tables``; return their paths.
@@ -285,6 +259,8 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
         Codec that the Bjontegaard rates are against; see ``summary.bd_table``.
     references
         Published curves that the Bjontegaard rates are against as well, in tables of their own.
+    complexity
+        What was counted of networks; of those of the rows it stands beside the Bjontegaard rates.
     mark
         Stands behind the name of every dataset in captions.
 
@@ -296,7 +272,7 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
         If no row is of the codec ``anchor``.
     """
     families = families or {}
-    parts = {"": _datasets(rows, anchor, provenance, mark)} | {
+    parts = {"": _datasets(rows, anchor, provenance, mark, complexity)} | {
         family: _datasets(mine, anchor_of(family, mine), provenance, mark)
         for family, mine in families.items()
     }
@@ -337,7 +313,11 @@ def _reported_table(data: Dataset, reported: pd.DataFrame) -> list[Table]:
 
 
 def _datasets(
-    rows: pd.DataFrame, anchor: str | None, provenance: Mapping[str, Any], mark: str
+    rows: pd.DataFrame,
+    anchor: str | None,
+    provenance: Mapping[str, Any],
+    mark: str,
+    complexity: Sequence[Line] = (),
 ) -> list[Dataset]:
     """Return what the tables of each dataset of some rows are made from, by name."""
     means, deltas = summary.summarise(rows), summary.bd_table(rows, anchor, quality=True)
@@ -357,6 +337,7 @@ def _datasets(
             provenance=provenance_note(provenance),
             names=shown[name],
             encoders=encoders[name],
+            costs=of_rows(complexity, rows[rows["dataset"] == name]),
         )
         for name in names
     ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.analysis.published_curves import Reference
 from bench.files import write_atomically
+from bench.measurement import complexity
 from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
 from bench.output import reported_rates
@@ -40,11 +41,13 @@ def write(
     rows, ceilings, folder = results.rows, results.ceilings, results.folder
     families = results.families
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
-    more = {"remarks": results.remarks, "ceilings": lossless.to_dict("records")}
+    networks, unusable = complexity.load(folder)
+    costs = complexity.of_rows(networks, rows, unusable)
+    more = {"remarks": [*results.remarks, *costs.remarks], "ceilings": lossless.to_dict("records")}
     record = {**results.record, **more}
     options = f"{anchor} {plots} {tables} {references} {bench_version()}"
     about = [record.get(key) for key in ("datasets", "unavailable", "scores", "families")]
-    text = results.every_row.to_csv(index=False) + json.dumps([about, more])
+    text = results.every_row.to_csv(index=False) + json.dumps([about, more, str(networks)])
     digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()
     if not force and _up_to_date(folder, digest):
         return []
@@ -62,6 +65,7 @@ def write(
             families=families,
             anchor=anchor,
             references=references,
+            complexity=networks,
             mark=mark,
         )
         from bench.output import codec_compare, targets
@@ -73,6 +77,7 @@ def write(
             provenance=record,
         )
     if plots:
+        from bench.output import complexity_plot
         from bench.output import families as families_of
         from bench.output import plots as plots_of
 
@@ -80,8 +85,11 @@ def write(
             rows, folder, provenance=record, references=references, mark=mark
         )
         written += families_of.write_plots(families, folder, provenance=record, mark=mark)
+        written += complexity_plot.write(networks, results, folder, anchor) if networks else []
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]
+    drawn = [f"plots/{path.name}" for path in folder.glob(f"plots/*_{complexity.STEM}.*")]
+    before += [name for name in drawn if name not in {*listed, *before}]
     if tables:  # of an earlier call with other published curves
         _remove(folder, [name for name in before if Path(name).stem in _OPTIONAL])
     if tables and plots:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Delta
+from bench.measurement.complexity import Costs
 from bench.metrics.columns import curve_columns
 from bench.output.coverage import Coverage, coverage
 from bench.output.plot_styles import Style, luminance, styles
@@ -135,6 +136,8 @@ class Context:
         How fast its codecs are, where that was measured.
     settings
         Codec -> settings that were tried, in the order of the rows.
+    costs
+        What its networks cost, where that was counted.
     """
 
     index: int
@@ -150,6 +153,7 @@ class Context:
     cover: Coverage
     speeds: Speeds
     settings: Mapping[str, Sequence[str]]
+    costs: Costs
 
     @property
     def anchor(self) -> str:
@@ -233,6 +237,7 @@ def make(
     ledger: Ledger,
     looks: Mapping[str, Look],
     speeds: Speeds | None = None,
+    costs: Costs | None = None,
 ) -> Context:
     """Return the context of the dataset that ``rows`` are of."""
     name = str(rows["dataset"].iloc[0])
@@ -254,6 +259,7 @@ def make(
             str(codec): [str(text) for text in texts.unique()]
             for codec, texts in rows.groupby("codec", sort=False)["setting"]
         },
+        costs or Costs(),
     )
 
 

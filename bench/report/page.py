@@ -20,6 +20,7 @@ from bench.analysis.published_names import references as references_of
 from bench.errors import UsageError, suggest
 from bench.files import check_writable, write_atomically
 from bench.image import Image
+from bench.measurement import complexity
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
@@ -217,6 +218,7 @@ def _contexts(
     progress("Bjontegaard deltas")
     bd = summary.bd_table(results.rows, options.anchor, quality=True)
     timed, unusable = speed.load(results.folder)
+    counted = complexity.load(results.folder)
     found = []
     for index, name in enumerate(results.datasets):
         rows = results.rows[results.rows["dataset"] == name]
@@ -231,6 +233,7 @@ def _contexts(
                 speeds=speed.Speeds(unusable=unusable)
                 if unusable
                 else speed.of_dataset(timed, rows, results.record),
+                costs=complexity.of_rows(counted[0], rows, counted[1]),
             )
         )
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench import registry
 from bench.analysis.published_curves import Reference
 from bench.measurement.results import Results
 from bench.metrics.columns import column
@@ -75,7 +76,16 @@ def summary(context: Context) -> Markup:
         speed=speed_section.card(context),
         speed_missing=speed_section.missing(context),
         speed_command=reproduce.speed_command(context),
+        uncounted=[context.prose(f"{text}.") for text in context.costs.remarks],
+        count=not (context.costs.codecs or context.costs.remarks) and _learned(context),
     )
+
+
+def _learned(context: Context) -> bool:
+    """Return whether a codec of a dataset is known here as a network."""
+    known = registry.discover()
+    found = [known.get(registry.Spec.parse(codec).name) for codec in context.looks_measured]
+    return any(one is not None and one.cls is not None and one.cls.learned for one in found)
 
 
 def _card(context: Context, verdict: verdicts.Verdict) -> dict[str, Any]:

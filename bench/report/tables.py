@@ -14,7 +14,7 @@ from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.analysis.published_curves import Reference
 from bench.metrics.columns import column, quality_columns
-from bench.output import reported_rates
+from bench.output import complexity, reported_rates
 from bench.output.coverage import count_text, setting_text
 from bench.output.figure import REPORTED
 from bench.output.tables import arrow
@@ -289,6 +289,7 @@ def codecs(context: Context) -> Markup:
                 Td.num(float(len(curve)), 0),
                 Td(f"{low:.2f} to {high:.2f}", low, "n"),
                 Td(shown, _sortable(value), "n"),
+                *_complexity(context, str(codec)),
                 *_speeds(context, str(codec)),
                 Td.text(look.note),
             ]
@@ -301,11 +302,24 @@ def codecs(context: Context) -> Markup:
         head=[
             *("Codec", "Chroma, depth, encoder", "What it is", term("rung", "Rungs"), "bpp"),
             term("ceiling", "No-codec ceiling") + " (dB) ↑",
+            *(complexity.HEADS if context.costs.codecs else ()),
             *ways,
             "Caveat",
         ],
         rows=rows,
+        notes=complexity.NOTES if context.costs.codecs else (),
     ).markup()
+
+
+def _complexity(context: Context, codec: str) -> list[Td]:
+    """Return the cells of what a codec's network costs; none where nothing was counted."""
+    if not context.costs.codecs:
+        return []
+    spans = [context.costs.span(codec, name) for name in complexity.COUNTED]
+    return [
+        Td(text or NO_VALUE, span[0] if span else None, "n")
+        for text, span in zip(complexity.texts(context.costs, codec), spans, strict=True)
+    ]
 
 
 def _speeds(context: Context, codec: str) -> list[Td]:

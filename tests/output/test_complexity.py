@@ -1,7 +1,8 @@
-"""``bench complexity``: the table, its files, and the plot of what BD-rate costs."""
+"""``bench complexity``: its table and files, and what tables, plots and page take from them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,8 @@ from bench.codec import Complexity, Setting
 from bench.errors import UsageError
 from bench.measurement import complexity as counting
 from bench.measurement.results import Results
-from bench.output import complexity, pareto
+from bench.output import complexity, complexity_plot, pareto
+from bench.output import write as writing
 
 
 def _line(codec: str, decoder: float | None, *qualities: int) -> counting.Line:
@@ -27,7 +29,7 @@ LINES = [_line("small", 20.0, 1, 2), _line("mixed", 47.56, 1, 2), _line("mixed",
 RECORD = {"date": "2026-11-30", "commit": "abc", "cpu": "x", "system": "y"}
 
 
-def _results(folder: Path, better: dict[str, float]) -> Results:
+def _rows(better: dict[str, float]) -> pd.DataFrame:
     """Rows whose curves differ by a factor in rate."""
     rows = [
         {
@@ -45,7 +47,12 @@ def _results(folder: Path, better: dict[str, float]) -> Results:
         for number, image in enumerate(("a", "b", "c", "d"))
         for quality in (1, 2, 3, 4)
     ]
-    return Results(folder, pd.DataFrame(rows), pd.DataFrame(), RECORD)
+    return pd.DataFrame(rows)
+
+
+def _results(folder: Path, better: dict[str, float]) -> Results:
+    ceilings = pd.DataFrame(columns=["codec", "label", "ceiling_psnr_db"])
+    return Results(folder, _rows(better), ceilings, RECORD)
 
 
 def test_the_table_says_sides_and_what_is_not_counted():
@@ -63,7 +70,8 @@ def test_the_table_says_sides_and_what_is_not_counted():
 def test_files_and_plot(tmp_path: Path):
     """CSV, Markdown, LaTeX and a plot for each dataset that has BD-rates."""
     results = _results(tmp_path, {"jpeg": 1.0, "small": 0.8, "mixed": 0.5})
-    written = complexity.write(LINES, tmp_path, RECORD, results)
+    written = complexity.write(LINES, tmp_path, RECORD)
+    written += complexity_plot.write(LINES, results, tmp_path)
     frame = pd.read_csv(tmp_path / "complexity.csv")
 
     assert {"d_complexity.png", "d_complexity.svg"} <= {path.name for path in written}
@@ -74,12 +82,105 @@ def test_files_and_plot(tmp_path: Path):
 def test_points_are_means_over_the_curve(tmp_path: Path):
     """As the BD-rate is; a codec without network or without rate is not drawn."""
     results = _results(tmp_path, {"jpeg": 1.0, "small": 0.8, "mixed": 0.5})
-    found = complexity.points([*LINES, _line("absent", 5.0, 1)], results, "d").set_index("series")
+    found = complexity_plot.points([*LINES, _line("absent", 5.0, 1)], results, "d").set_index(
+        "series"
+    )
 
     assert {"small", "mixed"} == set(found.index)
     assert (47.56 + 97.56) / 2 == pytest.approx(found.loc["mixed", "x"])
     assert -50.0 == pytest.approx(found.loc["mixed", "y"], abs=0.01)
-    assert complexity.points(LINES, _results(tmp_path, {"jpeg": 1.0}), "d") is None
+    assert complexity_plot.points(LINES, _results(tmp_path, {"jpeg": 1.0}), "d") is None
+
+
+def test_what_was_written_is_read(tmp_path: Path):
+    """Equal lines, though a checkpoint's name may have spaces; what is unknown stays unknown."""
+    named = (Setting(checkpoint="a b.pth 12345678").json, Setting(checkpoint="c.pth 9").json)
+    lines = [*LINES, _line("blind", None, 1), replace(LINES[0], codec="own", settings=named)]
+    complexity.write(lines, tmp_path, RECORD)
+
+    assert (lines, "") == counting.load(tmp_path)
+    assert ([], "") == counting.load(tmp_path / "tables")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"width": 100}, "counted at 100x512"),
+        ({"decoder_kmac_per_pixel": -1.0}, "decoder_kmac_per_pixel is -1"),
+        ({"parameters": 0}, "no parameters"),
+        ({"settings": "quality=1"}, "Expecting value"),
+        ({"parameters": "many"}, "complexity.csv as a table"),
+    ],
+)
+def test_a_file_of_something_else_is_not_used(tmp_path: Path, change, words: str):
+    """One sentence says so, in the record that tables and page show."""
+    complexity.frame(LINES).astype(object).assign(**change).to_csv(
+        tmp_path / "complexity.csv", index=False
+    )
+    lines, reason = counting.load(tmp_path)
+    [remark] = counting.of_rows(lines, _rows({"small": 1.0}), reason).remarks
+
+    assert [] == lines
+    assert remark.startswith("complexity is left out: ")
+    assert words in remark
+
+
+def test_counts_of_other_networks_are_left_out():
+    """Other weights have another label; a codec without network has no number, not zero."""
+    rows = _rows({"jpeg": 1.0, "small": 0.8, "mixed": 0.5})
+    rows["label"] = rows["label"].replace("small RGB 8-bit (v1)", "small RGB 8-bit (v2)")
+    costs = counting.of_rows(LINES, rows)
+
+    assert ["mixed"] == list(costs.codecs)
+    assert ["", "", ""] == complexity.texts(costs, "jpeg") == complexity.texts(costs, "small")
+    assert [
+        "the complexity of small is left out: small RGB 8-bit (v1) was counted, another network"
+    ] == costs.remarks
+
+
+def test_counts_are_of_the_settings_that_were_measured():
+    """The mean over a part of the ladder is of that part; a setting nobody counted has none."""
+    rows = _rows({"mixed": 0.5})
+    ends = [Setting(quality=quality).json for quality in (1, 4)]
+    low, two = rows[rows["setting"] == ends[0]], rows[rows["setting"].isin(ends)]
+    more = two.assign(setting=two["setting"].replace(ends[1], Setting(quality=9).json))
+    found = two[(two["image"] == "a") == (two["setting"] == ends[0])]
+    searched = found.assign(setting='{"target":"bpp=1"}', found_setting=found["setting"])
+    spans = [
+        counting.of_rows(LINES, part).span("mixed", "decoder_kmac")
+        for part in (low, two, more, searched)
+    ]
+
+    assert [(47.56, 47.56), (47.56, 97.56), None, (47.56, 97.56)] == spans
+    assert (47.56 + 97.56) / 2 == counting.of_rows(LINES, two).mean("mixed", "decoder_kmac")
+    assert '{"quality":9}' in counting.of_rows(LINES, more).missing["mixed"]
+    assert counting.of_rows(LINES[:1], _rows({"small": 1.0})).codecs["small"][2].parameters  # alike
+
+
+def test_tables_and_plots_show_what_was_counted_since(tmp_path: Path):
+    """They are written again when it is there, and a plot goes when it is of other networks."""
+    results = _results(tmp_path, {"jpeg": 1.0, "small": 0.8})
+    bd_rates, plot = tmp_path / "tables" / "d_bd_rate.md", tmp_path / "plots" / "d_complexity.png"
+
+    def written() -> list[str]:
+        writing.write(results)
+        table = bd_rates.read_text().splitlines()
+        return [line for line in table if "| jpeg" in line or "| small" in line]
+
+    before = written()
+    complexity.write(LINES[:1], tmp_path, RECORD)
+    [anchor, small] = sorted(written(), key=lambda line: "small" in line)
+
+    assert not any("7.03" in line for line in before)
+    assert "7.03" in small
+    assert "21.00" in small
+    assert "20.00" in small
+    assert ["", "", "", "anchor"] == [cell.strip() for cell in anchor.split("|")[-5:-1]]
+    assert plot.is_file()
+    complexity.write([replace(LINES[0], label="of other weights")], tmp_path, RECORD)
+    written()
+    assert not plot.exists()
+    assert "of other weights was counted, another network" in bd_rates.read_text()
 
 
 def test_the_front_is_what_nothing_beats():
