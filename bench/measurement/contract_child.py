@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import registry
 from bench.codec import Codec
-from bench.errors import DecodeError
+from bench.errors import DecodeError, failure
 
 HEADROOM_BYTES = 2 << 30
 
@@ -68,13 +68,13 @@ def damage(codec: Codec, folder: Path) -> dict[str, str]:
 
 
 def outcome(codec: Codec, data: bytes) -> str:
-    """Return what decoding ``data`` came to."""
+    """Return what decoding ``data`` came to: the text of a failed cell where it is an error."""
     try:
         picture = codec.decode(data)
     except DecodeError:
         return "DecodeError"
     except BaseException as error:  # noqa: BLE001 - a native library may raise anything
-        return f"{type(error).__name__}: {error}"
+        return failure(error, type(codec))
     sound = picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     return "image" if sound and picture.size else f"{picture.dtype} of {picture.shape}"
 

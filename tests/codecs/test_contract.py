@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 
@@ -10,9 +12,9 @@ import pytest
 
 from bench import registry
 from bench.codec import Codec, Setting
-from bench.errors import CodecFailed, DecodeError, Unavailable
+from bench.errors import CodecFailed, DecodeError, EncodeError, Unavailable
 from bench.image import Image
-from bench.measurement import contract
+from bench.measurement import contract, contract_child
 from bench.measurement.contract import CHECKS, Broken, encoded, middle, rungs
 from bench.registry.command import CommandCodec
 
@@ -261,6 +263,32 @@ def test_checks_find_a_codec_that_breaks_them(
         check(cls(), images)
     monkeypatch.setattr(registry, "create", lambda _: Halver())
     check(Halver(), images)
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (struct.error("no head"), r"crashed: error: no head \(\S*test_contract.py:\d+\)"),
+        (
+            CodecFailed("crashed: error: no head (own.py:3)"),
+            r"crashed: error: no head \(own.py:3\)",
+        ),
+        (
+            EncodeError("no decoder"),
+            r"refused: EncodeError: no decoder \(\S*test_contract.py:\d+\)",
+        ),
+        (DecodeError("damaged"), "DecodeError"),
+    ],
+    ids=("any", "guarded", "on_purpose", "damaged"),
+)
+def test_what_a_damaged_file_came_to_is_said_once(raised: BaseException, words: str):
+    """A guarded codec's failure has its kind already; the class that carries it is not said."""
+
+    class Raises(Halver):
+        def decode(self, data):  # noqa: ARG002
+            raise raised
+
+    assert re.fullmatch(words, contract_child.outcome(Raises(), b""))
 
 
 CRASHES = """
