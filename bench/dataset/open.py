@@ -352,8 +352,8 @@ def choose_default(
             continue
         if default == "fallback":
             messages.append(
-                f"NEITHER KODAK NOR CLIC IS AVAILABLE: measuring {len(dataset.items)} photographs "
-                f"of `{name}` instead. No published number can be compared with these."
+                f"NEITHER KODAK NOR CLIC IS AVAILABLE: measuring photographs of `{name}` instead. "
+                "No published number can be compared with these."
             )
         chosen.append(dataset)
     if not chosen:

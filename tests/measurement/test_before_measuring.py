@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,19 @@ def test_a_quick_run_takes_six_images(photo, tmp_path):
     assert "measures 6 of the 11 images" in about["note"]
     assert "(6 of 11)" in name
     assert 7 == named.rows["image"].nunique()
+
+
+def test_every_line_of_a_quick_run_counts_what_it_measures(tmp_path, monkeypatch):
+    """No line counts the images that were available: they are not all measured."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    watch, said = Progress(), []
+    monkeypatch.setattr(watch, "say", lambda text, **_: said.append(text))
+    monkeypatch.setattr(conductor.plans, "QUICK_IMAGES", 3)
+    opened, _ = conductor.open_datasets([], [], tmp_path, watch, download=False, quick=True)
+
+    assert [3] == [len(dataset.items) for dataset in opened]
+    assert "no dataset is named; measuring sample (3 of 4)" == said[0]
+    assert "sample: a quick run measures 3 of the 4 images of sample" in said[-1]
+    assert {"3 of 4", "3 of the 4"} == {
+        count for text in said for count in re.findall(r"\d+(?: of (?:the )?\d+)?(?= |\))", text)
+    }
