@@ -44,7 +44,7 @@ def at_targets(rows: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
         is better; ``percent, low, high``: mean over images in the logarithm, with its 95 %
         bootstrap interval (NaN under five images); ``miss``: the largest distance of a file
         from the target, of those that count. A codec that reaches a target on no image has no
-        bits there. Empty where nothing was searched.
+        bits there. Empty where nothing was searched, or rates alone.
     """
     if "target_bpp" not in rows:
         return pd.DataFrame(columns=COLUMNS)
@@ -53,13 +53,18 @@ def at_targets(rows: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
     good = good.assign(aim=aims)
     records: list[dict[str, Any]] = []
     for dataset, group in good.groupby("dataset", sort=True):
-        names = sorted({aim for aim in group["aim"] if aim}, key=natural)
+        names = sorted({aim for aim in group["aim"] if aim and not is_rate(aim)}, key=natural)
         for name in names:
             mine = group[group["aim"].isin(["", name])]
             about = {"dataset": dataset, "target": name}
             total = rows.loc[rows["dataset"] == dataset, "image"].nunique()
             records += [about | line for line in _lines(_usable(mine), anchor, total)]
     return pd.DataFrame(records, columns=COLUMNS)
+
+
+def is_rate(target: str) -> bool:
+    """Return whether a target is a rate: files of one rate have no bits at equal quality."""
+    return target.startswith("bpp=")
 
 
 def _usable(rows: pd.DataFrame) -> pd.DataFrame:

@@ -79,10 +79,10 @@ def _tables(results: Results, out: Path, references: Sequence[Reference]) -> Non
     from bench.output import headline, reported_rates, targets
 
     deltas = read_csv(out / "bd_rate.csv")
-    searched = "target_bpp" in results.rows
-    if searched and (out / "targets.csv").is_file():
-        for line in targets.lines(read_csv(out / "targets.csv")):
-            typer.echo(line)
+    path = out / f"{targets.STEM}.csv"
+    searched = "target_bpp" in results.rows and path.is_file()
+    for line in targets.lines(read_csv(path)) if searched else ():
+        typer.echo(line)
     for name in () if searched else results.datasets:
         for line in headline.lines(deltas, name, results.rows):
             typer.echo(line)

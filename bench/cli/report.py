@@ -34,7 +34,8 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option(
             "--rates",
             metavar="0.3,0.15,...",
-            help="Rates of the viewer in bpp, the most important first. Default: 0.3,0.15,0.6,1.",
+            help="Rates of the viewer in bpp, the most important first. Default: 0.3,0.15,0.6,1; "
+            "of a run that searched, its targets.",
         ),
     ] = None,
     exact_rates: Annotated[
@@ -83,14 +84,13 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
     from bench.cli.working import console
     from bench.report import Options
-    from bench.report.image_viewer import RATES
 
     check_folders(data_dir=data_dir)
     for place in pictures or []:
         check_folders(pictures=place)
     options = Options(
         images=image or [],
-        rates=_rates(rates) or RATES,
+        rates=_rates(rates),
         exact_rates=exact_rates,
         budget_mb=budget_mb,
         anchor=anchor,

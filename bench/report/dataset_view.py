@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -138,6 +138,8 @@ class Context:
         Codec -> settings that were tried, in the order of the rows.
     costs
         What its networks cost, where that was counted.
+    equal
+        Bits at equal quality, the fewest first at each target; empty where nothing was searched.
     """
 
     index: int
@@ -153,7 +155,8 @@ class Context:
     cover: Coverage
     speeds: Speeds
     settings: Mapping[str, Sequence[str]]
-    costs: Costs
+    costs: Costs = field(default_factory=Costs)
+    equal: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def anchor(self) -> str:
@@ -206,6 +209,13 @@ class Context:
     @property
     def pair(self) -> tuple[str, ...]:
         """The two codecs that the viewer begins with: who wins, and the anchor, else the next."""
+        if len(self.equal):
+            first = self.equal[self.equal["target"] == self.equal["target"].iloc[0]]
+            known = [str(codec) for codec in first.loc[first["bytes"].notna(), "codec"]]
+            known = [codec for codec in known if codec in self.looks_measured]
+            base = str(first["anchor"].iloc[0])
+            rest = [base] if base in known[1:] else known[1:2]
+            return (known[0], *rest) if rest else ()
         for verdict in self.verdicts:
             other = verdict.second if verdict.winner == self.anchor else self.anchor
             if verdict.winner and other in self.looks_measured:
@@ -237,7 +247,6 @@ def make(
     ledger: Ledger,
     looks: Mapping[str, Look],
     speeds: Speeds | None = None,
-    costs: Costs | None = None,
 ) -> Context:
     """Return the context of the dataset that ``rows`` are of."""
     name = str(rows["dataset"].iloc[0])
@@ -259,7 +268,6 @@ def make(
             str(codec): [str(text) for text in texts.unique()]
             for codec, texts in rows.groupby("codec", sort=False)["setting"]
         },
-        costs or Costs(),
     )
 
 

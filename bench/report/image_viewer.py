@@ -14,19 +14,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image as PILImage
 
+from bench.analysis.at_targets import is_rate
 from bench.analysis.summary import natural, succeeded
 from bench.codec import Codec
 from bench.errors import BenchError, DecodeError
 from bench.image import MAX_MEGAPIXELS, Image, max_pixels
 from bench.measurement.provenance import cpu_count
 from bench.metrics import create as metric
-from bench.report.rate_matching import Exact, matched
+from bench.report.rate_matching import Exact, at_target, matched, target_of
 from bench.report.results import Bitstreams, NotStored
 
 RATES = (0.3, 0.15, 0.6, 1.0)
@@ -73,6 +75,8 @@ class Scene:
         Index of its picture.
     rates
         Target bpp -> codec -> index of the picture at the nearest rung.
+    targets
+        Of a run that searched: one of ``rates`` -> the target that its pictures hit.
     """
 
     dataset: str
@@ -81,6 +85,7 @@ class Scene:
     window: tuple[int, int, int, int]
     original: int
     rates: dict[float, dict[str, int]] = field(default_factory=dict)
+    targets: dict[float, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -223,20 +228,23 @@ class Builder:
         images
             Dataset -> its images, the most important first.
         rates
-            Target bpp, the most important first.
+            Target bpp, the most important first; empty: ``RATES``, or of a run that searched, its
+            targets.
         """
-        wanted = [
-            (place + _STEP * step, dataset, image, rate)
-            for dataset, names in images.items()
-            for place, image in enumerate(names)
-            for step, rate in enumerate(rates)
-        ]
+        wanted: list[tuple[float, str, str, float | str]] = []
+        for dataset, names in images.items():
+            aims = [*rates] or self._targets(dataset) or [*RATES]
+            for (place, image), (step, aim) in product(enumerate(names), enumerate(aims)):
+                wanted.append((place + _STEP * step, dataset, image, aim))
         wanted.sort(key=lambda group: group[0])
-        for number, (_, dataset, image, rate) in enumerate(wanted):
-            self.progress(f"pictures: {image} at {rate:g} bpp ({number + 1} of {len(wanted)})")
-            if not self._take(dataset, image, rate):
-                rest = ", ".join(f"{name} at {bpp:g}" for _, _, name, bpp in wanted[number:])
-                self.gallery.leave_out(f"over the size budget: {rest} bpp")
+        named = [
+            f"{image} at {aim if isinstance(aim, str) else f'{aim:g} bpp'}"
+            for _, _, image, aim in wanted
+        ]
+        for number, (_, dataset, image, aim) in enumerate(wanted):
+            self.progress(f"pictures: {named[number]} ({number + 1} of {len(wanted)})")
+            if not self._take(dataset, image, aim):
+                self.gallery.leave_out(f"over the size budget: {', '.join(named[number:])}")
                 break
         self.gallery.scenes = [
             scene for scene in self._scenes.values() if scene and any(scene.rates.values())
@@ -260,17 +268,32 @@ class Builder:
         shot = Shot(to_webp(_cut(pixels, window)))
         return Scene(dataset, image, pixels, window, len(self.gallery.shots)), [shot]
 
-    def _take(self, dataset: str, image: str, rate: float) -> bool:
+    def _targets(self, dataset: str) -> list[float | str]:
+        """Return what was searched for on a dataset: rates, or targets of a metric.
+
+        Pictures made to measure hit rates instead.
+        """
+        mine = self.rows[self.rows["dataset"] == dataset]
+        names = sorted({name for name in map(target_of, mine["setting"]) if name}, key=natural)
+        if self.every_exact:
+            return []
+        return [float(name.partition("=")[2]) if is_rate(name) else name for name in names]
+
+    def _take(self, dataset: str, image: str, aim: float | str) -> bool:
         """Add one group if it fits; return whether there is room for more."""
         scene, added = self._scene(dataset, image)
         if scene is None:
             return True
         of_image = (self.rows["dataset"] == dataset) & (self.rows["image"] == image)
-        rows = matched(self.rows[of_image], rate)
-        if self.every_exact:
-            rows = {codec: self._exact(scene, row, rate) for codec, row in rows.items()}
-        elif not any(key[0] == dataset for key in self._shots):
-            rows |= self._equal(scene, rows)
+        if isinstance(aim, str):
+            rows = at_target(self.rows[of_image], aim)
+            logs = [math.log(row["bpp"]) for row in rows.values()]
+            rate = float(f"{math.exp(sum(logs) / max(len(logs), 1)):.4g}")
+            scene.targets[rate] = aim
+        else:
+            rate, rows = aim, self._near(scene, self.rows[of_image], aim)
+        if not rows:  # no codec comes near it on this image
+            return True
         keys = {codec: (dataset, image, codec, str(row["setting"])) for codec, row in rows.items()}
         fresh = [codec for codec, key in keys.items() if key not in self._shots]
         shots = {codec: self._decode(scene, rows[codec]) for codec in fresh}
@@ -289,6 +312,15 @@ class Builder:
         shown = {codec: self._shots[key] for codec, key in keys.items()}
         scene.rates[rate] = {codec: n for codec, n in shown.items() if n is not None}
         return True
+
+    def _near(self, scene: Scene, of_image: pd.DataFrame, rate: float) -> dict[str, dict[str, Any]]:
+        """Return codec -> its row of one image that is shown at a rate."""
+        rows = matched(of_image, rate)
+        if self.every_exact:
+            return {codec: self._exact(scene, row, rate) for codec, row in rows.items()}
+        if not any(key[0] == scene.dataset for key in self._shots):
+            rows |= self._equal(scene, rows)
+        return rows
 
     def _equal(
         self, scene: Scene, rows: Mapping[str, Mapping[str, Any]]

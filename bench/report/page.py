@@ -37,7 +37,7 @@ from bench.report import (
 )
 from bench.report import results as data
 from bench.report.html import render, script_json
-from bench.report.image_viewer import RATES, Builder, Gallery, choose_images
+from bench.report.image_viewer import Builder, Gallery, choose_images
 from bench.report.rate_matching import Exact
 
 BUDGET_MB = 24.0
@@ -76,7 +76,8 @@ class Options:
     images
         Images of the viewer; empty: a telling few.
     rates
-        Target rates of the viewer in bpp, the most important first.
+        Target rates of the viewer in bpp, the most important first; empty: ``RATES``, or of a
+        run that searched, the files at each of its targets.
     exact_rates
         Encode for the viewer at just these rates, instead of showing stored rungs near them.
     budget_mb
@@ -97,7 +98,7 @@ class Options:
     """
 
     images: Sequence[str] = ()
-    rates: Sequence[float] = RATES
+    rates: Sequence[float] = ()
     exact_rates: bool = False
     budget_mb: float = BUDGET_MB
     anchor: str | None = None
@@ -222,20 +223,20 @@ def _contexts(
     found = []
     for index, name in enumerate(results.datasets):
         rows = results.rows[results.rows["dataset"] == name]
-        found.append(
-            dataset_view.make(
-                index,
-                rows,
-                every_bd=bd,
-                every_ceiling=results.ceilings,
-                ledger=bit_allocation.build(rows, chosen[name], streams, progress),
-                looks=looks,
-                speeds=speed.Speeds(unusable=unusable)
-                if unusable
-                else speed.of_dataset(timed, rows, results.record),
-                costs=complexity.of_rows(counted[0], rows, counted[1]),
-            )
+        context = dataset_view.make(
+            index,
+            rows,
+            every_bd=bd,
+            every_ceiling=results.ceilings,
+            ledger=bit_allocation.build(rows, chosen[name], streams, progress),
+            looks=looks,
+            speeds=speed.Speeds(unusable=unusable)
+            if unusable
+            else speed.of_dataset(timed, rows, results.record),
         )
+        costs = complexity.of_rows(counted[0], rows, counted[1])
+        equal = equal_section.of_rows(rows, options.anchor, results.folder)
+        found.append(replace(context, costs=costs, equal=equal))
     return found
 
 
@@ -252,9 +253,10 @@ def _assemble(
     families = [
         list(family_section.of_dataset(context, results.families, looks)) for context in contexts
     ]
-    equal = [equal_section.section(context, results.folder) for context in contexts]
+    equal = [equal_section.section(context) for context in contexts]
     found = [[family.context for family in mine] for mine in families]
     numbers = page_data.build(contexts, gallery, looks, references, found)
+    searched = any(scene.targets for scene in gallery.scenes)
     page = render(
         "page.html",
         title=options.title or summary_section.page_title(contexts),
@@ -274,7 +276,8 @@ def _assemble(
         ],
         families=any(families),
         equal=any(equal),
-        pictures_lead=summary_section.pictures_lead(exact=options.exact_rates),
+        targets=searched,
+        pictures_lead=summary_section.pictures_lead(exact=options.exact_rates, targets=searched),
         failures=summary_section.failures(contexts, results.unavailable, gallery.left_out),
         provenance=summary_section.provenance(results, contexts, glossary),
         footer=f"bench {bench_version()} {git_commit()}".strip(),

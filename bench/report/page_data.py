@@ -159,7 +159,11 @@ def _scenes(
             "window": list(scene.window),
             "original": scene.original,
             "rates": [
-                {"bpp": rate, "shots": {looks[c].index: n for c, n in scene.rates[rate].items()}}
+                {
+                    "bpp": rate,
+                    "target": scene.targets.get(rate, ""),
+                    "shots": {looks[c].index: n for c, n in scene.rates[rate].items()},
+                }
                 for rate in sorted(scene.rates)
             ],
         }

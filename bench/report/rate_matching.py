@@ -13,7 +13,8 @@ import pandas as pd
 
 from bench import metrics as metrics_of
 from bench import registry
-from bench.analysis.summary import succeeded
+from bench.analysis.at_targets import TARGET
+from bench.analysis.summary import parse_setting, succeeded
 from bench.codec import Codec, Setting
 from bench.errors import BenchError
 from bench.image import Image
@@ -55,6 +56,24 @@ def matched(rows: pd.DataFrame, rate: float) -> dict[str, dict[str, Any]]:
         codec: {str(key): value for key, value in curves[codec].iloc[place].items()}
         for codec, place in chosen.items()
     }
+
+
+def target_of(setting: str) -> str:
+    """Return what a search was for, by the setting of its row; empty: nothing was searched."""
+    return str(parse_setting(setting).get(TARGET, ""))
+
+
+def at_target(rows: pd.DataFrame, target: str) -> dict[str, dict[str, Any]]:
+    """Return codec -> its row of one image that hits a target, or the row that set the target.
+
+    The codecs are those of ``at_targets``: one that was not searched takes part at its one setting.
+    """
+    good = succeeded(rows)
+    aims = good["setting"].map(target_of)
+    hits = good[(aims == target) & good["target_bpp"].notna()]
+    others = good[(aims == "") & ~good["codec"].isin(good.loc[aims != "", "codec"])]
+    others = others[~others["codec"].duplicated(keep=False)]
+    return {str(row["codec"]): row for row in records(pd.concat([hits, others]))}
 
 
 @dataclass(slots=True)

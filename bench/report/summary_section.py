@@ -16,7 +16,7 @@ from bench.output.coverage import count_text
 from bench.output.labels import short_labels
 from bench.output.provenance import machine_of
 from bench.output.table_formats import number
-from bench.report import reproduce, speed_section, tables, verdicts
+from bench.report import equal_section, reproduce, speed_section, tables, verdicts
 from bench.report import results as data
 from bench.report.dataset_view import Context
 from bench.report.html import Table, Td, render, term
@@ -64,10 +64,13 @@ def summary(context: Context) -> Markup:
         for delta in context.deltas.values()
         if delta.overlap_percent is not None and delta.bd_rate_percent is not None
     ]
+    equal = equal_section.headline(context)
     return render(
         "summary.html",
-        headline=context.prose(verdicts.headline(context.verdicts, marks)),
-        cards=[_card(context, verdict) for verdict in context.verdicts],
+        headline=context.prose(equal or verdicts.headline(context.verdicts, marks)),
+        cards=[
+            _card(context, verdict) for verdict in context.verdicts if verdict.second or not equal
+        ],
         reasons=[context.prose(text) for text in reasons],
         notes=[look for look in context.looks_measured.values() if look.note],
         images=context.images,
@@ -141,9 +144,11 @@ def _bar(
     }
 
 
-def pictures_lead(*, exact: bool) -> Markup:
+def pictures_lead(*, exact: bool, targets: bool = False) -> Markup:
     """Return what the pictures of the viewer are."""
-    if exact:
+    if targets:
+        lead = Markup("Pictures decoded from the measured files, of which each hits the target. ")
+    elif exact:
         text = Markup("Every codec encoded these pictures for this page to {}. ")
         lead = text.format(term("exact", "one rate"))
     else:

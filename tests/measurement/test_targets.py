@@ -201,6 +201,15 @@ def test_bits_are_compared_on_images_that_all_codecs_reach():
     assert at_targets(rows.drop(columns="target_bpp")).empty
 
 
+def test_files_of_one_rate_are_not_out_of_reach():
+    """A rate as a target has no bits at equal quality, and nothing says that it was missed."""
+    rows = frame(*(("a", image, "bpp=1", 1.0, math.nan) for image in "wx"))
+    both = frame(*(("a", image, "psnr=30", 1.0, 1.0) for image in "wx"))
+
+    assert at_targets(rows).empty
+    assert {"psnr=30"} == set(at_targets(pd.concat([rows, both]))["target"])
+
+
 def test_a_codec_that_was_also_measured_at_settings_counts_as_searched():
     """And one that was measured at several settings alone has no place among equals."""
     rows = frame(

@@ -60,7 +60,7 @@ const viewer = (() => {
   }
 
   function controls() {
-    core.radios($("#rate"), "rate", state.scene.rates.map((r, i) => [i, String(r.bpp)]), state.rate, (i) => {
+    core.radios($("#rate"), "rate", state.scene.rates.map((r, i) => [i, r.target || String(r.bpp)]), state.rate, (i) => {
       state.rate = i;
       controls();
     });
@@ -189,9 +189,11 @@ const viewer = (() => {
     const sentences = [];
     const [a, b] = shots;
     let off = false;
-    if (a && b && state.a !== state.b) {
-      const ratio = a.bpp / b.bpp;
-      const more = Math.round(100 * (Math.max(ratio, 1 / ratio) - 1));
+    const ratio = a && b ? a.bpp / b.bpp : 1;
+    const more = Math.round(100 * (Math.max(ratio, 1 / ratio) - 1));
+    if (a && b && state.a !== state.b && rate().target) {
+      sentences.push(`At equal quality, ${rate().target}: ${more ? `${nameOf(ratio > 1 ? state.a : state.b)} needs ${more} % more bits` : "both need equally many bits"} on this image.`);
+    } else if (a && b && state.a !== state.b) {
       off = more > 12;
       const [one, two] = a.exact ? [state.a, state.b] : [state.b, state.a];
       const larger = ratio > 1 ? state.a : state.b;
