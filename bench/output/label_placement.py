@@ -27,8 +27,10 @@ _RINGS = (1.0, 1.5, 2.0, 2.7, 3.5, 4.5, 6.0, 8.0, 10.0)
 _NEAR = 1.5  # a ring; a label further off has a leader
 _MARGIN_PLACES = 40
 _COVERED_CURVE, _COVERED_OWN, _OVERLAP, _OUTSIDE = 25.0, 20.0, 400.0, 5000.0
+_AT_ALL = 5.0  # stretches
 _COVERED_MARKER, _CROSSED, _CROSSED_LEADER = 1500.0, 600.0, 150.0
 _STRUCK, _STRUCK_MARKER, _NEARER_TO_ANOTHER = 200.0, 300.0, 60.0
+_BEGINNING, _BETWEEN = 70.0, 150.0  # labels stand at an end of their curve, the last point first
 _KEPT, _DESCENTS = 120, 60
 _STRETCHES = (slice(None, -1), slice(1, None))  # of a line: where they begin, where they end
 _ANCHORS = 6
@@ -178,7 +180,7 @@ def _places(curve: Curve, right: float, frame: Box, gap: float) -> _Candidates:
         far.append(leads)
 
     for anchor in sorted({round(i * last / (_ANCHORS - 1)) for i in shares}, reverse=True):
-        from_end = _ANCHORS * min(last - anchor, 0.5 * last + anchor) / last if last else 0
+        away = 0.0 if anchor == last else _BEGINNING if anchor == 0 else _BETWEEN
         for ring in _RINGS:
             for rank, angle in enumerate(_ANGLES_DEG):
                 # The nearest point of the box, not its centre, keeps the distance.
@@ -186,7 +188,7 @@ def _places(curve: Curve, right: float, frame: Box, gap: float) -> _Candidates:
                 reach = ring * gap + (curve.radius if ring <= _NEAR else 0)
                 x = curve.points[anchor, 0] + dx * (reach + width / 2)
                 y = curve.points[anchor, 1] + dy * (reach + height / 2)
-                price = 4.0 * (ring - 1.0) + 0.6 * rank + 10.0 * from_end
+                price = 4.0 * (ring - 1.0) + 0.6 * rank + away
                 add(x, y, price, anchor, leads=ring > _NEAR)
     end = curve.points[-1]
     left = max(right, float(end[0])) + 2 * gap
@@ -215,14 +217,19 @@ def _add_covered(
     for other, curve in enumerate(curves):
         apart = _distances(found.boxes, densify(curve.points, gap * 0.4))
         weight = _COVERED_OWN if other == index else _COVERED_CURVE
-        found.cost[:] += weight * (apart < 0.45 * gap).sum(axis=1)
+        covered = (apart < 0.45 * gap).sum(axis=1)
+        found.cost[:] += weight * (covered + _AT_ALL * (covered > 0))
         nearest[other] = apart.min(axis=1)
         if len(curve.markers):
             reach = curve.radius + 0.15 * gap
-            covered = (_distances(found.boxes, curve.markers) < reach).any(axis=1)
-            found.cost[:] += _COVERED_MARKER * covered
+            hidden = (_distances(found.boxes, curve.markers) < reach).any(axis=1)
+            found.cost[:] += _COVERED_MARKER * hidden
             found.cost[far] += _STRUCK_MARKER * _passed(
                 found.starts[far], found.ends[far], curve.markers, reach
+            )
+        if other != index:  # a line that ends on a leader does not cross it, and looks as if it did
+            found.cost[far] += _STRUCK_MARKER * _passed(
+                found.starts[far], found.ends[far], curve.points[[0, -1]], 0.5 * gap
             )
     own = nearest.pop(index)
     closer = np.any([apart < own for apart in nearest.values()], axis=0) if nearest else False
