@@ -1,7 +1,8 @@
 """The same crop from every codec at a matched rate, with numbers (Cui et al. 2021, Fig. 8).
 
-Every codec is searched for the file nearest to the wanted rate (``bench.rate_search``); a codec
-that cannot reach it gives the nearest file it can, and the figure says so.
+Every codec is searched for the file nearest to the wanted rate (``bench.rate_search``). One whose
+steps or range do not allow it gives the nearest file that it can; the figure says by how much it
+misses the rate, and the caption why.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from bench.output.labels import short_labels
 from bench.output.sheet import GREY, Sheet
 from bench.output.table_formats import Cell, Table, number
 from bench.rate_search import encode_to_bpp
+from bench.rate_search.target import RATE_TOLERANCE
 
-_VERSION = 2
+_VERSION = 3
 _COLUMNS = 3
-_NEAR = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +77,29 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
         str(row.codec): _cut(found[str(row.codec)].decode(_bytes(row.file)), options.crop)
         for row in frame.itertuples()
     }
-    far = (frame["bpp"].astype(float) / options.bpp - 1).abs() > _NEAR
-    frame["remark"] = [" (nearest)" if apart else "" for apart in far]
+    off = 100 * (frame["bpp"].astype(float) / options.bpp - 1)
+    frame["off_percent"] = off.where(off.abs() > 100 * RATE_TOLERANCE, 0.0)
     measured = frame.drop(columns="file").assign(image=options.image, status=MEASURED)
     heading = f"{options.image}, {options.crop[2]}x{options.crop[3]} pixels"
     figure = draw(_cut(image, options.crop), pictures, measured, heading, stamp.small_print())
-    ours = measured.drop(columns="remark")
-    data = pd.concat([ours, _reported(options.image)], ignore_index=True)
+    data = pd.concat([measured, _reported(options.image)], ignore_index=True)
     data["crop"] = ",".join(str(part) for part in options.crop)
-    told = [
-        f"{label} cannot come nearer to {options.bpp:g} bpp."
-        for label, apart in zip(measured["label"], far, strict=True)
-        if apart
-    ]
     notes += _quoted(data[data["status"] == REPORTED])
-    return Product(data, stamp, figure, table(entry, data, options), (*told, *notes))
+    told = _told(measured, options.bpp)
+    return Product(data, stamp, figure, table(entry, data, options), (told, *notes))
+
+
+def _told(measured: pd.DataFrame, bpp: float) -> str:
+    """Return how near the files come to the rate, in one sentence."""
+    missed = [
+        f"{row['label']} by {number(row['off_percent'], 1, sign=True)} % ({row['note']})"
+        for row in measured.to_dict(orient="records")
+        if row["off_percent"]
+    ]
+    wanted = f"Wanted are {bpp:g} bpp to {RATE_TOLERANCE:.0%}"
+    return (
+        f"{wanted}; missed: {'; '.join(missed)}." if missed else f"{wanted}; all files have them."
+    )
 
 
 def _codecs(options: Options) -> tuple[dict[str, Codec], list[str]]:
@@ -131,6 +140,7 @@ def measure(codecs: Mapping[str, Codec], image: Image, bpp: float) -> pd.DataFra
                 "bpp": result.bpp,
                 "psnr_db": float(psnr(image, decoded)),
                 "ms_ssim": similarity,
+                "note": result.note,
                 "file": base64.b64encode(result.data).decode(),
             }
         )
@@ -191,10 +201,22 @@ def draw(
             axes.set_xlabel(text, fontsize=SMALL_PT, labelpad=2, linespacing=1.1)
             continue
         row = numbers[key]
-        name = str(row.label).replace(", ", "\n", 1)
-        text = f"{name}\n{row.bpp:.3f} bpp{row.remark}\n{row.psnr_db:.2f} dB, {row.ms_ssim:.3f}"
-        axes.set_xlabel(text, fontsize=SMALL_PT, labelpad=2, linespacing=1.1)
+        axes.set_xlabel(_words(row), fontsize=SMALL_PT, labelpad=2, linespacing=1.1)
     return sheet.finish()
+
+
+def _words(row: Any) -> str:  # noqa: ANN401 - a row of pandas
+    """Return what stands under a crop: codec, rate, by how much it is missed, scores by name."""
+    missed = f", {number(row.off_percent, 0, sign=True)} %" if row.off_percent else ""
+    similarity = number(row.ms_ssim, 3) or "not defined"
+    return "\n".join(
+        [
+            str(row.label).replace(", ", "\n", 1),
+            f"{row.bpp:.3f} bpp{missed}",
+            f"PSNR {number(row.psnr_db, 2)} dB",
+            f"MS-SSIM {similarity}",
+        ]
+    )
 
 
 def table(entry: Entry, data: pd.DataFrame, options: Options) -> Table:
@@ -203,6 +225,7 @@ def table(entry: Entry, data: pd.DataFrame, options: Options) -> Table:
         [
             Cell(str(row["label"])),
             Cell(f"{float(row['bpp']):.3f}"),
+            Cell(number(float(row["off_percent"]), 1, sign=True) if row["off_percent"] else ""),
             Cell(number(float(row["psnr_db"]), 2)),
             Cell(number(float(row["ms_ssim"]), 3)),
             Cell("" if row["status"] == REPORTED else str(row["setting"])),
@@ -212,8 +235,8 @@ def table(entry: Entry, data: pd.DataFrame, options: Options) -> Table:
     ]
     return Table(
         name=entry.id,
-        caption=f"{options.image} near {options.bpp:g} bpp; scores of the whole picture.",
-        head=("codec", "bpp", "PSNR-RGB (dB)", "MS-SSIM", "setting", "status"),
-        align="lrrrll",
+        caption=f"{options.image} at {options.bpp:g} bpp; scores of the whole picture.",
+        head=("codec", "bpp", "missed by (%)", "PSNR-RGB (dB)", "MS-SSIM", "setting", "status"),
+        align="lrrrrll",
         rows=rows,
     )

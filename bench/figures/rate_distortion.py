@@ -1,7 +1,8 @@
 """Rate-distortion against classical and learned codecs (Cui et al. 2021, Fig. 7), and beyond Kodak.
 
 Two panels: the curves, and what each gains over an anchor at equal rate. Twenty decibels of range
-hide half a decibel of difference; the second panel shows it.
+hide half a decibel of difference; the second panel shows it. Both show the rates and qualities that
+were measured here; of a published curve they show the points that lie there.
 
 Published curves are means over a whole dataset, so they are drawn only where every image of it was
 measured. MS-SSIM in decibels is that of the mean for both kinds, as everywhere in this suite.
@@ -31,13 +32,14 @@ from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, sele
 from bench.output.figure_text import label_text
 from bench.output.labels import short_labels
 from bench.output.plot_styles import Style
-from bench.output.sheet import RATE, Sheet
+from bench.output.sheet import RATE, Key, Sheet
 from bench.output.table_formats import Cell, Table, number
 
 Points = NDArray[np.float64]
 _GRID = 64
 _MARKS = 5  # markers on a line that has many points
 _MARGIN = 1.42  # of the rate axis: room for labels
+_ROOM = 0.04  # of an axis, below and above what it shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ class Options:
     anchor
         Codec of the second panel.
     max_bpp
-        End of the rate axis.
+        The rate axis ends here at the latest; measured points beyond are not drawn.
     gain_range
-        Ends of the second panel's axis, dB; curves that stay outside are named there in words.
+        The second panel's axis ends here at the latest, dB; curves that stay below are named there
+        in words.
     """
 
     measured: tuple[str, ...]
@@ -69,6 +72,21 @@ class Options:
     anchor: str = "bpg"
     max_bpp: float = 1.6
     gain_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What the first panel shows: rates up to ``max_bpp``, values from ``low`` to ``high``."""
+
+    max_bpp: float
+    low: float
+    high: float
+
+    def of(self, points: Points) -> Points:
+        """Return those of ``points``, (N, 2), that lie in it."""
+        x, y = points.T
+        inside = (x <= self.max_bpp) & (y >= self.low) & (y <= self.high)
+        return np.asarray(points[inside], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +110,15 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     if anchor is None or covered is None:
         context.rows_of_codecs(dataset, options.anchor)  # says what is missing
         raise Skipped(f"{options.anchor} has no {options.metric} in the results of {dataset}")
-    drawn = list(lines.values())
+    ours = list(lines.values())
+    shown = shown_range(ours, options)
+    reported: list[Line] = []
     notes = [f"{', '.join(missing)}: no results here."] if missing else []
     notes += covered.reasons([options.metric])
     if display == dataset and covered.whole(options.metric):
-        shown = _references(context, options, dataset)
-        drawn += reported_lines(shown, options)
-        notes += _sources(shown)
+        references = _references(context, options, dataset)
+        reported, beyond = within(reported_lines(references, options), shown)
+        notes += [*_sources(references), *beyond]
     elif options.reported or context.references:
         notes.append(
             "Reported curves are left out: they are means over all images of "
@@ -107,8 +127,9 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
         )
     count = covered.images(options.metric)
     stamp = context.stamp_of_rows(display)
-    data = join([*_curve_rows(drawn, options), *gain_rows(drawn, anchor, options)])
-    figure = draw(data, drawn, anchor, options, f"{display}, {count}", stamp.small_print())
+    drawn = [*ours, *reported]
+    data = join([*_curve_rows(drawn, shown, options), *gain_rows(drawn, anchor, shown, options)])
+    figure = draw(data, drawn, anchor, shown, options, f"{display}, {count}", stamp.small_print())
     table = bd_table(entry, drawn, anchor, options, f"{display}, {count}")
     return Product(data, stamp, figure, table, (_means(options), *notes))
 
@@ -176,22 +197,41 @@ def reported_lines(references: Sequence[Reference], options: Options) -> list[Li
     ]
 
 
-def _curve_rows(lines: list[Line], options: Options) -> list[pd.DataFrame]:
-    """Return the curves as rows, within the rate axis."""
+def shown_range(ours: Sequence[Line], options: Options) -> Range:
+    """Return the rates from zero and the values that the measured curves reach, with a margin."""
+    points = np.vstack([line.points for line in ours])
+    points = points[points[:, 0] <= options.max_bpp]
+    low, high = float(points[:, 1].min()), float(points[:, 1].max())
+    margin = _ROOM * (high - low or 1.0)
+    return Range(float(points[:, 0].max()), low - margin, high + 2 * margin)
+
+
+def within(reported: Sequence[Line], shown: Range) -> tuple[list[Line], list[str]]:
+    """Return the published curves that have a point in the range, and who has none, in words."""
+    found = [line for line in reported if len(shown.of(line.points))]
+    absent = [line.name for line in reported if not len(shown.of(line.points))]
+    told = [f"{', '.join(absent)}: outside of what was measured."] if absent else []
+    return found, told
+
+
+def _curve_rows(lines: list[Line], shown: Range, options: Options) -> list[pd.DataFrame]:
+    """Return the points of the curves that are drawn, as rows."""
     found = []
     for line in lines:
-        points = line.points[line.points[:, 0] <= options.max_bpp]
+        points = shown.of(line.points)
         x, y = ("bpp", points[:, 0]), (options.metric, points[:, 1])
         found.append(series("rd", line.name, line.status, x=x, y=y))
     return found
 
 
-def gain_rows(lines: list[Line], anchor: Line, options: Options) -> list[pd.DataFrame]:
+def gain_rows(
+    lines: list[Line], anchor: Line, shown: Range, options: Options
+) -> list[pd.DataFrame]:
     """Return each curve minus the anchor at equal rate: pchip over log rate, both curves."""
     found = []
     for line in lines:
         gain = difference(line.points, anchor.points)
-        gain = gain[gain[:, 0] <= options.max_bpp]
+        gain = gain[gain[:, 0] <= shown.max_bpp]
         if line is anchor or not len(gain):
             continue
         x, y = ("bpp", gain[:, 0]), (f"{options.metric}_gain", gain[:, 1])
@@ -207,23 +247,37 @@ def draw(
     data: pd.DataFrame,
     lines: list[Line],
     anchor: Line,
+    shown: Range,
     options: Options,
     what: str,
     small_print: str,
 ) -> Figure:
     """Return the drawing of the curves and of their gains."""
-    sheet = Sheet([["rd"], ["gain"]], height_in=4.9, small_print=small_print)
-    x = RATE
-    end = min(options.max_bpp, float(select(data, "rd")["x"].max()))
-    wide = (0.0, end * _MARGIN)
-    sheet.panel("rd", f"(a) {what}", x=x, y=column(options.metric).title, xlim=wide)
+    dashed = [(line.name, line.style) for line in lines if line.status == REPORTED]
+    sheet = Sheet(
+        [["rd"], ["gain"]],
+        height_in=5.5,
+        small_print=small_print,
+        key=Key(REPORTED, dashed),
+        gridspec_kw={"height_ratios": [6, 5]},
+    )
+    wide = (0.0, shown.max_bpp * _MARGIN)
+    inside, below = _gains(data, lines, options)
+    sheet.panel(
+        "rd",
+        f"(a) {what}",
+        x=RATE,
+        y=column(options.metric).title,
+        xlim=wide,
+        ylim=(shown.low, shown.high),
+    )
     sheet.panel(
         "gain",
         f"(b) gain over {anchor.name.partition(',')[0]} at equal rate",
-        x=x,
+        x=RATE,
         y=f"difference in {column(options.metric).title}",
         xlim=wide,
-        ylim=options.gain_range,
+        ylim=_gain_limits(data, inside, options, words=bool(below)),
     )
     rates = select(data, "rd", anchor.name)["x"]
     sheet.level("gain", 0, (rates.min(), rates.max()), anchor.style, label_text(anchor.name))
@@ -231,19 +285,39 @@ def draw(
         few = line.status == MEASURED  # reported curves lie on each other: a key names them
         label = label_text(line.name) if few else ""
         sheet.line(data, "rd", line.name, line.style, label=label, marks=0 if few else _MARKS)
-    outside = []
+        if line.name in inside:
+            sheet.line(data, "gain", line.name, line.style, label=label, marks=_MARKS)
+    if below:
+        sheet.note("gain", "below: " + "; ".join(below))
+    return sheet.finish()
+
+
+def _gains(
+    data: pd.DataFrame, lines: Sequence[Line], options: Options
+) -> tuple[list[str], list[str]]:
+    """Return the names of the gains that are drawn, and in words those that stay below."""
+    inside, below = [], []
     for line in lines:
         gain = select(data, "gain", line.name)["y"]
         if len(gain) and options.gain_range and gain.max() < options.gain_range[0]:
-            outside.append(f"{line.name} {number(gain.max(), 1)} to {number(gain.min(), 1)} dB")
+            below.append(f"{line.name} {number(gain.max(), 1)} to {number(gain.min(), 1)} dB")
         elif len(gain):
-            label = label_text(line.name) if line.status == MEASURED else ""
-            sheet.line(data, "gain", line.name, line.style, label=label, marks=_MARKS)
-    if outside:
-        sheet.note("gain", "below: " + "; ".join(outside))
-    if dashed := [(line.name, line.style) for line in lines if line.status == REPORTED]:
-        sheet.key("rd", dashed)
-    return sheet.finish()
+            inside.append(line.name)
+    return inside, below
+
+
+def _gain_limits(
+    data: pd.DataFrame, names: Sequence[str], options: Options, *, words: bool
+) -> tuple[float, float] | None:
+    """Return the ends of the second panel's axis: of its curves and zero, with room for words."""
+    gains = select(data, "gain")
+    values = [0.0, *gains.loc[gains["series"].isin(names), "y"]]
+    low, high = options.gain_range or (-math.inf, math.inf)
+    low, high = max(low, min(values)), min(high, max(values))
+    if low == high:
+        return None
+    room = _ROOM * (high - low)
+    return low - (6 if words else 2) * room, high + 2 * room
 
 
 def bd_table(entry: Entry, lines: list[Line], anchor: Line, options: Options, what: str) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +54,41 @@ RC: dict[Any, Any] = {
 
 GREY, FAINT = "#555555", "#DDDDDD"
 _LINE_IN, _LETTER_IN = 7.4 / 72, 3.45 / 72  # height of a line of small print, width of a letter
-_HEADING_LETTERS, _NOTE_LETTERS = 150, 66
+_ROW_IN, _HANDLE_IN = 7.9 / 72, 0.4  # of a key: height of a row, width beside a name
+_HEADING_LETTERS, _NOTE_LETTERS, _KEY_LETTERS = 150, 66, 56
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names and styles of curves that lie too close together for labels, below all panels.
+
+    Attributes
+    ----------
+    title
+        What they have in common.
+    entries
+        Name and style of each; none: no key.
+    """
+
+    title: str
+    entries: Sequence[tuple[str, Style]]
+
+    @property
+    def short(self) -> list[tuple[str, Style]]:
+        """The entries as they are written."""
+        return [(shortened(plain_text(name), _KEY_LETTERS), style) for name, style in self.entries]
+
+    def columns(self, width_in: float) -> int:
+        """Return how many columns of names fit side by side: two or one."""
+        longest = max((len(name) for name, _ in self.short), default=0)
+        return 2 if 2 * (longest * _LETTER_IN + _HANDLE_IN) < width_in else 1
+
+    def height_in(self, width_in: float) -> float:
+        """Return how much of the figure it takes."""
+        if not self.entries:
+            return 0.0
+        rows = -(-len(self.entries) // self.columns(width_in))
+        return (rows + 1) * _ROW_IN + 0.04
 
 
 class Sheet:
@@ -72,6 +106,8 @@ class Sheet:
         Drawn under the panels, wrapped here.
     width_in
         Column width, or the page's for what needs it.
+    key
+        Of dashed curves, drawn below the panels.
     options
         More for ``Figure.subplot_mosaic``.
     """
@@ -83,12 +119,14 @@ class Sheet:
         height_in: float,
         small_print: str,
         width_in: float = WIDTH_IN,
+        key: Key | None = None,
         **options: Any,  # noqa: ANN401 - matplotlib's
     ) -> None:
         lines = textwrap.wrap(
             plain_text(small_print), int(width_in / _LETTER_IN), break_on_hyphens=False
         )
-        below_in = len(lines) * _LINE_IN + 2 / 72
+        print_in = len(lines) * _LINE_IN + 2 / 72
+        below_in = print_in + (key.height_in(width_in) if key else 0)
         height_in += below_in
         self.figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
         room = below_in / height_in
@@ -101,6 +139,8 @@ class Sheet:
         self.figure.text(
             0.012, 2 / 72 / height_in, "\n".join(lines), fontsize=SMALL_PT, color=GREY, va="bottom"
         ).set_in_layout(False)
+        if key and key.entries:
+            _legend(self.figure, key, width_in, print_in / height_in)
         self._tall = int(0.75 * (height_in - below_in) / len(mosaic) / (1.08 * _LETTER_IN))
         self._widths_in = {
             key: width_in * row.count(key) / len(row) for row in map(list, mosaic) for key in row
@@ -233,28 +273,13 @@ class Sheet:
             bbox=BOX,
         )
 
-    def key(
-        self,
-        panel: str,
-        entries: Sequence[tuple[str, Style]] = (),
-        *,
-        loc: Literal["lower right", "lower left"] = "lower right",
+    def dashed(
+        self, panel: str, *, loc: Literal["lower right", "lower left"] = "lower right"
     ) -> None:
-        """Say in the panel what dashes mean, and of which curve each is."""
+        """Say in the panel what dashes mean."""
         handle = Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, DASHES[0]), label=REPORTED)
-        handles = [
-            Line2D([], [], **_look(style), label=plain_text(name)) for name, style in entries
-        ]
         legend = self.axes[panel].legend(
-            handles=handles or [handle],
-            title=REPORTED if handles else None,
-            loc=loc,
-            fontsize=SMALL_PT,
-            title_fontsize=SMALL_PT,
-            handlelength=3.6,
-            borderpad=0.25,
-            labelspacing=0.3,
-            alignment="left",
+            handles=[handle], loc=loc, fontsize=SMALL_PT, handlelength=3.6, borderpad=0.25
         )
         legend.get_frame().set(linewidth=0, alpha=0.8)
 
@@ -275,6 +300,26 @@ class Sheet:
                 mine = [label for label in self._labels if label.axes is axes]
                 curve_labels.write(axes, mine, self._scales.get(axes, ""), right)
         return self.figure
+
+
+def _legend(figure: Figure, key: Key, width_in: float, bottom: float) -> None:
+    """Draw a key over the width of a figure, ``bottom`` of its height above its lower edge."""
+    legend = figure.legend(
+        handles=[Line2D([], [], **_look(style), label=name) for name, style in key.short],
+        title=key.title,
+        loc="lower left",
+        bbox_to_anchor=(0, bottom),
+        ncols=key.columns(width_in),
+        frameon=False,
+        fontsize=SMALL_PT,
+        title_fontsize=SMALL_PT,
+        handlelength=3.2,
+        columnspacing=1.0,
+        borderpad=0.25,
+        labelspacing=0.3,
+        alignment="left",
+    )
+    legend.set_in_layout(False)
 
 
 def _look(style: Style) -> dict[str, Any]:

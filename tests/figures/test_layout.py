@@ -85,6 +85,14 @@ def test_every_kind_can_be_read(products, kind):
     assert [] == problems(products[kind].figure)
 
 
+def test_labels_stand_at_the_ends_of_curves(products):
+    """Never in the middle of a curve, where it looks as if it were another's."""
+    for axes in products["rd"].figure.axes:
+        ends = [line.get_xydata()[[0, -1]] for line in axes.get_lines()]
+        for label in labels_of(axes):
+            assert np.isclose(np.vstack(ends), label.xy).all(axis=1).any(), label
+
+
 @pytest.mark.parametrize(("metric", "scale"), [("psnr_db", "linear"), ("ms_ssim_db", "log")])
 def test_the_committed_results_can_be_read(metric: str, scale: str):
     """Seven curves close together, each with name and effort."""

@@ -189,6 +189,25 @@ def test_crops_show_decoded_pixels_and_the_files_numbers(tiny, products):
     assert f"{ours['bpp']:.3f} bpp" in words_of(product)
 
 
+def test_crops_say_by_how_much_they_miss_the_rate(products):
+    """Nothing is said within 1 %; beyond, the figure has the percentage and the caption why."""
+    product = products["crops"]
+    rows = product.data.to_dict(orient="records")
+
+    missed = [row for row in rows if row["off_percent"]]
+    assert {row["codec"] for row in rows if abs(row["bpp"] / 0.4 - 1) > 0.01} == {
+        row["codec"] for row in missed
+    }
+    assert "agvae-small" not in {row["codec"] for row in missed}
+    words, [told, *_] = words_of(product), product.notes
+    for row in missed:
+        assert f"{row['bpp']:.3f} bpp, " in words
+        assert row["note"]
+        assert row["note"] in told
+    assert words.count("bpp, ") == len(missed)
+    assert words.count("MS-SSIM ") == words.count("PSNR ") == len(rows)
+
+
 def test_crops_quote_the_paper_where_it_has_numbers():
     """Under kodim04 stand the paper's four rows, as reported."""
     rows = crops._reported("kodim04")
@@ -240,6 +259,32 @@ def test_whole_datasets_get_reported_curves(invented, entry):
         assert rows["agvae"][2].text.startswith("\u2212")
         assert reported <= set(rows)
         assert "below: jpeg" in words_of(product)
+
+
+@pytest.mark.parametrize("low", [(0.2, 29.0), (0.04, 25.5)])
+def test_axes_follow_what_was_measured(invented, low):
+    """Published points beyond the measured rates and qualities are cut; lower levels show more."""
+    product = _make(invented(bpg=LADDER, agvae=[low, *LADDER[1:]]), "fig07-rd-psnr")
+    rd, axes = select(product.data, "rd"), product.figure.axes[0]
+    ours, reported = (rd[rd["status"] == status] for status in (MEASURED, REPORTED))
+
+    margin = 0.08 * (ours["y"].max() - ours["y"].min())
+    assert ours["x"].max() >= reported["x"].max()
+    assert ours["y"].min() - margin <= axes.get_ylim()[0] <= reported["y"].min()
+    assert reported["y"].max() <= axes.get_ylim()[1] <= ours["y"].max() + 2 * margin
+    lowest = select(product.data, "rd", "AG-VAE (paper)")["x"].min()
+    assert (0.1 if low[0] < 0.1 else 0.25) == lowest
+    gain = select(product.data, "gain")
+    assert gain["x"].max() <= ours["x"].max()
+    assert gain["y"].max() < product.figure.axes[1].get_ylim()[1]
+
+
+def test_a_published_curve_outside_of_what_was_measured_is_named(invented):
+    """It is not drawn, and the caption says so."""
+    product = _make(invented(bpg=[(0.02, 15), (0.03, 17), (0.05, 19), (0.06, 20)]), "fig07-rd-psnr")
+
+    assert {MEASURED} == set(product.data["status"])
+    assert any("VTM 18.0" in note and "outside of what was" in note for note in product.notes)
 
 
 def test_curves_that_were_asked_for_are_drawn_beside_the_sets(invented):

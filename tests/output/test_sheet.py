@@ -18,7 +18,7 @@ from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
 from bench.output.figure_text import shortened
 from bench.output.plot_styles import styles
-from bench.output.sheet import FORMATS, RATE, RC, Sheet, encode
+from bench.output.sheet import FORMATS, RATE, RC, Key, Sheet, encode
 
 HOSTILE = [
     "p$_^$q",
@@ -47,6 +47,26 @@ def drawn(name: str, count: int = 4) -> Figure:
         sheet.note("rd", name)
         sheet.rate_axis("rd", "log")
         return sheet.finish()
+
+
+@pytest.mark.parametrize("name", ["codec", "x" * 300])
+def test_a_key_stands_between_the_panels_and_the_small_print(name: str):
+    """In two columns where the names allow it, within the paper, every name in it."""
+    entries = [(f"{i} {name}", style) for i, style in enumerate(styles("abcde").values())]
+    with mpl.rc_context(RC):
+        sheet = Sheet([["rd"]], height_in=2, small_print="a\n" * 3, key=Key("all", entries))
+        sheet.panel("rd", "heading", x=RATE, y="dB")
+        figure = sheet.finish()
+
+    [legend], [below, *_] = figure.legends, figure.texts
+    box = legend.get_window_extent()
+    assert 5 == len(legend.get_texts())
+    assert below.get_window_extent().y1 <= box.y0 + 1
+    assert box.y1 <= figure.axes[0].get_tightbbox().y0 + 1
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+    columns = {round(text.get_window_extent().x0) for text in legend.get_texts()}
+    assert (2 if name == "codec" else 1) == len(columns)
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:20] for name in HOSTILE])

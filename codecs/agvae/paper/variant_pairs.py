@@ -272,6 +272,6 @@ def draw_reported(data: pd.DataFrame, small_print: str) -> Figure:
         shown = select(data, panel).drop_duplicates("series")
         for name, curve in zip(shown["series"], shown["curve"], strict=True):
             sheet.line(data, panel, str(name), looks[curve], label=str(name), marks=_MARKS)
-    sheet.key("rd")
-    sheet.key("gain", loc="lower left")
+    sheet.dashed("rd")
+    sheet.dashed("gain", loc="lower left")
     return sheet.finish()
