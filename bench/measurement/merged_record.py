@@ -16,7 +16,7 @@ _WORDS = ("date", "commit", "cpu", "gpu", "system", "executable", "cores", "devi
 _OF_A_RUN = ("date", "commit", "versions", "cpu", "cores", "gpu", "system", "started", "finished")
 
 _OF_ONE = frozenset(
-    {"started", "finished", "cells", "later", "seal", "merged", "left_out", "scheduler"}
+    {"started", "finished", "cells", "later", "seal", "merged", "left_out", "scheduler", "rungs"}
 )
 """What holds for one run and not for several."""
 

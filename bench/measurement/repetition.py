@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench import metrics as metrics_of
 from bench import registry
-from bench.codec import Codec, Setting
+from bench.codec import Codec, Scalar, Setting
 from bench.files import write_atomically
 from bench.measurement.experiment import FOLDER, OUTPUTS, is_file, with_paths
-from bench.measurement.plan import Plan
+from bench.measurement.plan import Plan, Wanted
 from bench.measurement.provenance import bench_version, git_commit
 from bench.metrics import from_file as metric_files
 from bench.rate_search import PerImage
@@ -24,6 +24,37 @@ if TYPE_CHECKING:
     from bench.dataset.dataset import Dataset
 
 FILE = "experiment.toml"
+
+
+def asked(
+    codecs: Sequence[str | Wanted] | Mapping[str, Sequence[Setting]],
+    metrics: Sequence[str],
+    points: int | None,
+    quality: Sequence[Scalar] | None,
+) -> dict[str, Any]:
+    """Return what a record keeps of what was asked for, so that a command can ask for it again.
+
+    Returns
+    -------
+    dict
+        ``codec_words``, ``metric_words``: name of what is in a file -> what named it, as it was
+        typed, without options; ``rungs``: the options that chose the settings of all codecs,
+        missing where no option says them.
+    """
+    words = [] if isinstance(codecs, Mapping) else codecs
+    texts = [word if isinstance(word, str) else word.codec for word in words]
+    named = {registry.Spec.typed(t).name: from_file.without_options(t) for t in texts if _filed(t)}
+    scored = {metric_files.name_of(t): t for t in metrics if metric_files.canonical(t)}
+    found: dict[str, Any] = {"codec_words": named, "metric_words": scored}
+    if isinstance(codecs, Mapping) or any(isinstance(w, Wanted) and w.quality for w in words):
+        return found
+    rungs = ["--points", str(points)] if points else []
+    rungs += ["--quality", ",".join(map(str, quality))] if quality else []
+    return {**found, "rungs": rungs}
+
+
+def _filed(text: str) -> bool:
+    return from_file.split(text) is not None
 
 
 def differences(plan: Plan, measured_with: Mapping[str, Any]) -> list[str]:
@@ -169,8 +200,8 @@ def _entries(base: Path, plan: Plan) -> Iterator[dict[str, Any]]:
         word, options = _codec_word(base, codec.name), name.removeprefix(codec.name)
         rate = registry.rate_name(codec)
         quality = list(dict.fromkeys(setting[rate] for setting in settings)) if rate else []
-        if options and from_file.is_checkpoints(word):  # it takes none: its ladder is all of them
-            options, quality = "", []
+        if from_file.is_checkpoints(word) and settings == list(codec.ladder()):
+            quality = []  # the word names them all
         yield {
             "codec": word + options,
             **({"quality": quality} if quality else {}),

@@ -132,6 +132,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     (2, True)
     """
     watch = progress if isinstance(progress, Progress) else (Line if progress else Progress)()
+    typed = metrics
     metrics = [from_file.name_of(word) for word in metrics]
     plans.check_device(device)
     points = plans.QUICK_POINTS if quick and points is None else points
@@ -160,6 +161,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         jobs = jobs or provenance.cpu_count()
         said = {"messages": messages, "differences": differences}
         more = {"jobs": jobs, "device": device, "scheduler": bool(scheduler)}
+        more |= repetition.asked(codecs, typed, points, quality)
         store.start_run(_record(plan, **said, **more), plan.cells)
         watch.planned(plan)
         if plan.tasks:

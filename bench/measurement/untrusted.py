@@ -50,6 +50,8 @@ _SHAPES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(
         ("versions", "notes", "datasets", "scores", "cells", "later", "families", "imported"), dict
     ),
+    **dict.fromkeys(("codec_words", "metric_words"), dict),
+    "rungs": list,
     **dict.fromkeys(("unavailable", "curves", "messages", "differences", "ceilings"), list),
     **dict.fromkeys(("merged", "left_out"), list),
     **dict.fromkeys(("metrics", "codecs"), (list, dict)),
@@ -258,7 +260,9 @@ def _misfit(record: Mapping[str, Any]) -> str:
 def _without_words(record: Mapping[str, Any]) -> str:
     """Return a part of a record that must hold lists of texts and does not; empty: none."""
     words = [("families", members) for members in (record.get("families") or {}).values()]
-    words += [("left_out", record.get("left_out") or [])]
+    words += [(key, record.get(key) or []) for key in ("left_out", "rungs")]
+    for key in ("codec_words", "metric_words"):
+        words.append((key, list((record.get(key) or {}).values())))
     return next((key for key, listed in words if not _is_words(listed)), "")
 
 

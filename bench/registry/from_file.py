@@ -55,6 +55,14 @@ def split(text: str) -> tuple[str, str] | None:
     return f"{path.resolve()}{cls}", found["rest"] or ""
 
 
+def without_options(text: str) -> str:
+    """Return a word that ``split`` takes without the options behind it, its path as it is."""
+    found = None if is_checkpoints(text) else _WORD.fullmatch(text)
+    if found is None:
+        return text
+    return found["file"] + (f":{found['cls']}" if found["cls"] else "")
+
+
 def is_checkpoints(word: str) -> bool:
     """Return whether a word names checkpoints, which were examined when they were named."""
     return word.startswith(f"{_CHECKPOINTS}:")

@@ -140,6 +140,8 @@ class Context:
         What its networks cost, where that was counted.
     equal
         Bits at equal quality, the fewest first at each target; empty where nothing was searched.
+    words
+        Name of a codec that is in a file -> what names it on a command line.
     """
 
     index: int
@@ -157,6 +159,7 @@ class Context:
     settings: Mapping[str, Sequence[str]]
     costs: Costs = field(default_factory=Costs)
     equal: pd.DataFrame = field(default_factory=pd.DataFrame)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def anchor(self) -> str:

@@ -31,6 +31,7 @@ from bench.report import (
     equal_section,
     family_section,
     page_data,
+    reproduce,
     speed,
     summary_section,
     tables,
@@ -236,7 +237,8 @@ def _contexts(
         )
         costs = complexity.of_rows(counted[0], rows, counted[1])
         equal = equal_section.of_rows(rows, options.anchor, results.folder)
-        found.append(replace(context, costs=costs, equal=equal))
+        words = reproduce.words(results, "codec_words")
+        found.append(replace(context, costs=costs, equal=equal, words=words))
     return found
 
 

@@ -16,6 +16,7 @@ from bench.output.coverage import count_text
 from bench.output.labels import short_labels
 from bench.output.provenance import machine_of
 from bench.output.table_formats import number
+from bench.registry import from_file
 from bench.report import equal_section, reproduce, speed_section, tables, verdicts
 from bench.report import results as data
 from bench.report.dataset_view import Context
@@ -80,7 +81,9 @@ def summary(context: Context) -> Markup:
         speed_missing=speed_section.missing(context),
         speed_command=reproduce.speed_command(context),
         uncounted=[context.prose(f"{text}.") for text in context.costs.remarks],
-        count=not (context.costs.codecs or context.costs.remarks) and _learned(context),
+        count_command=""
+        if context.costs.codecs or context.costs.remarks or not _learned(context)
+        else reproduce.complexity_command(context),
     )
 
 
@@ -88,7 +91,8 @@ def _learned(context: Context) -> bool:
     """Return whether a codec of a dataset is known here as a network."""
     known = registry.discover()
     found = [known.get(registry.Spec.parse(codec).name) for codec in context.looks_measured]
-    return any(one is not None and one.cls is not None and one.cls.learned for one in found)
+    learned = any(one is not None and one.cls is not None and one.cls.learned for one in found)
+    return learned or any(map(from_file.is_checkpoints, context.words.values()))
 
 
 def _card(context: Context, verdict: verdicts.Verdict) -> dict[str, Any]:
@@ -200,7 +204,7 @@ def provenance(
     return render(
         "provenance.html",
         run=run,
-        commands=reproduce.commands(contexts),
+        commands=reproduce.commands(contexts, results),
         metrics=data.definitions(results.rows),
         datasets={k: _dataset(v) for k, v in (record.get("datasets") or {}).items()},
         versions=Table("versions", "Versions", ["Package", "Version"], lines).markup(),

@@ -16,6 +16,8 @@ from bench.codecs.zoo import architectures, checkpoints
 from bench.errors import DecodeError, SettingError, Unavailable, UsageError
 from bench.gate import diagnose
 from bench.image import Image
+from bench.measurement import repetition
+from bench.measurement.plan import Curve, Plan
 
 HERE = Path(__file__).parent
 
@@ -75,6 +77,19 @@ def test_an_own_class_with_four_checkpoints_is_a_codec(folder: Path, crop: Image
     assert codec.facts(data)["checkpoint"] == f"random4.pth.tar {digest[:8]}"
     assert "OwnModel " in codec.version()
     assert [] == [key for key in ("quality", "level") if key in codec.ladder()[0]]
+
+
+def test_the_experiment_names_files_where_not_all_were_measured(folder: Path):
+    """The word names them all: a file that repeats all of them says no more."""
+    codec = _create("compressai:arch=own.py:OwnModel,weights=ckpt/*.pth.tar")
+    ladder = codec.ladder()
+    every, some = (
+        next(repetition._entries(folder, Plan([Curve(codec, tuple(rungs))], [], [])))
+        for rungs in (ladder, ladder[::3])
+    )
+
+    assert {"codec": "compressai:arch=own.py:OwnModel,weights=ckpt/*.pth.tar"} == every
+    assert {**every, "quality": [rung["checkpoint"] for rung in ladder[::3]]} == some
 
 
 def test_pixels_equal_those_of_the_class(folder: Path, photo: Image):
