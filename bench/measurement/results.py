@@ -18,7 +18,7 @@ import pandas as pd
 from bench.errors import OutputError
 from bench.measurement import untrusted
 from bench.measurement.origins import duplicates_text, provenance_remarks
-from bench.measurement.store import COMPLETE, DATABASE, TARGET, TARGET_BPP, Store
+from bench.measurement.store import COMPLETE, DATABASE, TARGET, TARGET_BPP, Store, scores_of
 from bench.metrics.columns import metric_columns
 
 if TYPE_CHECKING:
@@ -259,15 +259,15 @@ SELECT c.dataset, c.image, c.curve AS codec, c.label, c.setting, e.bytes,
   8.0 * e.bytes / (e.width * e.height) AS bpp, e.key, e.encode_s, e.decode_s,
   e.bitstream AS bitstream_sha256, NULLIF(e.setting, c.setting) AS found_setting,
   COALESCE(c.error, f.error, '') AS error, f.width, f.height
-FROM cells c JOIN runs r ON r.id = c.run LEFT JOIN encodings f ON f.key = c.key
+FROM cells c LEFT JOIN encodings f ON f.key = c.key
   LEFT JOIN encodings e ON e.key = c.key AND c.error IS NULL
-WHERE c.run = ? AND {COMPLETE} ORDER BY c.dataset, c.image, c.curve, c.setting
+WHERE c.run = :run AND {COMPLETE} ORDER BY c.dataset, c.image, c.curve, c.setting
 """  # noqa: S608 - all of it is ours
 
 
 def _rows(db: sqlite3.Connection, run: int, record: Mapping[str, Any]) -> pd.DataFrame:
     """Return one row per complete cell of a run, with the scores of its metrics alone."""
-    frame = pd.read_sql_query(_QUERY, db, params=(run,))
+    frame = pd.read_sql_query(_QUERY, db, params={"run": run, "scores": scores_of(db, run)})
     position = list(frame.columns).index("bpp") + 1
     for name, about in (record.get("scores") or {}).items():
         values = dict(

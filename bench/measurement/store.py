@@ -38,10 +38,20 @@ TARGET_BPP = "target_bpp"
 
 COMPLETE = """(
   COALESCE(c.error, e.error) IS NOT NULL OR (e.key IS NOT NULL AND (
-    SELECT COUNT(*) FROM json_each(r.record, '$.scores') m JOIN scores s
+    SELECT COUNT(*) FROM json_each(:scores) m JOIN scores s
       ON s.key = c.key AND s.metric = m.key AND s.version = json_extract(m.value, '$.version')
-  ) = (SELECT COUNT(*) FROM json_each(r.record, '$.scores'))))"""
-"""SQL: whether a cell ``c`` of a run ``r`` with the encoding ``e`` is measured."""
+  ) = (SELECT COUNT(*) FROM json_each(:scores))))"""
+"""SQL: whether a cell ``c`` with the encoding ``e`` is measured, by the ``scores_of`` its run.
+
+A record names every image, so that reading it anew for each cell would take the square of them.
+"""
+
+
+def scores_of(db: sqlite3.Connection, run: int) -> str | None:
+    """Return what the record of a run says of its metrics, as JSON; see ``COMPLETE``."""
+    query = "SELECT json_extract(record, '$.scores') FROM runs WHERE id = ?"
+    found: str | None = db.execute(query, (run,)).fetchone()[0]
+    return found
 
 
 def _now() -> str:
@@ -257,8 +267,8 @@ class Store:
         """
         planned, measured = self._db.execute(
             f"SELECT COUNT(*), COALESCE(SUM({COMPLETE}), 0) FROM cells c"  # noqa: S608 - ours
-            " JOIN runs r ON r.id = c.run LEFT JOIN encodings e ON e.key = c.key WHERE c.run = ?",
-            (run,),
+            " LEFT JOIN encodings e ON e.key = c.key WHERE c.run = :run",
+            {"run": run, "scores": scores_of(self._db, run)},
         ).fetchone()
         return int(planned), int(measured)
 
