@@ -62,9 +62,11 @@ def natural(text: str) -> tuple[tuple[bool, float, str], ...]:
 
 def _natural_column(column: pd.Series) -> pd.Series:
     """Return a column of sort keys for ``DataFrame.sort_values``."""
-    texts = [str(value) for value in column]
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    texts = [str(value) for value in values]
     rank = {text: i for i, text in enumerate(sorted(set(texts), key=natural))}
-    return pd.Series([rank[text] for text in texts], index=column.index)
+    ranks = np.array([rank[text] for text in texts], dtype=np.int64)
+    return pd.Series(ranks[codes], index=column.index)
 
 
 def sort_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -77,8 +79,9 @@ def error_text(rows: pd.DataFrame) -> pd.Series:
     """Return the column ``error`` as plain text, empty where there is none."""
     if "error" not in rows.columns:
         return pd.Series("", index=rows.index, dtype=object)
-    texts = ["" if pd.isna(value) else " ".join(str(value).split()) for value in rows["error"]]
-    return pd.Series(texts, index=rows.index, dtype=object)
+    codes, values = pd.factorize(rows["error"], use_na_sentinel=False)
+    texts = ["" if pd.isna(value) else " ".join(str(value).split()) for value in values]
+    return pd.Series(np.array(texts, dtype=object)[codes], index=rows.index, dtype=object)
 
 
 def succeeded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -109,6 +112,11 @@ class Selection:
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
 
+    @classmethod
+    def of(cls, rows: pd.DataFrame | Selection) -> Selection:
+        """Return the selection of some rows, or the one that was made of them already."""
+        return rows if isinstance(rows, Selection) else cls(rows)
+
     @cached_property
     def set_aside(self) -> pd.DataFrame:
         """The points that were tried on too few images to be compared.
@@ -124,6 +132,8 @@ class Selection:
         """The rows that succeeded, without those of points set aside."""
         good = succeeded(self.rows)
         aside = set(self.set_aside[KEY].itertuples(index=False, name=None))
+        if not aside:
+            return good
         points = good[KEY].itertuples(index=False, name=None)
         return good[np.array([point not in aside for point in points], dtype=bool)]
 
@@ -142,12 +152,10 @@ class Selection:
     def on_common_images(self) -> pd.DataFrame:
         """The rows of points that take part, on the common images only."""
         good = self.taking_part
-        pairs = {(name, image) for name, images in self.common_images.items() for image in images}
-        inside = [
-            (str(dataset), str(image)) in pairs
-            for dataset, image in zip(good["dataset"], good["image"], strict=True)
-        ]
-        return sort_rows(good[np.array(inside, dtype=bool)])
+        inside = np.zeros(len(good), dtype=bool)
+        for name, images in self.common_images.items():
+            inside |= ((good["dataset"] == name) & good["image"].isin(images)).to_numpy()
+        return sort_rows(good[inside])
 
     @cached_property
     def _cuts(self) -> list[tuple[str, str, _Cut]]:
@@ -201,10 +209,8 @@ class Selection:
             common = set(self.common_images[str(dataset)])
             points = {codec: len(g[KEY].drop_duplicates()) for codec, g in group.groupby("codec")}
             held = group.groupby(["image", "codec"]).size().to_dict()
-            everything = rows.loc[rows["dataset"] == dataset, "image"].unique()
-            for image in sorted(everything, key=lambda name: natural(str(name))):
-                if str(image) in common:
-                    continue
+            everything = {str(name) for name in rows.loc[rows["dataset"] == dataset, "image"]}
+            for image in sorted(everything - common, key=natural):
                 for codec, wanted in points.items():
                     short = wanted - held.get((image, codec), 0)
                     if short:
@@ -283,7 +289,10 @@ class _Cut:
     def reasons(self) -> Iterator[tuple[str, str]]:
         """Yield image and reason of each image that is left out, in natural order."""
         names = [str(name) for name in self._images]
-        for place in sorted(range(len(names)), key=lambda i: natural(names[i])):
+        whole = np.zeros(len(names), dtype=bool)
+        whole[self._image[self.stays]] = True
+        lacking = np.flatnonzero(~whole | self._lost)
+        for place in sorted(lacking, key=lambda i: natural(names[i])):
             here = self._image == place
             if not self.stays[here].any() and (reason := self._too_small(here)):
                 yield names[place], reason

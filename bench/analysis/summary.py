@@ -76,13 +76,13 @@ def _columns(frame: pd.DataFrame) -> list[str]:
     return [name for name, found in known().items() if found.source in own]
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame | Selection) -> pd.DataFrame:
     """Return the mean of each point over the common images of its dataset.
 
     Parameters
     ----------
     rows
-        One row per measured cell, the columns of ``rows.csv``.
+        One row per measured cell, the columns of ``rows.csv``; or what was selected of them.
 
     Returns
     -------
@@ -95,8 +95,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         PSNR); a metric that was not measured is NaN.
         Sorted by dataset, codec, label, then rate.
     """
-    kept = comparable(rows)
-    qualities = _columns(rows)
+    chosen = Selection.of(rows)
+    kept, qualities = chosen.comparable, _columns(chosen.rows)
     extra = [f"{word}_{name}" for name in qualities for word in ("images", "bpp")]
     records = []
     for key, group in kept.groupby(KEY, sort=False):
@@ -227,10 +227,14 @@ def image_curves(points: pd.DataFrame, metric: str) -> dict[str, Curve]:
     defined = points[points[form.source].notna()]  # in the one order, as ``comparable`` is
     values = defined[form.source].astype(float)
     exact = (values == column(form.source).exact).groupby([defined[name] for name in KEY[1:]])
-    defined = defined.assign(quality=values.mask(exact.transform("all"), math.inf))
+    image, names = pd.factorize(defined["image"], sort=True)
+    order = np.argsort(image, kind="stable")  # a group at a time would be slow for many images
+    rates = defined["bpp"].to_numpy(dtype=np.float64)[order].tolist()
+    qualities = values.mask(exact.transform("all"), math.inf).to_numpy()[order].tolist()
+    ends = np.cumsum(np.bincount(image, minlength=len(names))).tolist()
     return {
-        str(image): Curve(tuple(one["bpp"].astype(float)), tuple(one["quality"]))
-        for image, one in defined.groupby("image", sort=True)
+        str(name): Curve(tuple(rates[start:end]), tuple(qualities[start:end]))
+        for name, start, end in zip(names, [0, *ends], ends, strict=False)
     }
 
 
@@ -276,14 +280,14 @@ def check_anchor(rows: pd.DataFrame, anchor: str | None) -> None:
 
 
 def bd_table(
-    rows: pd.DataFrame, anchor: str | None = None, *, quality: bool = False
+    rows: pd.DataFrame | Selection, anchor: str | None = None, *, quality: bool = False
 ) -> pd.DataFrame:
     """Return Bjontegaard rates of every codec against the anchor of its dataset.
 
     Parameters
     ----------
     rows
-        One row per measured cell, the columns of ``rows.csv``.
+        One row per measured cell, the columns of ``rows.csv``; or what was selected of them.
     anchor
         Codec to compare with; see ``pick_anchor`` for the default.
     quality
@@ -303,14 +307,15 @@ def bd_table(
     UsageError
         If no row is of the codec ``anchor``.
     """
+    chosen = Selection.of(rows)
+    rows = chosen.rows
     check_anchor(rows, anchor)
     records = []
-    kept = comparable(rows)
-    for dataset, group in kept.groupby("dataset", sort=True):
+    for dataset, group in chosen.comparable.groupby("dataset", sort=True):
         by_codec = {str(codec): points for codec, points in group.groupby("codec", sort=True)}
         base = pick_anchor(by_codec, anchor)
         by_codec.setdefault(base, group.iloc[:0])
-        for metric in curve_columns(rows[rows["dataset"] == dataset]):
+        for metric in curve_columns(rows[rows["dataset"] == dataset]) if len(by_codec) > 1 else ():
             curves = {codec: image_curves(points, metric) for codec, points in by_codec.items()}
             for codec, method in itertools.product(sorted({*by_codec} - {base}), METHODS):
                 key = (str(dataset), base, codec, metric, method)

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis import summary
@@ -55,7 +56,7 @@ def _plain(value: Any) -> str | int | float | None:  # noqa: ANN401 - a cell of 
     """Return a value as JSON has it: whole numbers whole, what is not finite as None."""
     if isinstance(value, str):
         return value
-    if pd.isna(value) or math.isinf(value):
+    if not (isinstance(value, float) or pd.notna(value)) or not math.isfinite(value):
         return None
     return int(value) if float(value).is_integer() else float(value)
 
@@ -65,8 +66,8 @@ def _flags(curve: pd.DataFrame) -> dict[tuple[str, str], list[int]]:
     flags = {}
     for column in columns_of.metric_columns(curve):
         name = _field(column)[0]
-        infinite = [int(math.isinf(value)) for value in curve[column]]
-        undefined = [int(math.isnan(value)) for value in curve[column]]
+        found = curve[column].to_numpy(dtype=np.float64)
+        infinite, undefined = (test(found).astype(int).tolist() for test in (np.isinf, np.isnan))
         if any(infinite):
             flags[f"{name}_infinite", f"1 where {name} is infinite and stands as null"] = infinite
         if any(undefined):
@@ -122,12 +123,13 @@ def codec_compare(
     described += [(name, f"Encoder setting {name}") for name in settings]
     flags = _flags(good)
     described += list(flags)
-    values = [
-        [_plain(record[name]) for name in columns]
-        + [moving[record["setting"]].get(name) for name in settings]
-        + [flag[i] for flag in flags.values()]
-        for i, record in enumerate(good.to_dict("records"))
+    moved = [moving[setting] for setting in good["setting"].tolist()]
+    fields = [
+        *([_plain(value) for value in good[name].tolist()] for name in columns),
+        *([values.get(name) for values in moved] for name in settings),
+        *flags.values(),
     ]
+    values = [list(row) for row in zip(*fields, strict=True)]
     return {
         "constant_descriptions": [{name: text} for name, (text, _) in constants.items()],
         "constant_values": [value for _, value in constants.values()],

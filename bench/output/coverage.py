@@ -90,22 +90,22 @@ class Coverage:
         return lines
 
 
-def coverage(rows: pd.DataFrame) -> dict[str, Coverage]:
+def coverage(rows: pd.DataFrame | summary.Selection) -> dict[str, Coverage]:
     """Return dataset -> which images its means are over.
 
     Parameters
     ----------
     rows
-        One row per measured cell, the columns of ``rows.csv``.
+        One row per measured cell, the columns of ``rows.csv``; or what was selected of them.
     """
-    chosen = summary.Selection(rows)
+    chosen = summary.Selection.of(rows)
     counts = summary.metric_images(chosen.comparable)
     parts = [chosen.missing, chosen.left_out, chosen.set_aside]
     found = {}
     for name, images in chosen.common_images.items():
         lost, out, aside = (part[part["dataset"] == name] for part in parts)
         mine = {metric: count for (dataset, metric), count in counts.items() if dataset == name}
-        total = rows.loc[rows["dataset"] == name, "image"].nunique()
+        total = chosen.rows.loc[chosen.rows["dataset"] == name, "image"].nunique()
         found[name] = Coverage(int(total), len(images), mine, lost, out, aside)
     return found
 

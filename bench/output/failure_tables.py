@@ -21,7 +21,7 @@ def _lines(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[Cell]]:
 
 def failure_tables(data: Dataset, unavailable: Sequence[tuple[str, str]]) -> list[Table]:
     """Return what failed, which images the means lack and why, and which codecs cannot run."""
-    failed, lost = summary.failures(data.rows), summary.missing(data.rows)
+    failed, lost = summary.failures(data.rows), data.coverage.missing
     failed = failed.assign(label=[data.names[str(label)] for label in failed["label"]])
     share = [f"{c} of {a}" for c, a in zip(failed["cells"], failed["attempted"], strict=True)]
     return [

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.errors import UsageError
 from bench.output.provenance import Stamp
 from bench.output.table_formats import Table
+
+if TYPE_CHECKING:  # tables draw nothing, and need no matplotlib
+    from matplotlib.figure import Figure
 
 MEASURED = "measured"
 """Real files, decoded."""

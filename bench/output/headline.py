@@ -48,12 +48,13 @@ def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
         means. Empty where nothing was measured.
     """
     mine = rows[rows["dataset"] == dataset]
-    means = summary.summarise(mine)
+    chosen = summary.Selection(mine)
+    means = summary.summarise(chosen)
     if means.empty:
         return []
     head = deltas[(deltas["dataset"] == dataset) & (deltas["method"] == "pchip")]
     head = head[head["codec"].isin(mine["codec"])]  # not those of families
-    covered, name = coverage(mine)[dataset], plain_text(dataset)
+    covered, name = coverage(chosen)[dataset], plain_text(dataset)
     metrics = [str(metric) for metric in dict.fromkeys(head["metric"])]
     known = [m for m in metrics if head.loc[head["metric"] == m, "bd_rate_percent"].notna().any()]
     anchor = str(head["anchor"].iloc[0]) if len(head) else str(means["codec"].iloc[0])

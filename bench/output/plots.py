@@ -158,13 +158,14 @@ class _Plot:
 
 
 def _plots(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | summary.Selection,
     provenance: Mapping[str, Any],
     references: Sequence[Reference],
     mark: str,
 ) -> Iterator[_Plot]:
     """Yield what is to be drawn, by dataset and metric."""
-    every, coverages = summary.summarise(rows), coverage(rows)
+    chosen = summary.Selection.of(rows)
+    every, coverages = summary.summarise(chosen), coverage(chosen)
     remarks = provenance.get("remarks") or ()
     style = styles(str(codec) for codec in every["codec"])
     stems = file_stems(sorted(coverages))
@@ -191,7 +192,8 @@ def _plots(
 
 def undrawn(rows: pd.DataFrame, references: Sequence[Reference]) -> list[str]:
     """Return a line for each part of a published curve that no plot of ``rows`` shows: why."""
-    means, coverages = summary.summarise(rows), coverage(rows)
+    chosen = summary.Selection(rows)
+    means, coverages = summary.summarise(chosen), coverage(chosen)
     fewer = [
         f"{reference.name}: its {column(metric).title} is not drawn: it is a mean over all images, "
         f"and the results are over {coverages[name].images(metric)}"
@@ -206,7 +208,7 @@ def undrawn(rows: pd.DataFrame, references: Sequence[Reference]) -> list[str]:
 
 
 def write_all(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | summary.Selection,
     out: Path,
     *,
     provenance: Mapping[str, Any],
@@ -218,7 +220,7 @@ def write_all(
     Parameters
     ----------
     rows
-        One row per measured cell, the columns of ``rows.csv``.
+        One row per measured cell, the columns of ``rows.csv``; or what was selected of them.
     out
         Made if missing.
     provenance

@@ -30,13 +30,13 @@ _TEXTS = ("dataset", "reference", "codec", "metric")
 _NUMBERS = ("bd_rate_percent", "bd_quality", "overlap_percent")
 
 
-def rates(rows: pd.DataFrame, references: Sequence[Reference]) -> pd.DataFrame:
+def rates(rows: pd.DataFrame | summary.Selection, references: Sequence[Reference]) -> pd.DataFrame:
     """Return the BD-rate of every measured codec against every published curve of its dataset.
 
     Parameters
     ----------
     rows
-        One row per measured cell, the columns of ``rows.csv``.
+        One row per measured cell, the columns of ``rows.csv``; or what was selected of them.
     references
         Those of other datasets, and metrics that were not measured on all images, have no line.
 
@@ -47,7 +47,8 @@ def rates(rows: pd.DataFrame, references: Sequence[Reference]) -> pd.DataFrame:
         source``: pchip, of the mean curves. NaN where it is not computable; the note says why.
     """
     records: list[tuple[str | float, ...]] = []
-    means, covered = summary.summarise(rows), coverage(rows)
+    chosen = summary.Selection.of(rows)
+    means, covered = summary.summarise(chosen), coverage(chosen)
     for name, mine in ((str(key), part) for key, part in means.groupby("dataset", sort=True)):
         for reference in (one for one in references if is_of(one, name)):
             for metric in curve_columns(mine):

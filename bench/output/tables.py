@@ -227,7 +227,7 @@ def ceiling_table(data: Dataset, ceilings: pd.DataFrame | None) -> Table:
 
 
 def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | summary.Selection,
     out: Path,
     *,
     provenance: Mapping[str, Any],
@@ -271,9 +271,10 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     UsageError
         If no row is of the codec ``anchor``.
     """
-    families = families or {}
-    parts = {"": _datasets(rows, anchor, provenance, mark, complexity)} | {
-        family: _datasets(mine, anchor_of(family, mine), provenance, mark)
+    families, chosen = families or {}, summary.Selection.of(rows)
+    rows = chosen.rows
+    parts = {"": _datasets(chosen, anchor, provenance, mark, complexity)} | {
+        family: _datasets(summary.Selection(mine), anchor_of(family, mine), provenance, mark)
         for family, mine in families.items()
     }
     every = [data for part in parts.values() for data in part]
@@ -284,7 +285,7 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     written += write_frame(pd.concat([data.summary for data in every]), out, "summary")
     deltas = pd.concat([data.bd for data in every])
     written += write_frame(deltas.drop(columns=["cause", "bd_quality"]), out, "bd_rate")
-    reported = reported_rates.rates(rows, references)
+    reported = reported_rates.rates(chosen, references)
     if len(reported):
         written += write_frame(reported, out, reported_rates.STEM)
     for data in parts.pop(""):
@@ -313,16 +314,17 @@ def _reported_table(data: Dataset, reported: pd.DataFrame) -> list[Table]:
 
 
 def _datasets(
-    rows: pd.DataFrame,
+    chosen: summary.Selection,
     anchor: str | None,
     provenance: Mapping[str, Any],
     mark: str,
     complexity: Sequence[Line] = (),
 ) -> list[Dataset]:
     """Return what the tables of each dataset of some rows are made from, by name."""
-    means, deltas = summary.summarise(rows), summary.bd_table(rows, anchor, quality=True)
+    rows = chosen.rows
+    means, deltas = summary.summarise(chosen), summary.bd_table(chosen, anchor, quality=True)
     names = sorted(str(name) for name in rows["dataset"].unique())
-    stems, coverages = file_stems(names), coverage(rows)
+    stems, coverages = file_stems(names), coverage(chosen)
     shown, encoders = _encoders(rows)
     return [
         Dataset(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.common_images import Selection
 from bench.analysis.published_curves import Reference
 from bench.files import write_atomically
 from bench.measurement import complexity
@@ -39,6 +40,7 @@ def write(
         The files written; empty where all were up to date.
     """
     rows, ceilings, folder = results.rows, results.ceilings, results.folder
+    chosen = Selection(rows)
     families = results.families
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
     networks, unusable = complexity.load(folder)
@@ -57,7 +59,7 @@ def write(
         from bench.output import tables as tables_of
 
         written += tables_of.write_all(
-            rows,
+            chosen,
             folder,
             provenance=record,
             ceilings=ceilings,
@@ -77,14 +79,13 @@ def write(
             provenance=record,
         )
     if plots:
-        from bench.output import complexity_plot
-        from bench.output import families as families_of
+        from bench.output import complexity_plot, family_plots
         from bench.output import plots as plots_of
 
         written += plots_of.write_all(
-            rows, folder, provenance=record, references=references, mark=mark
+            chosen, folder, provenance=record, references=references, mark=mark
         )
-        written += families_of.write_plots(families, folder, provenance=record, mark=mark)
+        written += family_plots.write_plots(families, folder, provenance=record, mark=mark)
         written += complexity_plot.write(networks, results, folder, anchor) if networks else []
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]

@@ -12,7 +12,7 @@ import pytest
 
 from bench.analysis import summary
 from bench.measurement.results import Results
-from bench.output import families, headline, write
+from bench.output import families, family_plots, headline, write
 from bench.output.sheet import RC
 
 LEVELS = {"v": range(6), "v-more": range(6), "v-three": (1, 3, 5)}
@@ -111,11 +111,11 @@ def test_a_family_without_its_first(tmp_path):
 def test_one_point_alone_is_drawn(tmp_path):
     """A dedicated network of one level is one point: drawn, compared, and no error."""
     mine = pd.concat([rows(("v",)), rows(("v-three",))[lambda f: f["setting"] == '{"level":3}']])
-    curves = families._curves(summary.comparable(mine), "psnr_db")
+    curves = families.image_curves(summary.comparable(mine), "psnr_db")
     means = summary.summarise(mine)
 
     with mpl.rc_context(RC):
-        figure = families.draw(means, curves, "v", "psnr_db", heading="h", small_print="s")
+        figure = family_plots.draw(means, curves, "v", "psnr_db", heading="h", small_print="s")
 
     low = figure.axes[1]
     assert any(line.get_gid() == "gap|v-three" for line in low.lines)

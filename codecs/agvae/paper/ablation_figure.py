@@ -16,7 +16,7 @@ from bench.codecs.agvae.paper.ablation_curves import curves_of
 from bench.files import file_stems, make_folder, write_atomically
 from bench.output.coverage import coverage
 from bench.output.csv_files import to_csv
-from bench.output.families import bars, joined
+from bench.output.family_plots import bars, joined
 from bench.output.figure import COMPUTED, MEASURED, join, select, series
 from bench.output.figure_text import label_text
 from bench.output.labels import short_names

@@ -24,7 +24,7 @@ from bench.figures.results import Context
 from bench.figures.spec import Entry
 from bench.metrics.columns import column
 from bench.output.coverage import coverage
-from bench.output.families import bars, joined
+from bench.output.family_plots import bars, joined
 from bench.output.figure import MEASURED, REPORTED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style
 from bench.output.provenance import of_record
