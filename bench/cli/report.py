@@ -62,6 +62,16 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
         ),
     ] = "",
     reference: References = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--codec",
+            "-c",
+            metavar="NAME",
+            help="Decode with this codec of a file, named as in the run: FILE.py:Class, FILE.toml "
+            "or compressai:... Repeat it for more. Codecs that `bench list` shows need no name.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     pictures: Annotated[
         list[str] | None,
@@ -82,9 +92,12 @@ def report(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = False,
 ) -> None:
     """Write one HTML page of stored results that works offline: curves, pictures, tables."""
+    from bench import registry
     from bench.cli.working import console
     from bench.report import Options
 
+    for word in codec or []:
+        registry.create(registry.Spec.typed(word).name)
     check_folders(data_dir=data_dir)
     for place in pictures or []:
         check_folders(pictures=place)

@@ -81,7 +81,8 @@ def join(
         _shown(name, about, images.get(name, 0)): about
         for name, about in _datasets(records).items()
     }
-    named: dict[str, Any] = {"datasets": shown}
+    words = {key: _first(records, key) for key in ("codec_words", "metric_words")}
+    named: dict[str, Any] = {"datasets": shown, **words}
     return {
         **_others(records),
         **{key: _joined(record.get(key) for record in records) for key in _WORDS},

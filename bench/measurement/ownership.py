@@ -2,8 +2,9 @@
 
 A record names folders of its maker's machine. Pictures of such a folder are shown to the maker, and
 to nobody to whom a stranger sent a record with the same path in it. So a run seals the folders and
-the hashes of their pictures with a key that never leaves the user's cache. Results may be
-published with their seal: it fits nothing but those very pictures in those very folders.
+the hashes of their pictures with a key that never leaves the user's cache, and with them what named
+codecs and metrics of files, which a page shows in commands. Results may be published with their
+seal: it fits nothing but those very pictures in those very folders, and those very words.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def is_own(record: Mapping[str, Any]) -> bool:
 def _seal(record: Mapping[str, Any], key: bytes) -> str:
     datasets = record.get("datasets") or {}
     places = {name: [about.get("folder"), about.get("images")] for name, about in datasets.items()}
-    return hmac.new(key, json.dumps(places, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+    words = [record.get(key) or {} for key in ("codec_words", "metric_words")]
+    sealed = [places, *words] if any(words) else places
+    return hmac.new(key, json.dumps(sealed, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
 def _key(*, make: bool = False) -> bytes:

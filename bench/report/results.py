@@ -65,7 +65,12 @@ def codec_of(column: str) -> Codec:
     """
     if column.startswith("imported/"):
         raise NotStored(f"{column} was imported: there is no decoder of it here")
-    return registry.create(registry.Spec.parse(column).name)
+    name = registry.Spec.parse(column).name
+    if name not in registry.discover():
+        raise NotStored(
+            f"codec {name} is not known here; bench report --codec names it as the run did"
+        )
+    return registry.create(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,17 @@ def test_changed_record(change: dict[str, object]):
     assert not is_own(record)
 
 
+def test_changed_words():
+    """What named code of files is sealed as well, so that nobody puts other words on a page."""
+    words = {"codec_words": {"mine": "mine.py:Mine"}, "metric_words": {}}
+    record = RECORD | words | {"seal": seal(RECORD | words)}
+
+    assert is_own(record)
+    assert not is_own(record | {"codec_words": {"mine": "theirs.py:Mine"}})
+    assert not is_own(record | {"metric_words": {"psnr": "cmd:psnr=curl"}})
+    assert not is_own({key: value for key, value in record.items() if key != "codec_words"})
+
+
 def test_no_place_for_a_key(cache: Path):
     """Where nothing can be written, a run has no seal; that is no failure."""
     cache.write_text("a file in the way")
