@@ -156,7 +156,9 @@ def crops(tmp_path: Path, photo: Image) -> Path:
 class _Bench:
     """Runs ``bench`` with some words, as a user would; see ``forkserver``.
 
-    ``fresh=True`` starts an interpreter of its own, where that is the point of a test.
+    ``fresh=True`` starts an interpreter of its own, where that is the point of a test;
+    ``plots=True`` lets ``bench all`` draw its plots; ``workers=False`` measures in the process of
+    the command, where a test is not of the pool: each worker is two interpreters.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -164,7 +166,13 @@ class _Bench:
         self._server: subprocess.Popen[str] | None = None
 
     def __call__(
-        self, *words: object, check: bool = True, fresh: bool = False, **options: Any
+        self,
+        *words: object,
+        check: bool = True,
+        fresh: bool = False,
+        plots: bool = False,
+        workers: bool = True,
+        **options: Any,
     ) -> subprocess.CompletedProcess[str]:
         """Return the ended process; one that failed unasked fails the test.
 
@@ -181,13 +189,18 @@ class _Bench:
                 check=False,
             )
         else:
-            done = self._forked(texts, **options)
+            plots = plots or texts[:1] != ["all"]
+            done = self._forked(texts, {"plots": plots, "workers": workers}, **options)
         if check and done.returncode != 0:
             pytest.fail(f"bench {words} -> {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
     def _forked(
-        self, words: list[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        words: list[str],
+        cheaper: Mapping[str, bool],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         if self._server is None or self._server.poll() is not None:
             script = Path(__file__).with_name("forkserver.py")
@@ -199,6 +212,7 @@ class _Bench:
         for path in (out, err):
             path.write_bytes(b"")
         request = {
+            **cheaper,
             "words": words,
             "env": dict(os.environ if env is None else env),
             "cwd": str(cwd or Path.cwd()),

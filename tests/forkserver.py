@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import traceback
+from concurrent.futures import Executor, Future
 
 IMPORTED = (
     *(
@@ -28,6 +29,22 @@ IMPORTED = (
     *("bench.cli", "bench.registry", "bench.report", "bench.gate", "bench.output.write"),
     *("bench.measurement.run", "bench.measurement.executor", "bench.dataset.open"),
 )
+
+
+class Here(Executor):
+    """Runs each call at once, in this process."""
+
+    def __init__(self, *_: object) -> None:
+        """Take what a pool of processes takes."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        """Return a future that is done."""
+        future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - as every executor does
+            future.set_exception(error)
+        return future
 
 
 def main() -> None:
@@ -60,6 +77,12 @@ def _run(request: dict) -> None:
         sys.path[:0] = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
         importlib.invalidate_caches()
         sys.argv = ["bench", *request["words"]]
+        if not request["plots"]:
+            writing = importlib.import_module("bench.output.write")
+            write = writing.write
+            writing.write = lambda *a, **k: write(*a, **{**k, "plots": False})
+        if not request["workers"]:
+            importlib.import_module("bench.measurement.executor").LocalPool = Here
         importlib.import_module("bench.cli").main()
         code = 0
     except SystemExit as end:

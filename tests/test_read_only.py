@@ -64,7 +64,7 @@ def test_stored_results_are_read(disk, crops, tmp_path, run_bench: Bench):
     """Report and gate read results that they cannot write beside; `bench tables` says so."""
     folder, lock = disk
     words = ["all", "-d", f"folder:{crops}", "-c", "jpeg", "-m", "psnr", "--points", 4, "-j", 1]
-    run_bench(*words, "--out", folder / "run")
+    run_bench(*words, "--out", folder / "run", workers=False)
     files = set(folder.rglob("*"))
     lock()
     run_bench("report", "--out", folder / "run", "--html", tmp_path / "page.html")
@@ -81,7 +81,7 @@ def test_what_a_killed_writer_left_is_not_ignored(disk, crops, run_bench: Bench)
     """Rows that are not in the main file yet are read, or the reader is told that it cannot."""
     folder, lock = disk
     words = ["all", "-d", f"folder:{crops}", "-c", "jpeg", "-m", "psnr", "--points", 4, "-j", 1]
-    run_bench(*words, "--out", folder / "run")
+    run_bench(*words, "--out", folder / "run", workers=False)
     before = (folder / "run" / "bench.sqlite").read_bytes()
     with Store(folder / "run") as store:
         store.start_run({"commit": "later"})

@@ -19,8 +19,12 @@ SMALL = ("--metric", "psnr", "-j", "1")
 def test_the_headline_is_printed(crops: Path, tmp_path: Path, run_bench: Bench):
     """A run ends with BD-rates on standard output, and says so again when it found all stored."""
     words = ["all", "-d", f"folder:{crops}", "-c", "jpeg", "-c", "webp", *SMALL]
-    first = run_bench(*words, "--points", 4, "--out", tmp_path / "out").stdout.splitlines()
-    second = run_bench(*words, "--points", 4, "--out", tmp_path / "out").stdout.splitlines()
+    first = run_bench(
+        *words, "--points", 4, "--out", tmp_path / "out", workers=False
+    ).stdout.splitlines()
+    second = run_bench(
+        *words, "--points", 4, "--out", tmp_path / "out", workers=False
+    ).stdout.splitlines()
 
     assert f"folder:{crops}, 4 images: the point of each codec nearest to" in first[0]
     assert "bpp PSNR BD-rate (PSNR)" == " ".join(first[1].split())
@@ -48,7 +52,7 @@ def test_a_broken_image_among_others_is_named(crops: Path, tmp_path: Path, run_b
     """One bad image is told as it is left out; the run succeeds, brackets in names or not."""
     (crops / "broken[red].png").write_bytes((crops / "crop0.png").read_bytes()[:2000])
     words = ["all", "-d", f"folder:{crops}", "-c", "jpeg", "--points", 1, *SMALL]
-    done = run_bench(*words, "--out", tmp_path / "out")
+    done = run_bench(*words, "--out", tmp_path / "out", workers=False)
 
     assert "left out: broken[red].png: ImageError" in done.stderr
     assert "damaged or truncated" in done.stderr
@@ -60,7 +64,7 @@ def test_a_codec_that_fails_everywhere_is_exit_code_2(tmp_path: Path, run_bench:
     folder.mkdir()
     image.save(np.zeros((2, 20_000, 3), np.uint8), folder / "wide.png")
     words = ["all", "-d", f"folder:{folder}", "-c", "webp", "--points", 1, *SMALL]
-    done = run_bench(*words, "--out", tmp_path / "out", check=False)
+    done = run_bench(*words, "--out", tmp_path / "out", check=False, workers=False)
 
     assert 2 == done.returncode
     assert "Traceback" not in done.stderr
@@ -83,7 +87,7 @@ def test_plots_alone_keep_the_tables_in_the_record(run_bench, crops, tmp_path):
     """``run.json`` lists what lies in the folder, also after half of it was written again."""
     out = tmp_path / "out"
     words = ("all", "-d", f"folder:{crops}", "-c", "jpeg", "-m", "psnr", "--quick", "--out", out)
-    run_bench(*words)
+    run_bench(*words, plots=True, workers=False)
     before = set(json.loads((out / "run.json").read_text())["files"])
 
     run_bench("plots", "--out", out)

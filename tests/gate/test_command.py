@@ -28,7 +28,7 @@ def lock(run_bench: Bench, base: Path, crops: Path, *codecs: str) -> str:
     """Lock four rungs of some codecs on the crops."""
     chosen = [word for codec in codecs for word in ("--codec", codec)]
     words = ["--update", "--baseline", base, "--dataset", f"folder:{crops}", *chosen]
-    return run_bench("check", *words, "--points", 4, *ONE).stdout
+    return run_bench("check", *words, "--points", 4, *ONE, workers=False).stdout
 
 
 def break_plugin(folder: Path) -> None:
@@ -45,14 +45,14 @@ def test_lock_check_break_and_lock_again(
 ):
     """Locked: 0. A plug-in broken on disk: 1, with every report. Locked again: 0."""
     said = lock(run_bench, base, crops, "jpeg", "faulty")
-    fine = run_bench("check", "--baseline", base, *ONE)
+    fine = run_bench("check", "--baseline", base, *ONE, workers=False)
     break_plugin(plugin)
     files = [tmp_path / "out" / name for name in ("gate.md", "gate.xml", "gate.json")]
     options = zip(("--markdown", "--junit", "--json"), files, strict=True)
     broken = run_bench(
         "check", *ONE, "-b", base, *(word for pair in options for word in pair), check=False
     )
-    again = run_bench("check", "--update", "--baseline", base, *ONE).stdout
+    again = run_bench("check", "--update", "--baseline", base, *ONE, workers=False).stdout
 
     assert f"locked: {base}" in said
     assert fine.stdout.endswith("OK: 2 of 2 curves have identical bytes\n")
@@ -63,12 +63,12 @@ def test_lock_check_break_and_lock_again(
     assert 1 == len(ET.fromstring(files[1].read_text()).findall(".//failure"))
     assert 1 == json.loads(files[2].read_text())["exit_code"]
     assert again.index("faulty on ") < again.index("locked: ")  # the difference comes first
-    assert run_bench("check", "-b", base, *ONE).stdout.endswith("identical bytes\n")
+    assert run_bench("check", "-b", base, *ONE, workers=False).stdout.endswith("identical bytes\n")
 
 
 def test_no_baseline_is_one_line_and_exit_code_2(base: Path, run_bench: Bench):
     """Without a baseline nothing is measured; the line says how to lock one."""
-    done = run_bench("check", "--baseline", base, *ONE, check=False)
+    done = run_bench("check", "--baseline", base, *ONE, check=False, workers=False)
 
     assert 2 == done.returncode
     assert f"bench check --update --baseline {base}" in done.stderr
@@ -79,8 +79,8 @@ def test_codec_that_is_gone_cannot_pass(plugin: Path, crops: Path, base: Path, r
     """A codec of the baseline that cannot run is exit code 2, with its reason."""
     lock(run_bench, base, crops, "jpeg", "faulty")
     (plugin / "faulty.py").write_text("import a_library_that_is_not_there\n")
-    done = run_bench("check", "--baseline", base, *ONE, check=False)
-    refused = run_bench("check", "--update", "--baseline", base, *ONE, check=False)
+    done = run_bench("check", "--baseline", base, *ONE, check=False, workers=False)
+    refused = run_bench("check", "--update", "--baseline", base, *ONE, check=False, workers=False)
 
     assert 2 == done.returncode
     assert "a_library_that_is_not_there" in done.stdout
@@ -93,7 +93,7 @@ def test_against_stored_rows(crops: Path, base: Path, tmp_path: Path, run_bench:
     lock(run_bench, base, crops, "jpeg", "webp")
     metrics = ["--metric", "psnr", "--metric", "ms_ssim"]
     words = ["all", "--dataset", f"folder:{crops}", "--codec", "jpeg", *metrics]
-    run_bench(*words, "--points", 4, "--out", tmp_path / "run", *ONE)
+    run_bench(*words, "--points", 4, "--out", tmp_path / "run", *ONE, workers=False)
     both = run_bench("check", "-b", base, "--against", tmp_path / "run", check=False)
     one = run_bench("check", "-b", base, "--against", tmp_path / "run", "--codec", "jpeg")
 

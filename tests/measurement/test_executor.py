@@ -86,7 +86,7 @@ def test_failures_are_kept_and_retried_on_demand(
     command = words(crops, tmp_path / "out", "faulty:fault=raise")
     run_bench(*command)
     second = run_bench(*command)
-    third = run_bench(*command, "--retry-failed")
+    third = run_bench(*command, "--retry-failed", workers=False)
 
     assert "0 measured now, 16 stored before, 4 failed" in second.stderr
     assert "4 measured now, 16 stored before, 4 failed" in third.stderr
@@ -97,7 +97,7 @@ def test_new_metric_scores_stored_bitstreams(
 ):
     """Scores of a later metric need no second encode: its time stays that of the first run."""
     out = tmp_path / "out"
-    run_bench(*words(crops, out, "faulty"))
+    run_bench(*words(crops, out, "faulty"), workers=False)
     before = rows_of(out)
     run_bench(*words(crops, out, "faulty"), "--metric", "ms_ssim")
     after = rows_of(out)
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     kept = len(stored(tmp_path / "out"))
-    again = run_bench(*command)
+    again = run_bench(*command, workers=False)
 
     assert 130 == process.returncode
     assert "Traceback" not in stderr
@@ -198,7 +198,7 @@ def test_jobs_do_not_change_results(plugin: Path, crops: Path, tmp_path: Path, r
 def test_bad_image_costs_its_own_rows(crops: Path, tmp_path: Path, run_bench: Bench):
     """A damaged file in a folder is rows with errors; the others are measured."""
     (crops / "broken.png").write_bytes((crops / "crop0.png").read_bytes()[:2000])
-    run_bench(*words(crops, tmp_path / "out", "jpeg"))
+    run_bench(*words(crops, tmp_path / "out", "jpeg"), workers=False)
     rows = rows_of(tmp_path / "out")
     failed = rows[rows.error.notna()]
 

@@ -87,6 +87,7 @@ def measured(
         *("all", "-d", f"folder:{folder}", "-c", "jpeg", "-c", "webp", "-q", "5,30,60,90"),
         *("-m", "psnr", "-m", "x-mean $_^ 2%", "-m", ROOT, "--out", str(out), "-j", "1"),
         env=stranger,
+        plots=True,
     )
     return out, done.stdout
 

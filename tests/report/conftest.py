@@ -45,7 +45,7 @@ def results_dir(tmp_path_factory: pytest.TempPathFactory, photo, run_bench) -> P
     common = ("--quality", QUALITY, "--metric", "psnr", "--metric", "ms_ssim", "--offline", "-j1")
     out = base / "out"
     datasets = ("-d", f"folder:{crops}", "-d", f"folder:{large}")
-    run_bench("all", *datasets, "-c", "jpeg", "-c", "webp", *common, "-o", out)
+    run_bench("all", *datasets, "-c", "jpeg", "-c", "webp", *common, "-o", out, workers=False)
     return out
 
 

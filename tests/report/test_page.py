@@ -187,7 +187,8 @@ def test_lossless_codec_and_failures(tmp_path: Path, photo, plugin: Path, run_be
     folder.mkdir()
     image.save(photo[:96, :96], folder / "a.png")
     words = ("-c", "null", "-c", "faulty:fault=raise", "-c", "jpeg", "--metric", "psnr")
-    run_bench("all", "-d", f"folder:{folder}", *words, "--offline", "-j1", "-o", tmp_path / "out")
+    words = ("-d", f"folder:{folder}", *words, "--offline", "-j1", "-o", tmp_path / "out")
+    run_bench("all", *words, workers=False)
     done = write(tmp_path / "out", tmp_path / "page.html")
     text = done.path.read_text(encoding="utf-8")
     codecs = [codec["name"] for codec in numbers(text)["codecs"]]
