@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.measurement import untrusted
 from bench.output.coverage import count_text
 from bench.output.provenance import machine_of
-from bench.report.results import records
+from bench.report.results import records, setting_of
 
 FILE = "throughput.json"
 PLACES = (".", "throughput", "../throughput")
@@ -193,7 +193,8 @@ def _misfit(line: Mapping[str, Any], curve: pd.DataFrame) -> str:
     if not (math.isfinite(line["mp_per_s"]) and line["mp_per_s"] > 0):
         return "it has no value"
     timed = summary.parse_setting(str(line["setting"]))
-    known = [summary.parse_setting(str(text)) for text in curve["setting"].unique()]
+    measured = curve[curve["bpp"].notna()].drop_duplicates(_setting_columns(curve))
+    known = [setting_of(row) for row in records(measured)]
     if any(set(one) != set(timed) for one in known):
         return "its setting has other names"
     for name, value in timed.items():
@@ -205,6 +206,10 @@ def _misfit(line: Mapping[str, Any], curve: pd.DataFrame) -> str:
         if not (rising and min(numbers[:-1]) <= numbers[-1] <= max(numbers[:-1])):
             return f"it was measured at {name} {value}"
     return ""
+
+
+def _setting_columns(curve: pd.DataFrame) -> list[str]:
+    return [name for name in ("setting", "found_setting") if name in curve]
 
 
 def _comparable(

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from bench.analysis import summary
+from bench.analysis.at_targets import at_targets
 from bench.errors import UsageError
 from bench.files import file_stems, make_folder
 from bench.measurement.results import load_results
@@ -39,13 +40,16 @@ def plain_name(dataset: str) -> str:
     return dataset.partition(" (")[0]
 
 
-def bd_rates(results: Path, dataset: str) -> tuple[str, dict[str, float]]:
-    """Return the anchor, and codec -> BD-rate (PSNR) in percent, of what ``bench all`` wrote.
+def bd_rates(results: Path, dataset: str) -> tuple[str, str, dict[str, float]]:
+    """Return what the rates are, the anchor, and codec -> rate in percent, of a run.
+
+    They are BD-rates (PSNR); of a run that searched and has none, the bits of all files at the
+    middle one of its targets.
 
     Raises
     ------
     UsageError
-        If the folder has no results of the dataset.
+        If the folder has no results of the dataset, or these have no rate at equal quality.
     OutputError
         If they cannot be read.
     """
@@ -58,8 +62,25 @@ def bd_rates(results: Path, dataset: str) -> tuple[str, dict[str, float]]:
         )
     deltas = summary.bd_table(rows)
     deltas = deltas[(deltas["metric"] == "psnr_db") & (deltas["method"] == "pchip")]
-    pairs = zip(deltas["codec"], deltas["bd_rate_percent"], strict=True)
-    anchor = summary.pick_anchor(rows["codec"].unique())
+    known = deltas[deltas["bd_rate_percent"].notna()]
+    if len(known):
+        return "BD-rate", *_by_codec(known, "bd_rate_percent")
+    found = at_targets(rows)
+    found = found[found["bytes_percent"].notna()]
+    if len(found) and (names := list(found["target"].unique())):
+        target = names[(len(names) - 1) // 2]
+        return f"bits at {target}", *_by_codec(found[found["target"] == target], "bytes_percent")
+    note = str(deltas["note"].iloc[0]) if len(deltas) else "PSNR was not measured of two codecs"
+    raise UsageError(
+        f"{results} has no BD-rate of {plain_name(dataset)}: {note}",
+        "Measure at least four settings of two codecs there, or leave --results out.",
+    )
+
+
+def _by_codec(found: pd.DataFrame, column: str) -> tuple[str, dict[str, float]]:
+    """Return the anchor, and codec -> rate with the anchor's."""
+    anchor = str(found["anchor"].iloc[0])
+    pairs = zip(found["codec"], found[column], strict=True)
     return anchor, {str(codec): float(rate) for codec, rate in pairs} | {anchor: 0.0}
 
 
@@ -116,13 +137,13 @@ def quality_points(
 ) -> pd.DataFrame | None:
     """Return decode MP/s against quality: a series for each codec, setting and device.
 
-    Quality is BD-rate where ``results`` are given, else PSNR with the bpp in the label. A codec
-    that has none (lossless, or no curve) is left out.
+    Quality is ``bd_rates`` where ``results`` are given, else PSNR with the bpp in the label. A
+    codec that has none (lossless, or no curve) is left out.
     """
     known = {(q.codec, q.setting): q for q in result.quality if q.dataset == dataset}
     names = short_names(frame(result.rows))
-    anchor, rates = bd_rates(results, dataset) if results else ("", {})
-    y_name = f"BD-rate against {names.get(anchor, anchor)} (%)" if results else "PSNR-RGB (dB)"
+    what, anchor, rates = bd_rates(results, dataset) if results else ("", "", {})
+    y_name = f"{what} against {names.get(anchor, anchor)} (%)" if results else "PSNR-RGB (dB)"
     parts = []
     for (codec, setting, device), fast in fastest(rows).items():
         quality = known.get((codec, setting))
@@ -195,7 +216,7 @@ def _draw_quality(data: pd.DataFrame, heading: str, small_print: str) -> Figure:
     axes = sheet.panel(DECODE, heading, x=x_name, y=y_name)
     log_axis(axes, "x", data["x"].min(), data["x"].max(), before=0.15, after=0.15)
     axes.margins(y=0.2)
-    if y_name.startswith("BD-rate"):
+    if y_name.endswith("(%)"):
         axes.invert_yaxis()
         fastest_first = pareto.front(zip(-data["x"], data["y"], strict=True))
         pareto.draw(axes, [(-x, y) for x, y in fastest_first])

@@ -143,6 +143,18 @@ def test_speed_of_another_thing_is_not_taken(
     assert reason in speeds.missing["webp"]
 
 
+def test_speed_of_a_run_that_searched(found: Callable[..., speed.Speeds]):
+    """The settings that were found count, not the target; a search that failed found none."""
+    rows = run_rows()
+    rows = rows.assign(found_setting=rows["setting"], setting='{"method":4,"target":"psnr=30"}')
+    rows.loc[0, ["bpp", "found_setting", "error"]] = [float("nan"), "", "broken"]
+    speeds = found(throughput("jpeg", "webp"), rows)
+    beyond = found(throughput("jpeg", setting=setting(90)), rows)
+
+    assert MADE.keys() == speeds.codecs.keys()
+    assert "it was measured at quality 90" == beyond.missing["jpeg"]
+
+
 def test_speed_on_other_images_is_not_taken(found: Callable[..., speed.Speeds]):
     """Another dataset, or one of the same name with other pixels, says nothing of this run."""
     other = found(throughput("jpeg", "webp", dataset="clic"))

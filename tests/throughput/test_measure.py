@@ -240,3 +240,32 @@ def test_quality_is_psnr_or_bd_rate(do, tmp_path: Path):
     )
     with pytest.raises(UsageError, match="bench all -d kodak"):
         plots.bd_rates(tmp_path, "kodak (8 of 24)")
+
+
+def _stored(folder: Path, **columns: object) -> Path:
+    """Results of two codecs at one point, in need of 100 and 80 bytes."""
+    stored = [
+        {"dataset": "sample (2 of 4)", "image": "i", "codec": codec, "label": codec}
+        | {"setting": '{"target":"psnr=30"}', "bytes": size, "bpp": size / 100, "psnr_db": 30.0}
+        | {"bitstream_sha256": "", "error": "", "encode_s": 1.0, "decode_s": 1.0}
+        | {name: size / 100 if value is None else value for name, value in columns.items()}
+        for codec, size in (("jpeg", 100.0), ("webp", 80.0))
+    ]
+    (folder / "rows.csv").write_bytes(csv_files.to_csv(pd.DataFrame(stored)))
+    (folder / "run.json").write_text(json.dumps(RECORD | SIZES))
+    return folder
+
+
+SIZES = {"datasets": {"sample (2 of 4)": {"sizes": {"i": [40, 20]}}}}
+
+
+def test_a_run_that_searched_has_bits_at_equal_quality(tmp_path: Path):
+    """Instead of BD-rates, which one target does not have; without either nothing is drawn."""
+    found = {"found_setting": '{"quality":7}', "target_miss": 0.0, "target_note": ""}
+    searched = _stored(tmp_path, **found, target_bpp=None)
+
+    assert ("bits at psnr=30", "jpeg", {"jpeg": 0.0, "webp": pytest.approx(-20.0)}) == (
+        plots.bd_rates(searched, "sample")
+    )
+    with pytest.raises(UsageError, match=r"no BD-rate of sample: .*pchip needs at least 4 points"):
+        plots.bd_rates(_stored(tmp_path, setting='{"quality":7}'), "sample")
