@@ -12,6 +12,7 @@ import pandas as pd
 from bench import registry
 from bench.analysis.published_curves import Reference
 from bench.dataset import open as datasets
+from bench.dataset.dataset import Dataset
 from bench.errors import BenchError, DatasetError
 from bench.figures.cache import Cache, Measured
 from bench.figures.spec import FigureSet
@@ -64,15 +65,23 @@ class Context:
             If it is not available.
         """
         if name not in self._images:
-            dataset = self.figure_set.dataset
-            try:
-                opened = datasets.open_dataset(
-                    dataset, self.data_dir, download=False, images=[name]
-                )
-            except DatasetError as error:
-                raise Skipped(error.what, error.next_step) from error
-            self._images[name] = datasets.load_item(opened.items[0])
+            self._images[name] = datasets.load_item(self.dataset([name]).items[0])
         return self._images[name]
+
+    def dataset(self, images: Sequence[str] = ()) -> Dataset:
+        """Return the set's dataset, or some images of it; as far as it is available.
+
+        Raises
+        ------
+        Skipped
+            If none of it is, or one of ``images`` is not.
+        """
+        try:
+            return datasets.open_dataset(
+                self.figure_set.dataset, self.data_dir, download=False, images=images
+            )
+        except DatasetError as error:
+            raise Skipped(error.what, error.next_step) from error
 
     def rows_of(self, dataset: str) -> tuple[str, pd.DataFrame]:
         """Return display name and rows of the most complete run of a dataset.

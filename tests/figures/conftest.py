@@ -25,7 +25,7 @@ from bench.output.sheet import RC
 ENTRIES = {
     "importance": 'image = "tiny.png"\nscales = [0.0, 1.0, 1.5]',
     "discrete": "",
-    "continuous": 'images = ["crop0.png"]\nstep = 3.5',
+    "continuous": 'images = ["crop0.png", "tiny.png"]\nstep = 3.5',
     "hyper-gain": 'images = ["tiny.png"]',
     "rd": 'measured = ["agvae-small", "bpg", "webp", "jxl"]\nreported = ["vtm"]',
     "crops": (

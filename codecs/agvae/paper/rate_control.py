@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,8 +21,9 @@ from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, series_style
 from bench.output.sheet import GREY, RATE, Sheet
+from bench.rate_search import bits_per_pixel
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,13 @@ class ContinuousOptions:
     Attributes
     ----------
     images
-        Of the set's dataset.
+        Of the set's dataset; none named: all of it.
     step
         Between levels, 0.25 for quarter levels.
     """
 
-    images: tuple[str, ...]
-    step: float = 0.25
+    images: tuple[str, ...] = ()
+    step: float = 0.5
 
 
 def make_discrete(context: Context, _entry: Entry, options: DiscreteOptions) -> Product:
@@ -75,10 +79,9 @@ def discrete_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _at_integer_levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines of integer levels, by level, with the level as a column."""
+    """Return the lines of the trained levels, whole and none below 0, with level as a column."""
     levels = [float(str(summary.parse_setting(text)["level"])) for text in frame["setting"]]
-    frame = frame.assign(level=levels)
-    return frame[frame["level"] == frame["level"].round()].sort_values("level")
+    return _trained(frame.assign(level=levels)).sort_values("level")
 
 
 def _rd(panel: str, name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -128,54 +131,99 @@ def make_continuous(context: Context, entry: Entry, options: ContinuousOptions) 
     """Return Fig. 4: levels between the discrete ones, and their distance to chords."""
     probe = Probe(context.figure_set.codec)
     probe.log_table("gain_y.log_gain")  # without gains there is nothing between the levels
-    frame, stamp = measured(
-        context, entry, probe, options.images, measure_levels, version=_VERSION, step=options.step
-    )
-    chord = select(frame, "chord")
+    dataset = context.dataset(options.images)
+    known, frames, stamps = _stored(context, probe), {}, []
+    for name in (item.name for item in dataset.items):  # each kept by itself: a run resumes
+        measure = partial(measure_levels, known=known)
+        frames[name], stamp = measured(
+            context, entry, probe, [name], measure, version=_VERSION, step=options.step
+        )
+        stamps.append(stamp)
+    last = max(stamps, key=lambda stamp: stamp.date)
+    name = f"{dataset.display_name}, mean of {len(frames)}"
+    stamp = replace(last, datasets={name: dataset.provenance()["pixels_sha256"]})
+    data = level_rows(frames)
+    chord = select(data, "chord", "mean")
     worst = chord.iloc[int(chord["y"].to_numpy().argmin())]
     note = (
-        f"Real files of {', '.join(options.images)} at steps of {options.step:g} level. The "
-        f"interpolated point furthest under the chord of its neighbouring levels lies "
-        f"{-worst['y']:+.3f} dB under it ({worst['series']}, level {worst['level']:g})."
+        f"Real files of {name}, at steps of {options.step:g} level; below level 0 gains are "
+        f"extrapolated. The point of the mean curve furthest under the chord of its neighbouring "
+        f"levels lies {-worst['y']:+.3f} dB under it (level {worst['level']:g})."
     )
-    return Product(frame, stamp, draw_levels(frame, stamp.small_print()), notes=(note,))
+    return Product(data, stamp, draw_levels(data, name, stamp.small_print()), notes=(note,))
 
 
-def measure_levels(probe: Probe, images: dict[str, Image], step: float) -> pd.DataFrame:
-    """Return rate and PSNR at every step of the level, and the distance to the chords."""
-    psnr, parts = metric("psnr"), []
-    levels = np.arange(0, probe.config.levels - 1 + step / 2, step)
+Known = Mapping[tuple[str, float], tuple[str, float]]
+"""Image and level -> sha256 of the file and its PSNR."""
+
+
+def _stored(context: Context, probe: Probe) -> Known:
+    """Return the files of the codec that a run has measured already."""
+    try:
+        _, rows = context.rows_of(context.figure_set.dataset)
+    except Skipped:
+        return {}
+    if not {"psnr_db", "bitstream_sha256"} <= set(rows.columns):
+        return {}
+    mine = rows[(rows["codec"] == probe.codec.name) & rows["psnr_db"].notna()]
+    levels = [float(str(summary.parse_setting(text)["level"])) for text in mine["setting"]]
+    found = zip(mine["image"], mine["bitstream_sha256"], mine["psnr_db"], levels, strict=True)
+    return {(str(name), level): (str(file), float(psnr)) for name, file, psnr, level in found}
+
+
+def measure_levels(
+    probe: Probe, images: Mapping[str, Image], step: float, *, known: Known
+) -> pd.DataFrame:
+    """Return rate and PSNR of real files at every step of the level, from the lowest one on.
+
+    A file that equals the one of ``known`` bit for bit has its PSNR, and is not decoded again.
+    """
+    psnr, points = metric("psnr"), []
+    lowest = min(float(str(setting["level"])) for setting in probe.codec.ladder())
     for name, image in images.items():
-        pixels = image.shape[0] * image.shape[1]
-        points = []
-        for level in levels:
-            data = probe.encode(image, float(level))
-            points.append((8 * len(data) / pixels, psnr(image, probe.codec.decode(data))))
-        frame = pd.DataFrame(points, columns=["bpp", "psnr_db"]).assign(level=levels)
-        whole = frame[np.isclose(frame["level"], frame["level"].round())]
-        parts += [
-            _rd("rd", f"{name} continuous", frame),
-            _rd("rd", f"{name} discrete", whole),
-            _above_chords(name, frame, whole),
-        ]
-    return join(parts)
+        for level in map(float, np.arange(lowest, probe.config.levels - 1 + step / 2, step)):
+            data = probe.encode(image, level)
+            before = known.get((name, level))
+            if before and before[0] == hashlib.sha256(data).hexdigest():
+                quality = before[1]
+            else:
+                quality = float(psnr(image, probe.codec.decode(data)))
+            points.append((level, bits_per_pixel(image, data), quality))
+    return pd.DataFrame(points, columns=["level", "bpp", "psnr_db"])
 
 
-def _above_chords(name: str, frame: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each point lies above the straight line between its integer levels."""
-    chord = np.interp(frame["bpp"], whole["bpp"], whole["psnr_db"])
+def level_rows(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return ``measure_levels`` of each image and their mean as rows, with distances to chords."""
+    every = pd.concat(frames.values())
+    mean = every.groupby("level", sort=True).mean().reset_index()
+    whole = _trained(mean)
+    parts = [_rd("rd", image, frame) for image, frame in frames.items()]
+    parts += [_above_chords(image, frame) for image, frame in frames.items()]
+    parts += [_rd("rd", "mean", mean), _rd("rd", "mean, discrete", whole)]
+    return join([*parts, _above_chords("mean", mean)])
+
+
+def _trained(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of the levels that were trained: whole and none below 0."""
+    return frame[(frame["level"] == frame["level"].round()) & (frame["level"] >= 0)]
+
+
+def _above_chords(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each point lies above the straight line between its trained levels."""
+    whole, inside = _trained(frame), frame[frame["level"] >= 0]
+    chord = np.interp(inside["bpp"], whole["bpp"], whole["psnr_db"])
     return series(
         "chord",
         name,
         MEASURED,
-        x=("level", frame["level"]),
-        y=("psnr_above_chord_db", frame["psnr_db"] - chord),
-        level=frame["level"].tolist(),
+        x=("level", inside["level"]),
+        y=("psnr_above_chord_db", inside["psnr_db"] - chord),
+        level=inside["level"].tolist(),
     )
 
 
-def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
-    """Return the drawing of ``measure_levels``."""
+def draw_levels(data: pd.DataFrame, what: str, small_print: str) -> Figure:
+    """Return the drawing of ``level_rows``."""
     sheet = Sheet(
         [["rd"], ["chord"]],
         height_in=4.0,
@@ -185,10 +233,10 @@ def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
     rd = select(data, "rd")
     sheet.panel(
         "rd",
-        "(a) discrete and interpolated levels, real files",
+        f"(a) discrete and interpolated levels: {what}",
         x=RATE,
         y="PSNR-RGB (dB)",
-        xlim=(0, 1.2 * rd["x"].max()),
+        xlim=(0, 1.03 * rd["x"].max()),
     )
     low = sheet.panel(
         "chord",
@@ -197,12 +245,17 @@ def draw_levels(data: pd.DataFrame, small_print: str) -> Figure:
         y="PSNR (dB)",
     )
     low.axhline(0, color=GREY, linewidth=0.6)
-    for index, name in enumerate(select(data, "chord")["series"].unique()):
-        style = series_style(index)
-        small = replace(style, width=0.8, size=2.5)
-        rings = replace(style, marker="o", width=0.0, size=4.2, filled=False)
-        sheet.line(data, "rd", f"{name} continuous", small, label=str(name))
-        sheet.line(data, "rd", f"{name} discrete", rings)
-        sheet.line(data, "chord", str(name), small)  # (a) says which colour is which
-    sheet.note("rd", "rings: discrete levels\ndots: interpolated between them")
+    faint = Style("#BBBBBB", GREY, width=0.5)
+    small = series_style(0, width=0.8, size=2.5)
+    for image in (name for name in rd["series"].unique() if not name.startswith("mean")):
+        sheet.line(data, "rd", str(image), faint)
+        sheet.line(data, "chord", str(image), faint)
+    sheet.line(data, "rd", "mean", small)
+    rings = replace(small, marker="o", width=0.0, size=4.2, filled=False)
+    sheet.line(data, "rd", "mean, discrete", rings)
+    sheet.line(data, "chord", "mean", small)
+    words = "rings: discrete levels\ndots: between them"
+    if (rd["level"] < 0).any():
+        words += ", or below 0"
+    sheet.note("rd", f"mean, {words}\ngrey: each image by itself")
     return sheet.finish()
