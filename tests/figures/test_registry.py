@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 
 from bench import registry
 from bench.analysis.published_names import references
+from bench.codecs.agvae.paper import rate_control
+from bench.codecs.agvae.paper.latents_of_files import Probe
 from bench.errors import Unavailable
 from bench.figures import crops, rate_distortion, speed
 from bench.figures import registry as kinds
@@ -142,13 +146,50 @@ def test_importance_is_the_loss_of_a_zeroed_channel(products):
 def test_interpolated_levels_lie_between_the_discrete_ones(products):
     """Rate and PSNR rise through the interpolated level; discrete points lie on their chord."""
     data = products["continuous"].data
-    curve = select(data, "rd", "crop0.png continuous")
+    curve = select(data, "rd", "crop0.png")
     chord = select(data, "chord")
 
     assert [0, 3.5, 7] == list(curve["level"])
+    assert [0, 7] == list(select(data, "rd", "mean, discrete")["level"])
+    other, mean = (select(data, "rd", name) for name in ("tiny.png", "mean"))
+    assert np.allclose((curve[["x", "y"]].to_numpy() + other[["x", "y"]]) / 2, mean[["x", "y"]])
     assert curve["x"].is_monotonic_increasing
     assert curve["y"].is_monotonic_increasing
     assert np.allclose(0, chord.loc[chord["level"] % 1 == 0, "y"])
+
+
+def test_continuous_rates_decode_what_no_run_has_decoded(tiny, products, monkeypatch):
+    """A file of a run counts where every bit is the same; another file of its level does not."""
+    probe = Probe("agvae-small")
+    image = tiny.context.image("crop0.png")
+    rows = tiny.context.results.rows
+    row = rows[(rows["codec"] == "agvae-small") & (rows["image"] == "crop0.png")].iloc[0]
+    stored = rate_control._stored(tiny.context, probe)
+    assert (row["bitstream_sha256"], row["psnr_db"]) == stored["crop0.png", 0.0]
+    decoded = []
+    decode = probe.codec.decode
+    monkeypatch.setattr(probe.codec, "decode", lambda data: decoded.append(data) or decode(data))
+    known = {("crop0.png", 0.0): (row["bitstream_sha256"], 12.5), ("crop0.png", 7.0): ("0" * 64, 9)}
+
+    frame = rate_control.measure_levels(probe, {"crop0.png": image}, 7, known=known)
+
+    assert 1 == len(decoded)
+    assert 12.5 == frame["psnr_db"][0]
+    last = select(products["continuous"].data, "rd", "crop0.png").iloc[-1]
+    assert (last["x"], last["y"]) == (frame["bpp"][1], frame["psnr_db"][1])
+
+
+def test_levels_below_zero_are_no_trained_levels():
+    """They lie on the continuous curve, and neither rings nor chords use them."""
+    levels = np.arange(-2, 2.5, 0.5)
+    frame = pd.DataFrame({"level": levels, "bpp": 2.0**levels, "psnr_db": 30 + levels})
+
+    data = rate_control.level_rows({"one": frame})
+
+    assert [0, 1, 2] == list(select(data, "rd", "mean, discrete")["level"])
+    assert list(levels) == list(select(data, "rd", "mean")["level"])
+    assert [0, 0.5, 1, 1.5, 2] == list(select(data, "chord", "mean")["x"])
+    assert np.allclose([0, 0, 0], select(data, "chord", "mean")["y"][::2])
 
 
 def test_hyper_gain_held_at_its_own_level_costs_nothing(products):
@@ -328,7 +369,8 @@ def test_ms_ssim_decibels_are_of_the_mean(invented):
 
 def test_pairs_compare_what_was_measured(products, invented):
     """The first pair that has rows is drawn, with its BD-rate; here AG-VAE against BPG."""
-    assert {"rd", "gain"} == set(products["pairs"].data["panel"])
+    panels = {"rd", "gain", "rd_ms_ssim_db", "gain_ms_ssim_db"}
+    assert panels == set(products["pairs"].data["panel"])
     better = [(rate, quality + 0.3) for rate, quality in LADDER]
 
     product = _make(invented(agvae_branch=better, agvae_nogain=LADDER), "fig10-one-network")
@@ -336,6 +378,32 @@ def test_pairs_compare_what_was_measured(products, invented):
     assert np.allclose(0.3, select(product.data, "gain")["y"])
     assert {"one gained network", "dedicated networks"} <= set(product.data["series"])
     assert {"PSNR-RGB (dB)"} <= {row[0].text for row in product.table.rows}
+
+
+def test_pairs_are_drawn_larger_where_the_set_says(invented):
+    """From 0.4 to 0.6 bpp, in other colours, in both metrics; each difference has its interval."""
+    better = [(rate, quality + 0.3) for rate, quality in LADDER]
+    context = invented(agvae_branch=better, agvae_gauss=LADDER)
+    rows = context.results.rows.query("image == 'kodim01'")
+    many = [rows.assign(image=f"{n}.png", psnr_db=rows["psnr_db"] + n) for n in range(6)]
+    context.results = replace(context.results, rows=pd.concat(many, ignore_index=True))
+
+    product = _make(context, "fig12-asymmetric")
+
+    axes = {str(one.get_label()): one for one in product.figure.axes}
+    assert {"rd", "zoom", "gain"} <= set(axes)
+    for kind in ("rd", "zoom"):
+        for metric in ("", "_ms_ssim_db"):
+            assert 2 == len({line.get_color() for line in axes[kind + metric].get_lines()})
+    assert (0.4, 0.6) == axes["zoom"].get_xlim()
+    zoomed = select(product.data, "zoom", "asymmetric")
+    assert 3 == len(zoomed)
+    assert (zoomed["x"].min(), zoomed["x"].max()) == pytest.approx((0.204, 1.02))
+    gain = select(product.data, "gain")
+    assert (gain["low"] <= gain["y"] + 1e-9).all()
+    assert (gain["high"] >= gain["y"] - 1e-9).all()
+    assert len(gain) == len(axes["gain"].collections[0].get_segments())
+    assert any("bootstrap intervals" in note for note in product.notes)
 
 
 @pytest.mark.parametrize("entry", ["fig10-one-network", "fig12-asymmetric"])

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,8 @@ from bench.output.sheet import GREY, RATE, Sheet
 from bench.output.table_formats import Cell, Table, number
 
 _MARKS = 5  # markers on a line that has many points
+_RATE = RATE.replace(", ", ",\n")
+_WIDTHS = ((2.6, 4.6), (0.8, 2.4))  # width and size of markers of the curve below, and upon it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,16 @@ class Options:
         (codec, codec it is compared with); the first pair that has results is drawn.
     names
         What the two are called.
-    metric
-        ``psnr_db`` or ``ms_ssim_db``.
+    metrics
+        Quality columns, each with panels of its own; those that the results have are drawn.
+    zoom
+        Ends of a range of rates that is drawn larger, in bpp; empty for none.
     """
 
     pairs: tuple[tuple[str, str], ...]
     names: tuple[str, str]
-    metric: str = "psnr_db"
+    metrics: tuple[str, ...] = ("psnr_db", "ms_ssim_db")
+    zoom: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +80,33 @@ def make(context: Context, entry: Entry, options: Options) -> Product:
     first, second = _chosen(context, options)
     dataset = context.figure_set.dataset
     display, rows = context.rows_of_codecs(dataset, first, second)
-    asked = rate_distortion.Options(
-        (first, second), metric=options.metric, anchor=second, max_bpp=math.inf
-    )
-    lines, _ = rate_distortion.measured_lines(rows, asked, context.styles)
-    if len(lines) < 2:
-        raise Skipped(f"{first} or {second} has no {options.metric} on {dataset}")
+    found = {metric: _both(rows, first, second, metric, context) for metric in options.metrics}
+    lines = {metric: both for metric, both in found.items() if both}
+    if not lines:
+        raise Skipped(f"{first} or {second} has no {options.metrics[0]} on {dataset}")
     covered = coverage(rows)[display]
-    count = covered.images(options.metric)
-    data = pair_rows(rows, (lines[first], lines[second]), (first, second), options)
+    data = join(
+        pair_rows(rows, both, (first, second), metric, options) for metric, both in lines.items()
+    )
     stamp = context.stamp_of_rows(display)
-    looks = (lines[first].style, lines[second].style)
-    figure = draw(data, looks, options, f"{display}, {count}", stamp.small_print())
-    table = _table(entry, rows, first, second, f"{display}, {count}")
-    labels = f"{options.names[0]}: {lines[first].name}; {options.names[1]}: {lines[second].name}."
-    return Product(data, stamp, figure, table, (labels, *covered.reasons([options.metric])))
+    one, other = next(iter(lines.values()))
+    what = f"{display}, {covered.images(next(iter(lines)))}"
+    figure = draw(data, (one.style, other.style), list(lines), options, what, stamp.small_print())
+    table = _table(entry, rows, first, second, what)
+    labels = f"{options.names[0]}: {one.name}; {options.names[1]}: {other.name}."
+    return Product(data, stamp, figure, table, (labels, _BARS, *covered.reasons(list(lines))))
+
+
+_BARS = "Differences are at equal rate; bars are 95 % bootstrap intervals over images."
+
+
+def _both(
+    rows: pd.DataFrame, first: str, second: str, metric: str, context: Context
+) -> tuple[rate_distortion.Line, rate_distortion.Line] | None:
+    """Return both curves of a metric; None where one codec has none."""
+    asked = rate_distortion.Options((first, second), metric=metric, anchor=second, max_bpp=math.inf)
+    lines, _ = rate_distortion.measured_lines(rows, asked, context.styles)
+    return (lines[first], lines[second]) if len(lines) == 2 else None
 
 
 def _chosen(context: Context, options: Options) -> tuple[str, str]:
@@ -103,37 +121,42 @@ def _chosen(context: Context, options: Options) -> tuple[str, str]:
     raise AssertionError  # the line above raised
 
 
+def panel(kind: str, metric: str) -> str:
+    """Return the key of a panel: those of PSNR have the plain name of their kind."""
+    return kind if metric == "psnr_db" else f"{kind}_{metric}"
+
+
 def pair_rows(
     rows: pd.DataFrame,
     lines: tuple[rate_distortion.Line, rate_distortion.Line],
     codecs: tuple[str, str],
+    metric: str,
     options: Options,
 ) -> pd.DataFrame:
     """Return both curves, and first minus second at equal rate, at the points of one of them.
 
     They are those of the curve that has fewer: what lies between three points is not known.
     """
-    named = zip(options.names, lines, strict=True)
-    parts = [
-        series(
-            "rd",
-            name,
-            MEASURED,
-            x=("bpp", line.points[:, 0]),
-            y=(options.metric, line.points[:, 1]),
-        )
-        for name, line in named
-    ]
-    first, second = (_curves(rows, codec, options.metric) for codec in codecs)
+    parts = []
+    for name, line in zip(options.names, lines, strict=True):
+        x, y = line.points.T
+        parts.append(series(panel("rd", metric), name, MEASURED, x=("bpp", x), y=(metric, y)))
+        if options.zoom:  # one point more at either end, so that the line crosses the panel
+            low, high = (np.searchsorted(x, end) for end in options.zoom)
+            part = slice(max(low - 1, 0), high + 1)
+            zoomed = {"x": ("bpp", x[part]), "y": (metric, y[part])}
+            parts.append(series(panel("zoom", metric), name, MEASURED, **zoomed))
+    first, second = (_curves(rows, codec, metric) for codec in codecs)
     fewer_first = len(lines[0].points) < len(lines[1].points)
     if fewer_first:
-        gain = quality_gaps(second, first, options.metric)
+        gain = quality_gaps(second, first, metric)
     else:
-        gain = quality_gaps(first, second, options.metric) * (1, -1, -1, -1)
+        gain = quality_gaps(first, second, metric) * (1, -1, -1, -1)
     if len(gain):
         interval = {"low": gain[:, 2:].min(1), "high": gain[:, 2:].max(1)}
-        x, y = ("bpp", gain[:, 0]), (f"{options.metric}_gain", gain[:, 1])
-        parts.append(series("gain", options.names[0], MEASURED, x=x, y=y, **interval))
+        at = {"x": ("bpp", gain[:, 0]), "y": (f"{metric}_gain", gain[:, 1])}
+        key = panel("gain", metric)
+        parts.append(series(key, options.names[0], MEASURED, **at, **interval))
     return join(parts)
 
 
@@ -143,34 +166,100 @@ def _curves(rows: pd.DataFrame, codec: str, metric: str) -> dict[str, Curve]:
 
 
 def draw(
-    data: pd.DataFrame, looks: tuple[Style, Style], options: Options, what: str, small_print: str
+    data: pd.DataFrame,
+    looks: tuple[Style, Style],
+    metrics: Sequence[str],
+    options: Options,
+    what: str,
+    small_print: str,
 ) -> Figure:
-    """Return the drawing of ``pair_rows``."""
+    """Return the drawing of ``pair_rows`` of some metrics: side by side, the gains below."""
+    kinds = ["rd", "zoom"] if options.zoom else ["rd"]
+    beside = [[panel(kind, metric) for metric in metrics] for kind in kinds]
+    below = [[panel("gain", metric)] * len(metrics) for metric in metrics]
     sheet = Sheet(
-        [["rd"], ["gain"]],
-        height_in=4.0,
+        [*beside, *below],
+        height_in=1.75 * len(beside) + 1.25 * len(below),
         small_print=small_print,
-        gridspec_kw={"height_ratios": [3, 2]},
+        gridspec_kw={"height_ratios": [*[1.75] * len(beside), *[1.25] * len(below)]},
     )
-    x = RATE
-    end = float(data["x"].max())
-    sheet.panel("rd", f"(a) {what}", x=x, y=column(options.metric).title, xlim=(0, 1.25 * end))
-    low = sheet.panel(
-        "gain",
-        f"(b) {options.names[0]} minus {options.names[1]}, at equal rate",
-        x=x,
-        y="dB",
-        xlim=(0, 1.25 * end),
-    )
-    low.axhline(0, color=GREY, linewidth=0.6)
-    for name, style in zip(options.names, looks, strict=True):
-        drawn = joined(style, len(select(data, "rd", name)))
-        sheet.line(data, "rd", name, drawn, label=name)
-    gain = select(data, "gain")
-    if len(gain):
-        sheet.line(data, "gain", options.names[0], joined(looks[0], len(gain)))
-        bars(low, gain[["x", "y", "low", "high"]].to_numpy(float), looks[0])
+    end = 1.04 * float(data["x"].max())
+    letters = iter("abcdef")
+    for metric in metrics:
+        values = select(data, panel("rd", metric))["y"]
+        low, high = float(values.min()), float(values.max())
+        room = (high - low or 1.0) * np.array([-0.05, 0.3])  # names stand above the curves
+        sheet.panel(
+            panel("rd", metric),
+            f"({next(letters)}) {what}",
+            x=_RATE,
+            y=column(metric).title,
+            xlim=(0, end),
+            ylim=(low + room[0], high + room[1]),
+        )
+        _draw_both(sheet, data, panel("rd", metric), looks, options.names)
+    sheet.words(panel("rd", metrics[0]), list(zip(options.names, looks, strict=True)))
+    for metric in metrics if options.zoom else ():
+        _zoom(sheet, data, metric, f"({next(letters)}) enlarged", looks, options)
+    for metric in metrics:
+        _gain(sheet, data, metric, next(letters), looks[0], options)
     return sheet.finish()
+
+
+def _draw_both(
+    sheet: Sheet,
+    data: pd.DataFrame,
+    key: str,
+    looks: tuple[Style, Style],
+    names: tuple[str, str],
+) -> None:
+    """Draw the second curve wide and the first narrow upon it: both are seen where they meet."""
+    for name, style, (width, size) in zip(names[::-1], looks[::-1], _WIDTHS, strict=True):
+        drawn = joined(replace(style, width=width, size=size), len(select(data, "rd", name)))
+        sheet.line(data, key, name, drawn)
+
+
+def _zoom(
+    sheet: Sheet,
+    data: pd.DataFrame,
+    metric: str,
+    heading: str,
+    looks: tuple[Style, Style],
+    options: Options,
+) -> None:
+    """Draw the curves over the chosen rates alone."""
+    key = panel("zoom", metric)
+    ends = [
+        float(value)
+        for name in options.names
+        if len(part := select(data, key, name))
+        for value in np.interp(options.zoom, part["x"], part["y"])
+    ]
+    room = 0.05 * (max(ends) - min(ends) or 1.0)
+    sheet.panel(
+        key,
+        heading,
+        x=_RATE,
+        y=column(metric).title,
+        xlim=(options.zoom[0], options.zoom[-1]),
+        ylim=(min(ends) - room, max(ends) + room),
+    )
+    _draw_both(sheet, data, key, looks, options.names)
+
+
+def _gain(
+    sheet: Sheet, data: pd.DataFrame, metric: str, letter: str, look: Style, options: Options
+) -> None:
+    """Draw first minus second at equal rate, with intervals."""
+    key, end = panel("gain", metric), 1.04 * float(data["x"].max())
+    title = column(metric).title
+    minus = f"({letter}) {options.names[0]} minus {options.names[1]}"
+    axes = sheet.panel(key, minus, x=f"{RATE}, equal for both", y=title, xlim=(0, end))
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    gain = select(data, key)
+    if len(gain):
+        sheet.line(data, key, options.names[0], joined(look, len(gain)))
+        bars(axes, gain[["x", "y", "low", "high"]].to_numpy(float), look)
 
 
 def _table(entry: Entry, rows: pd.DataFrame, first: str, second: str, what: str) -> Table:
