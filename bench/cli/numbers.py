@@ -93,7 +93,7 @@ def _written(
     results: Results, out: Path, anchor: str | None, references: Sequence[Reference]
 ) -> None:
     """Write tables and plots, and say what there is now."""
-    from bench.output.plots import undrawn
+    from bench.output.reported_rates import undrawn
     from bench.output.write import write
 
     write(results, anchor=anchor, references=references)

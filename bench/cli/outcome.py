@@ -55,7 +55,7 @@ def show(
             f"{out / 'rows.csv'} says why; --retry-failed measures them again.",
         )
     if references:
-        from bench.output.plots import undrawn
+        from bench.output.reported_rates import undrawn
 
         for line in undrawn(results.rows, references):
             screen.console.print(line, style="yellow", markup=False)

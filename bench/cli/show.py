@@ -245,7 +245,7 @@ def _again(
             force=True,
         )
     if published:
-        from bench.output.plots import undrawn
+        from bench.output.reported_rates import undrawn
 
         for line in undrawn(results.rows, published):
             typer.echo(f"bench: {line}", err=True)

@@ -310,15 +310,19 @@ def passed_over(folder: Path) -> list[Path]:
     return _files(folder, OTHER_SUFFIXES)
 
 
+def _parts(path: str) -> list[str]:
+    return path.split(os.sep)  # noqa: PTH206 - in the order of ``Path``, a tenth of the time
+
+
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    found: list[Path] = []
+    found: list[str] = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         found += [
-            Path(root, name)
+            path
             for name in files
             if not name.startswith(".")
-            and Path(name).suffix.lower() in suffixes
-            and Path(root, name).is_file()
+            and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122 - a tenth of the time
+            and os.path.isfile(path := os.path.join(root, name))  # noqa: PTH113, PTH118 - likewise
         ]
-    return sorted(found)
+    return [Path(path) for path in sorted(found, key=_parts)]

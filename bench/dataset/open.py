@@ -157,7 +157,7 @@ def _open_folder(word: str) -> Dataset:
     folder = typed.resolve()
     paths: dict[str, Path] = {}
     for path in manifests.list_images(folder):
-        name = printable(path.relative_to(folder).as_posix())
+        name = printable(path.as_posix().removeprefix(f"{folder.as_posix().rstrip('/')}/"))
         while name in paths:  # two names that differ in what cannot be printed
             name += "'"
         paths[name] = path
@@ -197,6 +197,8 @@ def _passed_over(folder: Path) -> str:
 
 def printable(name: str) -> str:
     """Return a name for tables: control characters and bytes that are no text are escaped."""
+    if name.isprintable():
+        return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 

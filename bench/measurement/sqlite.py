@@ -75,12 +75,20 @@ def _upgrade(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE old_runs")
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
+def connect_to_read(path: Path, *, values: bool = True) -> sqlite3.Connection:
     """Return a connection to the database at ``path``, which must exist, for reading.
 
     Where nothing beside it can be written, SQLite cannot make the files through which readers and
     a writer see each other, and must be told that there is no writer. What a killed writer left
     there is not ignored: then the connection fails with SQLite's reason when it is used.
+
+    Parameters
+    ----------
+    path
+        The file.
+    values
+        Whether to look at every value's type, which takes longer the more there are; not for
+        one that is checked by its hash.
 
     Raises
     ------
@@ -95,7 +103,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(uri, timeout=30, uri=True, isolation_level=None)
     try:
         untrusted.limit_queries(db, path)
-        _check(db, path)
+        _check(db, path, values=values)
     except BaseException:
         db.close()
         raise
@@ -106,7 +114,7 @@ def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _check(db: sqlite3.Connection, path: Path, *, values: bool = True) -> None:
     """Refuse a file whose tables are not ours."""
     found = _version(db)
     if found == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -122,4 +130,4 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             "It was written by a later version of bench; choose another --out.",
         )
     untrusted.refuse_programs(db, path)
-    untrusted.check_tables(db, path, ";".join(_TABLES.values()))
+    untrusted.check_tables(db, path, ";".join(_TABLES.values()), values=values)

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.analysis import summary
-from bench.analysis.published_curves import Reference, is_of, not_drawn
+from bench.analysis.published_curves import Reference, is_of
 from bench.files import file_stems, make_folder
 from bench.metrics.columns import column, curve_columns
 from bench.output.coverage import Coverage, coverage
@@ -190,23 +190,6 @@ def _plots(
             )
 
 
-def undrawn(rows: pd.DataFrame, references: Sequence[Reference]) -> list[str]:
-    """Return a line for each part of a published curve that no plot of ``rows`` shows: why."""
-    chosen = summary.Selection(rows)
-    means, coverages = summary.summarise(chosen), coverage(chosen)
-    fewer = [
-        f"{reference.name}: its {column(metric).title} is not drawn: it is a mean over all images, "
-        f"and the results are over {coverages[name].images(metric)}"
-        for name, metrics in summary.drawn_rates(means).items()
-        for metric in metrics
-        for reference in references
-        if is_of(reference, name)
-        and metric in reference.points
-        and not coverages[name].whole(metric)
-    ]
-    return fewer + not_drawn(references, summary.drawn_rates(means))
-
-
 def write_all(
     rows: pd.DataFrame | summary.Selection,
     out: Path,
@@ -226,7 +209,7 @@ def write_all(
     provenance
         Plain data as of ``bench.measurement.provenance.record``.
     references
-        Published curves; see ``undrawn``.
+        Published curves; see ``reported_rates.undrawn``.
     mark
         Stands behind the name of every dataset in headings.
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.bjontegaard import Curve, Delta, compare
-from bench.analysis.published_curves import Reference, is_of
+from bench.analysis.published_curves import Reference, is_of, not_drawn
 from bench.metrics.columns import column, curve_columns
 from bench.output.coverage import coverage
 from bench.output.figure import REPORTED
@@ -47,6 +47,9 @@ def rates(rows: pd.DataFrame | summary.Selection, references: Sequence[Reference
         source``: pchip, of the mean curves. NaN where it is not computable; the note says why.
     """
     records: list[tuple[str | float, ...]] = []
+    columns = [*_TEXTS, *_NUMBERS, "note", "source"]
+    if not references:
+        return pd.DataFrame(records, columns=columns)
     chosen = summary.Selection.of(rows)
     means, covered = summary.summarise(chosen), coverage(chosen)
     for name, mine in ((str(key), part) for key, part in means.groupby("dataset", sort=True)):
@@ -54,7 +57,26 @@ def rates(rows: pd.DataFrame | summary.Selection, references: Sequence[Reference
             for metric in curve_columns(mine):
                 if metric in reference.points and covered[name].whole(metric):
                     records += _lines(name, mine, reference, metric)
-    return pd.DataFrame(records, columns=[*_TEXTS, *_NUMBERS, "note", "source"])
+    return pd.DataFrame(records, columns=columns)
+
+
+def undrawn(rows: pd.DataFrame | summary.Selection, references: Sequence[Reference]) -> list[str]:
+    """Return a line for each part of a published curve that no plot of ``rows`` shows: why."""
+    if not references:
+        return []
+    chosen = summary.Selection.of(rows)
+    means, coverages = summary.summarise(chosen), coverage(chosen)
+    fewer = [
+        f"{reference.name}: its {column(metric).title} is not drawn: it is a mean over all images, "
+        f"and the results are over {coverages[name].images(metric)}"
+        for name, metrics in summary.drawn_rates(means).items()
+        for metric in metrics
+        for reference in references
+        if is_of(reference, name)
+        and metric in reference.points
+        and not coverages[name].whole(metric)
+    ]
+    return fewer + not_drawn(references, summary.drawn_rates(means))
 
 
 def _lines(

@@ -120,8 +120,9 @@ class Context:
     ----------
     index, name
         Number in the page; value of the column ``dataset``.
-    rows, means, bd, ceilings
-        Its lines of the rows, of ``summarise``, of ``bd_table`` with quality, of the ceilings.
+    rows, chosen, means, bd, ceilings
+        Its lines of the rows, what means of them are taken over, its lines of ``summarise``, of
+        ``bd_table`` with quality, of the ceilings.
     verdicts
         Per metric.
     deltas
@@ -147,6 +148,7 @@ class Context:
     index: int
     name: str
     rows: pd.DataFrame
+    chosen: summary.Selection
     means: pd.DataFrame
     bd: pd.DataFrame
     ceilings: pd.DataFrame
@@ -253,19 +255,20 @@ def make(
 ) -> Context:
     """Return the context of the dataset that ``rows`` are of."""
     name = str(rows["dataset"].iloc[0])
-    bd = every_bd[every_bd["dataset"] == name]
+    bd, chosen = every_bd[every_bd["dataset"] == name], summary.Selection(rows)
     return Context(
         index,
         name,
         rows,
-        summary.summarise(rows),
+        chosen,
+        summary.summarise(chosen),
         bd,
         every_ceiling[every_ceiling["dataset"] == name],
-        verdicts_of(rows, bd),
-        _deltas(rows, bd),
+        verdicts_of(chosen, bd),
+        _deltas(chosen.comparable, bd),
         ledger,
         looks,
-        coverage(rows)[name],
+        coverage(chosen)[name],
         speeds or Speeds(),
         {
             str(codec): [str(text) for text in texts.unique()]
@@ -274,9 +277,8 @@ def make(
     )
 
 
-def _deltas(rows: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta]:
+def _deltas(kept: pd.DataFrame, bd: pd.DataFrame) -> dict[tuple[str, str], Delta]:
     """Return every codec's delta against the anchor with those of each image."""
-    kept = summary.comparable(rows)
     found = {}
     for metric, lines in bd[bd["method"] == "pchip"].groupby("metric", sort=False):
         anchor = summary.image_curves(kept[kept["codec"] == lines["anchor"].iloc[0]], str(metric))

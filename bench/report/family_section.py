@@ -51,7 +51,7 @@ def of_dataset(
         title = looks[family].name if family in looks else family
         of_name = every[every["dataset"] == context.name]
         mine = of_name.assign(dataset=f"{context.name}, variants of {title}")
-        if summary.summarise(mine).empty:
+        if summary.comparable(mine).empty:
             continue
         found = dataset_view.make(
             context.index,

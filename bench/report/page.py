@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -24,7 +25,7 @@ from bench.measurement import complexity
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
-from bench.output.plots import undrawn
+from bench.output.reported_rates import undrawn
 from bench.report import (
     bit_allocation,
     dataset_view,
@@ -173,9 +174,8 @@ def write(
     about = data.about_codecs(sorted(every["codec"].unique()), results.record)
     looks = dataset_view.looks(every, about)
     contexts = _contexts(results, options, looks, chosen, streams, progress)
-    spare = int(1e6 * options.budget_mb) - len(
-        _assemble(results, contexts, Gallery(), looks, references, options)
-    )
+    parts = _parts(results, contexts, looks, references, options)
+    spare = int(1e6 * options.budget_mb) - len(_assemble(parts, results, contexts, Gallery()))
     builder = Builder(
         results.rows,
         streams,
@@ -186,7 +186,7 @@ def write(
         progress=progress,
     )
     gallery = builder.fill(chosen, options.rates)
-    page = _assemble(results, contexts, gallery, looks, references, options)
+    page = _assemble(parts, results, contexts, gallery)
     write_atomically(path, page)
     return Outcome(
         path,
@@ -242,29 +242,28 @@ def _contexts(
     return found
 
 
-def _assemble(
+def _parts(
     results: Results,
     contexts: Sequence[dataset_view.Context],
-    gallery: Gallery,
     looks: Mapping[str, dataset_view.Look],
     references: Sequence[Reference],
     options: Options,
-) -> bytes:
-    """Return the whole page."""
+) -> dict[str, Any]:
+    """Return all of the page that does not depend on its pictures."""
     glossary = _glossary(contexts)
     families = [
         list(family_section.of_dataset(context, results.families, looks)) for context in contexts
     ]
     equal = [equal_section.section(context) for context in contexts]
     found = [[family.context for family in mine] for mine in families]
-    numbers = page_data.build(contexts, gallery, looks, references, found)
-    searched = any(scene.targets for scene in gallery.scenes)
-    page = render(
-        "page.html",
-        title=options.title or summary_section.page_title(contexts),
-        style=Markup("".join(_read(name) for name in _STYLES) + _colours(looks)),  # noqa: S704
-        masthead=summary_section.masthead(contexts, results, options.title),
-        views=[
+    return {
+        "exact": options.exact_rates,
+        "looks": looks,
+        "numbers": page_data.build(contexts, looks, references, found) | {"glossary": glossary},
+        "title": options.title or summary_section.page_title(contexts),
+        "style": Markup("".join(_read(name) for name in _STYLES) + _colours(looks)),  # noqa: S704
+        "masthead": summary_section.masthead(contexts, results, options.title),
+        "views": [
             {
                 "index": context.index,
                 "summary": summary_section.summary(context),
@@ -276,15 +275,30 @@ def _assemble(
             }
             for context, mine, hit in zip(contexts, families, equal, strict=True)
         ],
-        families=any(families),
-        equal=any(equal),
+        "families": any(families),
+        "equal": any(equal),
+        "provenance": summary_section.provenance(results, contexts, glossary),
+        "footer": f"bench {bench_version()} {git_commit()}".strip(),
+        "script": Markup("".join(f"{_read(name)}\n" for name in _SCRIPTS)),  # noqa: S704
+    }
+
+
+def _assemble(
+    parts: Mapping[str, Any],
+    results: Results,
+    contexts: Sequence[dataset_view.Context],
+    gallery: Gallery,
+) -> bytes:
+    """Return the whole page: ``_parts`` and the pictures."""
+    searched = any(scene.targets for scene in gallery.scenes)
+    shown = page_data.pictures(contexts, gallery, parts["looks"])
+    page = render(
+        "page.html",
+        **parts,
         targets=searched,
-        pictures_lead=summary_section.pictures_lead(exact=options.exact_rates, targets=searched),
+        pictures_lead=summary_section.pictures_lead(exact=parts["exact"], targets=searched),
         failures=summary_section.failures(contexts, results.unavailable, gallery.left_out),
-        provenance=summary_section.provenance(results, contexts, glossary),
-        footer=f"bench {bench_version()} {git_commit()}".strip(),
-        data=script_json(numbers | {"glossary": glossary}),
-        script=Markup("".join(f"{_read(name)}\n" for name in _SCRIPTS)),  # noqa: S704
+        data=script_json(parts["numbers"] | shown),
         pictures=[base64.b64encode(shot.data).decode() for shot in gallery.shots],
     )
     # half a surrogate pair, which a file's name may hold, is no UTF-8

@@ -20,19 +20,17 @@ from bench.report.tables import short_setting
 
 def build(
     contexts: Sequence[Context],
-    gallery: Gallery,
     looks: Mapping[str, Look],
     references: Sequence[Reference] = (),
     families: Sequence[Sequence[Context]] = (),
 ) -> dict[str, Any]:
-    """Return everything that scripts need, ready for ``script_json``.
+    """Return everything that scripts need beside ``pictures``, ready for ``script_json``.
 
     Codecs, datasets, images and pictures refer to each other by their place in the lists.
     ``families``: of each dataset, the contexts of its families.
     """
     inside = [context for mine in families for context in mine]
     metrics = dict.fromkeys(m for c in (*contexts, *inside) for m in quality_columns(c.means))
-    places = {context.name: context.index for context in contexts}
     return {
         "codecs": [_codec(look) for look in looks.values()],
         "metrics": {metric: _metric(metric) for metric in metrics},
@@ -40,6 +38,15 @@ def build(
             _dataset(context, references) | {"families": [_dataset(one, ()) for one in mine]}
             for context, mine in zip(contexts, families or [()] * len(contexts), strict=True)
         ],
+    }
+
+
+def pictures(
+    contexts: Sequence[Context], gallery: Gallery, looks: Mapping[str, Look]
+) -> dict[str, Any]:
+    """Return what scripts need of the pictures, ready for ``script_json``."""
+    places = {context.name: context.index for context in contexts}
+    return {
         "scenes": _scenes(gallery, places, looks),
         "shots": [_shot(dict(shot.row), looks, contexts) for shot in gallery.shots],
     }
@@ -68,7 +75,7 @@ def _metric(metric: str) -> dict[str, Any]:
 
 def _dataset(context: Context, references: Sequence[Reference]) -> dict[str, Any]:
     images = sorted((str(i) for i in context.rows["image"].unique()), key=summary.natural)
-    common = set(summary.common_images(context.rows)[context.name])
+    common = set(context.chosen.common_images[context.name])
     measured = _by_point(_with_decibels(summary.succeeded(context.rows)).set_index("image"))
     tried = _by_point(context.rows.assign(error=summary.error_text(context.rows)))
     drawn = {m: set(summary.on_curve(context.means, m).index) for m in context.metrics}
@@ -143,7 +150,7 @@ def _point(
         "lossless": any(line[metric] == column(metric).exact for metric in context.metrics),
         "mean": {name: plain(float(line[name])) for name in ("bpp", *metrics)},
         "rate": {metric: plain(float(line[f"bpp_{metric}"])) for metric in drawn},
-        "each": {name: [plain(float(v)) for v in each[name]] for name in each},
+        "each": {name: [plain(v) for v in each[name].astype(float).tolist()] for name in each},
         "errors": dict(errors),
     }
 

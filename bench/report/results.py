@@ -206,13 +206,13 @@ class Bitstreams:
         if self.results.database is None:
             return None
         try:
-            with contextlib.closing(connect_to_read(self.results.database)) as db:
+            with contextlib.closing(connect_to_read(self.results.database, values=False)) as db:
                 row = db.execute(
                     "SELECT data FROM bitstreams WHERE sha256 = ?", (sha256,)
                 ).fetchone()
         except sqlite3.Error as error:
             raise OutputError(f"cannot read {self.results.database}: {error}") from error
-        return bytes(row[0]) if row else None
+        return row[0] if row and isinstance(row[0], bytes) else None
 
     def _again(self, row: Mapping[str, Any]) -> bytes:
         if reason := self.slow.get(str(row["codec"])):

@@ -58,7 +58,7 @@ def summary(context: Context) -> Markup:
     """Return headline, one card a metric, reasons and caveats of one dataset."""
     marks = context.marks
     reasons = verdicts.reasons(
-        context.rows, context.ceilings, context.ledger, marks, context.verdicts
+        context.means, context.ceilings, context.ledger, marks, context.verdicts
     )
     overlaps = [
         delta.overlap_percent

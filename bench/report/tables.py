@@ -120,7 +120,7 @@ def _bd_line(
 
 def reported(context: Context, references: Sequence[Reference]) -> Markup:
     """Return Bjontegaard rates against published curves; nothing where none is of the dataset."""
-    lines = records(reported_rates.rates(context.rows, references))
+    lines = records(reported_rates.rates(context.chosen, references))
     rows = [
         [
             Td.text(verdicts.words(line["metric"])),
@@ -332,9 +332,9 @@ def _speeds(context: Context, codec: str) -> list[Td]:
 
 def failures(context: Context) -> list[Markup]:
     """Return what failed, and which images and points the means lack."""
-    failed, aside = summary.failures(context.rows), summary.set_aside(context.rows)
+    failed, aside = summary.failures(context.rows), context.cover.aside
     blocks = [_failed(context, failed)]
-    if len(lost := summary.missing(context.rows)):
+    if len(lost := context.cover.missing):
         caption = f"Images left out of every mean, {context.name}"
         lines = [
             [Td.text(line[k]) for k in ("image", "codec", "settings", "reason")]

@@ -94,17 +94,18 @@ class Verdict:
         return sum(rate < 0 for rate in rates), len(rates)
 
 
-def verdicts(rows: pd.DataFrame, bd: pd.DataFrame) -> list[Verdict]:
+def verdicts(rows: pd.DataFrame | summary.Selection, bd: pd.DataFrame) -> list[Verdict]:
     """Return the verdict of each metric on one dataset.
 
     Parameters
     ----------
     rows
-        Rows of one dataset.
+        Rows of one dataset, or what was selected of them.
     bd
         Its lines of ``summary.bd_table``.
     """
-    kept, means = summary.comparable(rows), summary.summarise(rows)
+    chosen = summary.Selection.of(rows)
+    kept, means = chosen.comparable, summary.summarise(chosen)
     found = []
     for metric in curve_columns(means):
         lines = bd[(bd["metric"] == metric) & (bd["method"] == "pchip")]
@@ -185,7 +186,7 @@ def _named(found: Sequence[Lead], logs: Mapping[str, NDArray[np.float64]]) -> tu
 
 
 def reasons(
-    rows: pd.DataFrame,
+    means: pd.DataFrame,
     ceilings: pd.DataFrame,
     ledger: Ledger,
     names: Mapping[str, str],
@@ -195,7 +196,7 @@ def reasons(
 
     Parameters
     ----------
-    rows, ceilings
+    means, ceilings
         Of the dataset.
     ledger
         Its rate ledger.
@@ -204,7 +205,6 @@ def reasons(
     found
         Its verdicts.
     """
-    means = summary.summarise(rows)
     return [
         *_chroma(means, ceilings, names),
         *_overhead(ledger, names),

@@ -21,7 +21,7 @@ from bench.measurement.imports import import_results
 from bench.measurement.merge import merge
 from bench.measurement.results import Results, load_results
 from bench.metrics import create
-from bench.output import codec_compare, plots
+from bench.output import codec_compare, plots, reported_rates
 from bench.output.write import write
 
 QUALITIES = (10, 30, 60, 90)
@@ -317,4 +317,4 @@ def test_a_published_curve_is_not_drawn_over_a_part(place: Path, tmp_path: Path)
     more.write_text("image,codec,bytes,psnr\n00017_TE_48x40,n,90,30\n")
     whole = import_results(more, tmp_path / "out", dataset=f"folder:{place / 'originals'}")
     assert [f"folder:{place / 'originals'}"] == whole.datasets
-    assert [] == plots.undrawn(whole.rows, [])
+    assert [] == reported_rates.undrawn(whole.rows, [])

@@ -11,7 +11,7 @@ import pytest
 
 from bench.analysis.published_curves import Reference
 from bench.analysis.summary import summarise
-from bench.output import plots, tables
+from bench.output import plots, reported_rates, tables
 from bench.output.coverage import coverage, listed, of_text
 
 
@@ -157,7 +157,7 @@ def test_counts_and_names_in_words():
 )
 def test_a_reference_that_is_not_drawn_says_why(mix: pd.DataFrame, reference: Reference, why: str):
     """One line, with every reason."""
-    [line] = plots.undrawn(mix, [reference])
+    [line] = reported_rates.undrawn(mix, [reference])
 
     assert "is not drawn: " in line
     assert why in line
@@ -167,4 +167,4 @@ def test_a_reference_that_is_drawn_needs_no_word(mix: pd.DataFrame):
     """In one plot is enough."""
     drawn = Reference("V", "folder:mix", {"psnr_db": [(1.5, 30.0), (3.0, 33.0)]})
 
-    assert [] == plots.undrawn(mix, [drawn])
+    assert [] == reported_rates.undrawn(mix, [drawn])
