@@ -49,6 +49,8 @@ RC: dict[Any, Any] = {
     "ytick.labelsize": SMALL_PT,
     "path.simplify": False,
     "hatch.linewidth": 0.4,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
 }
 """Matplotlib's settings that this module relies on: draw inside ``mpl.rc_context(RC)``."""
 
@@ -288,7 +290,8 @@ class Sheet:
         with no_glyph_warnings():
             FigureCanvasAgg(self.figure)
             self.figure.draw_without_rendering()
-            self.figure.set_layout_engine("none")  # labels stand where they were measured
+            # Labels stand where they were measured; without an engine a file is drawn once.
+            self.figure.set_layout_engine(None)
             for axes in self.figure.axes:  # the solver's last digits vary from run to run
                 edges = axes.get_position(original=True).extents
                 axes.set_position(Bbox.from_extents(*(round(float(edge), 6) for edge in edges)))

@@ -132,3 +132,16 @@ def test_a_logarithmic_axis_has_plain_numbers_and_free_ends():
     low, high = axes.get_xlim()
     assert pytest.approx((10**-1.5, 10**0.5)) == (low, high)
     assert {"0.1", "0.2", "0.5", "1"} <= {label.get_text() for label in axes.get_xticklabels()}
+
+
+def test_a_file_is_one_drawing_whatever_the_user_configured(monkeypatch: pytest.MonkeyPatch):
+    """The layout is fixed when a figure is finished; no file moves or computes it again."""
+    with mpl.rc_context({"figure.constrained_layout.use": True, "figure.autolayout": True}):
+        figure = drawn("codec", 1)
+        places = [axes.get_position().bounds for axes in figure.axes]
+        drawings = []
+        monkeypatch.setattr(type(figure), "draw", lambda *_: drawings.append(1))
+        encode(figure, "png", title="t", origin="o")
+
+    assert 1 == len(drawings)
+    assert places == [axes.get_position().bounds for axes in figure.axes]
