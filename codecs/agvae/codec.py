@@ -300,7 +300,7 @@ class AgvaeMsSsim(AgvaeCodec):
 
 _REFINED = (
     *AgvaeCodec.parameters,
-    Parameter("refine", 50, "steps of descent on the latents of each image", low=0, high=5000),
+    Parameter("refine", 25, "steps of descent on the latents of each image", low=0, high=5000),
 )
 
 

@@ -54,8 +54,11 @@ class FactorizedPrior(nn.Module):
 
     def bits(self, z: Tensor) -> Tensor:
         """Return the bits of each image: (B, C, H, W) -> (B,)."""
-        batch, channels = z.shape[:2]
-        values = z.transpose(0, 1).reshape(channels, 1, -1)
+        return self.bits_of_each(z).sum((1, 2, 3))
+
+    def bits_of_each(self, z: Tensor) -> Tensor:
+        """Return the bits of each value: (B, C, H, W) -> the same shape."""
+        values = z.transpose(0, 1)
         with torch.autocast(z.device.type, enabled=False):  # bfloat16 knows no x + 0.5 above 128
-            bits = -torch.log2(lower_bound(self.mass(values), _MASS_MIN))
-        return bits.reshape(channels, batch, -1).sum((0, 2))
+            bits = -torch.log2(lower_bound(self.mass(values.reshape(z.shape[1], 1, -1)), _MASS_MIN))
+        return bits.reshape(values.shape).transpose(0, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.codecs.agvae.model.config import PASSES, STRIDE, Config, lambda_at
-from bench.codecs.agvae.model.model import AGVAE, straight_through
+from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE, ms_ssim
 from bench.codecs.agvae.model.quadtree import CLASSES, head_rows, parts
 from bench.codecs.agvae.model.split_normal import split_normal_bits
@@ -23,8 +24,20 @@ from bench.codecs.agvae.runtime import precision as precisions
 from bench.codecs.agvae.runtime.tiled_transforms import TILE, core, reach, tiles
 from bench.image import Image
 
-Quantiser = Callable[[Tensor], Tensor]
-"""Residuals -> integers, or what stands for them while gradients flow."""
+Bits = Callable[[Tensor], Tensor]
+"""Integers -> the bits of each, of the same shape."""
+
+Quantiser = Callable[[Tensor, Tensor, Bits, float], Tensor]
+"""Values, their modes, the bits of residuals and a curvature -> integer residuals.
+
+The gradient that flows back into the residuals holds what they do to the distortion and to the bits
+of others; what they do to their own bits is the quantiser's part. The curvature is the second
+derivative of the distortion, in bits per squared quantisation step.
+"""
+
+CURVATURE = 11.0
+"""Of y, by secants of four crops at levels 1 and 5: 8.7 to 13. Gains make it much the same for all
+channels and levels. z has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ class Objective:
 
         Both are gained, (1, M, H / 16, W / 16) and (1, hyper, H / 64, W / 64), rounded up.
         """
-        bits, y_hat = self._code(problem, y, z, straight_through)
+        bits, y_hat = self._code(problem, y, z, _nearest)
         return bits.item() + self._distortion(problem, y_hat)
 
     def backward(self, problem: Problem, y: Tensor, z: Tensor, quantise: Quantiser) -> None:
@@ -115,16 +128,17 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """Return the bits of an image and its y_hat, as ``AGVAE.forward`` does."""
         net = self._net
-        z_hat = quantise(z)
-        bits = net.z_prior.bits(z_hat).sum()
+        z_hat = quantise(z, torch.zeros_like(z), net.z_prior.bits_of_each, 0.0)
+        bits = net.z_prior.bits(z_hat.detach()).sum()
         with self._autocast():
             psi = net.h_s(z_hat * net.gain_z.inverse(problem.level))
         psi = psi[..., : y.shape[2], : y.shape[3]]
         y_hat = torch.zeros_like(y)
         for k in range(PASSES):
             mu, left, right = self._parameters(k, psi, y_hat)
-            residual = quantise(_taken(k, y) - mu)
-            bits = bits + split_normal_bits(residual, left, right).sum()
+            each = partial(split_normal_bits, log_left=left.detach(), log_right=right.detach())
+            residual = quantise(_taken(k, y), mu, each, CURVATURE)
+            bits = bits + split_normal_bits(residual.detach(), left, right).sum()
             y_hat = _put(k, y_hat, residual + mu)
         return bits, y_hat
 
@@ -181,6 +195,10 @@ def _network(config: Config, tensors: Mapping[str, Tensor], device: torch.device
     net = net.eval().requires_grad_(requires_grad=False)
     moved: AGVAE = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
+
+
+def _nearest(values: Tensor, mode: Tensor, *_: object) -> Tensor:
+    return (values - mode).round()
 
 
 def _heads(k: int, net: AGVAE) -> list[tuple[Tensor, Tensor]]:

@@ -26,6 +26,11 @@ from bench.rate_search import encode_to_bpp
 VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
 
 
+def straight(values, mode, *_):
+    """Round with the gradient of what is rounded."""
+    return straight_through(values - mode)
+
+
 @pytest.fixture
 def in_float32(monkeypatch):
     """Compute in float32 wherever the machine could do bfloat16."""
@@ -97,7 +102,7 @@ def test_tiles_have_the_gradient_of_the_whole(in_float32, small_net, formula, si
         tested = Objective(small_net.config, small_net.state_dict(), "mse", tile=tile)
         problem = tested.problem(image, 4)
         leaves = y.clone().requires_grad_(), z.clone().requires_grad_()
-        tested.backward(problem, *leaves, straight_through)
+        tested.backward(problem, *leaves, straight)
         found.append((tested.cost(problem, y, z), leaves[0].grad, leaves[1].grad))
 
     (cost, *gradients), (expected_cost, *expected) = found
@@ -198,17 +203,59 @@ def test_a_rate_is_met_by_refined_files(photo):
 
 
 def test_coins_fall_to_the_nearest_integer_in_the_end():
-    """Odds follow the distance; cold, the nearest wins, and gradients stay finite everywhere."""
-    x = torch.linspace(-3, 3, 6001).requires_grad_()
+    """Odds follow the distance from the integers beside a residual; cold, the nearest wins."""
+    values, mode = torch.linspace(-3, 3, 6001).requires_grad_(), torch.tensor(0.25)
+    residuals = (values - mode).detach()
 
-    warm, cold = (Coins(t, torch.Generator().manual_seed(0))(x) for t in (0.4, 0.01))
-    cold.sum().backward()
+    warm, cold = (
+        Coins(torch.device("cpu")).toss(0, t)(values, mode, torch.abs, 0.0).detach()
+        for t in (0.4, 0.01)
+    )
 
-    away = (x - x.round()).abs().detach()
-    np.testing.assert_array_equal(cold.round()[away < 0.4].detach(), x.round()[away < 0.4].detach())
-    assert (warm.round() != x.round()).float().mean() > 0.02
-    assert (warm - x).mean().abs() < 0.02
-    assert torch.isfinite(x.grad).all()
+    away = (residuals - residuals.round()).abs()
+    torch.testing.assert_close(warm, warm.round(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(cold[away < 0.4], residuals[away < 0.4].round())
+    assert (warm.round() != residuals.round()).float().mean() > 0.02
+    assert (warm - residuals).mean().abs() < 0.02
+
+
+def test_the_gradient_of_a_coin_is_the_difference_of_its_sides():
+    """Of a quadratic distortion and any bits, exactly, whichever way the coin falls."""
+    values = torch.linspace(-3, 3, 601).requires_grad_()
+    mode = torch.full_like(values, 0.3).requires_grad_()
+    low = (values - mode).detach().floor()
+    coins, seen = Coins(torch.device("cpu")), []
+
+    def bits(residual):
+        return residual.square() + residual.abs()
+
+    def distortion(y_hat):
+        return 5.5 * (y_hat - 0.7).square()  # of curvature 11
+
+    for step in range(4):
+        values.grad = mode.grad = None
+        residual = coins.toss(step, 0.4)(values, mode, bits, 11.0)
+        distortion(residual + mode).sum().backward()
+        seen.append((residual - low).detach().round())
+        middle = mode.detach()
+        both = [distortion(k + middle) + bits(k) for k in (low, low + 1)]
+        torch.testing.assert_close(values.grad, both[1] - both[0], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(mode.grad, bits(low) - bits(low + 1), rtol=1e-4, atol=1e-3)
+
+    assert (torch.stack(seen).unique(dim=0).shape[0]) > 1
+
+
+def test_coins_fall_evenly_over_the_steps():
+    """In 25 steps each coin shows its odds to 0.1; drawn anew each time, many would miss by 0.3."""
+    values, mode = torch.linspace(0.2, 0.8, 500).requires_grad_(), torch.tensor(0.0)
+    coins = Coins(torch.device("cpu"))
+
+    tossed = [coins.toss(i, 0.4)(values, mode, torch.abs, 0.0).detach() for i in range(25)]
+    again = Coins(torch.device("cpu")).toss(0, 0.4)(values, mode, torch.abs, 0.0).detach()
+
+    shown = torch.stack(tossed).mean(0)
+    torch.testing.assert_close(shown, refinement._odds(values.detach(), 0.4), rtol=0, atol=0.1)
+    assert torch.equal(tossed[0], again)
 
 
 def test_lambda_between_levels():
