@@ -195,10 +195,18 @@ class _Bench:
             pytest.fail(f"bench {words} -> {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def python(self, code: str, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Return the ended process that ran ``python -c code words``; options are env and cwd."""
+        texts = [str(word) for word in words]
+        if sys.platform == "linux":
+            return self._forked(texts, {"code": code, "plots": True, "workers": True}, **options)
+        whole = [sys.executable, "-c", code, *texts]
+        return subprocess.run(whole, capture_output=True, text=True, check=False, **options)
+
     def _forked(
         self,
         words: list[str],
-        cheaper: Mapping[str, bool],
+        asked: Mapping[str, object],
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -212,7 +220,7 @@ class _Bench:
         for path in (out, err):
             path.write_bytes(b"")
         request = {
-            **cheaper,
+            **asked,
             "words": words,
             "env": dict(os.environ if env is None else env),
             "cwd": str(cwd or Path.cwd()),

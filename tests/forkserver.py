@@ -2,7 +2,8 @@
 
 A fresh interpreter takes seconds of processor time for imports, a copy takes milliseconds. The copy
 gets arguments, environment, folder and output files of its own, and ends with the exit code of the
-command. Started by ``conftest.run_bench``; speaks lines of JSON on its standard input and output.
+command; it has what the server imported and nothing of any test. Started by ``conftest.run_bench``;
+speaks lines of JSON on its standard input and output.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _run(request: dict) -> None:
-    """Be ``python -m bench`` with the words of a request; never return."""
+    """Be ``python -m bench`` with the words of a request, or its program; never return."""
     code = 1
     try:
         os.environ.clear()
@@ -83,7 +84,10 @@ def _run(request: dict) -> None:
             writing.write = lambda *a, **k: write(*a, **{**k, "plots": False})
         if not request["workers"]:
             importlib.import_module("bench.measurement.executor").LocalPool = Here
-        importlib.import_module("bench.cli").main()
+        if "code" in request:
+            exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            importlib.import_module("bench.cli").main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

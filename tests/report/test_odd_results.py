@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,24 @@ def numbers(path: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any) -> Iterator[tuple[Any, list[str]]]:
+    """A tab for one page after the other, and the errors and warnings of the last one."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page, troubles = context.new_page(), []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda m: m.type in ("error", "warning") and troubles.append(m.text))
+    yield page, troubles
+    context.close()
+
+
 @pytest.fixture
-def looked_at(browser: Any) -> Callable[[Path], Any]:
+def looked_at(tab: tuple[Any, list[str]]) -> Callable[[Path], Any]:
     """Return a function that opens a page, uses its choices, and fails on any error in it."""
 
     def look(path: Path) -> Any:
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda m: m.type in ("error", "warning") and troubles.append(m.text))
+        page, troubles = tab
+        troubles.clear()
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]")
         for label in page.query_selector_all("#curves .segmented label"):

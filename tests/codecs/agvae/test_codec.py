@@ -97,7 +97,7 @@ def test_encoder_threads_do_not_reach_the_latent(small, formula):
         torch.set_num_threads(before)
 
 
-def test_fresh_process_decodes(small, formula, small_dir, tmp_path):
+def test_fresh_process_decodes(small, formula, small_dir, tmp_path, run_bench):
     """A process that has only the file gets the same pixels."""
     codec = small()
     data = codec.encode(formula(33, 50), Setting(level=5.25))
@@ -108,12 +108,10 @@ def test_fresh_process_decodes(small, formula, small_dir, tmp_path):
         "numpy.save(sys.argv[2], S().decode(pathlib.Path(sys.argv[1]).read_bytes()))\n"
     )
 
-    subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "a.agv", tmp_path / "a.npy"],
-        check=True,
-        env={**os.environ, "BENCH_WEIGHTS": str(small_dir), "OMP_NUM_THREADS": "1"},
-        timeout=120,
-    )
+    environment = {**os.environ, "BENCH_WEIGHTS": str(small_dir), "OMP_NUM_THREADS": "1"}
+    done = run_bench.python(code, tmp_path / "a.agv", tmp_path / "a.npy", env=environment)
+
+    assert (0, "") == (done.returncode, done.stderr)
 
     # Pixels come from float synthesis, whose threads differ between the processes.
     difference = np.load(tmp_path / "a.npy").astype(int) - codec.decode(data)

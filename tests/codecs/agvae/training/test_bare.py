@@ -85,7 +85,7 @@ def test_bad_input(tmp_path, monkeypatch, words, match):
     assert not list(tmp_path.glob("x*"))
 
 
-def test_codecs_do_not_load_the_trainer():
+def test_codecs_do_not_load_the_trainer(run_bench):
     """Encoding and decoding never import training code."""
     code = (
         "import sys, bench.registry as r; r.discover(); r.create('jpeg');"
@@ -93,11 +93,7 @@ def test_codecs_do_not_load_the_trainer():
         "print([m for m in sys.modules if '.training' in m])"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-
-    assert "[]" == done.stdout.strip()
+    assert "[]" == run_bench.python(code).stdout.strip()
 
 
 def test_train_continues_on_the_command_line(photo_dir, tmp_path, capsys):
