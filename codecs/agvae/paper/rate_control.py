@@ -21,6 +21,7 @@ from bench.output.coverage import coverage
 from bench.output.figure import MEASURED, Product, Skipped, join, select, series
 from bench.output.plot_styles import Style, series_style
 from bench.output.sheet import GREY, RATE, Sheet
+from bench.output.table_formats import number
 from bench.rate_search import bits_per_pixel
 
 _VERSION = 2
@@ -140,17 +141,20 @@ def make_continuous(context: Context, entry: Entry, options: ContinuousOptions) 
         )
         stamps.append(stamp)
     last = max(stamps, key=lambda stamp: stamp.date)
-    name = f"{dataset.display_name}, mean of {len(frames)}"
-    stamp = replace(last, datasets={name: dataset.provenance()["pixels_sha256"]})
+    name, images = dataset.display_name, f"{len(frames)} images"
+    pixels = dataset.provenance()["pixels_sha256"]
+    stamp = replace(last, datasets={f"{name} ({images})": pixels})
     data = level_rows(frames)
-    chord = select(data, "chord", "mean")
-    worst = chord.iloc[int(chord["y"].to_numpy().argmin())]
+    chord = select(data, "chord", "mean").query("level % 1 != 0")
+    lowest = chord.sort_values("y").iloc[0]
     note = (
-        f"Real files of {name}, at steps of {options.step:g} level; below level 0 gains are "
-        f"extrapolated. The point of the mean curve furthest under the chord of its neighbouring "
-        f"levels lies {-worst['y']:+.3f} dB under it (level {worst['level']:g})."
+        f"Real files of {name}, mean of {images}, at steps of {options.step:g} level; below level "
+        "0 gains are extrapolated. Of the mean curve, the lowest interpolated point lies "
+        f"{number(lowest['y'], 3, sign=True)} dB above the chord of its neighbouring levels "
+        f"(level {lowest['level']:g})."
     )
-    return Product(data, stamp, draw_levels(data, name, stamp.small_print()), notes=(note,))
+    figure = draw_levels(data, f"{name}, mean of {images}", stamp.small_print())
+    return Product(data, stamp, figure, notes=(note,))
 
 
 Known = Mapping[tuple[str, float], tuple[str, float]]
@@ -233,7 +237,7 @@ def draw_levels(data: pd.DataFrame, what: str, small_print: str) -> Figure:
     rd = select(data, "rd")
     sheet.panel(
         "rd",
-        f"(a) discrete and interpolated levels: {what}",
+        f"(a) {what}",
         x=RATE,
         y="PSNR-RGB (dB)",
         xlim=(0, 1.03 * rd["x"].max()),
@@ -254,8 +258,7 @@ def draw_levels(data: pd.DataFrame, what: str, small_print: str) -> Figure:
     rings = replace(small, marker="o", width=0.0, size=4.2, filled=False)
     sheet.line(data, "rd", "mean, discrete", rings)
     sheet.line(data, "chord", "mean", small)
-    words = "rings: discrete levels\ndots: between them"
-    if (rd["level"] < 0).any():
-        words += ", or below 0"
-    sheet.note("rd", f"mean, {words}\ngrey: each image by itself")
+    below = " and below 0" if (rd["level"] < 0).any() else ""
+    words = f"mean: rings at discrete levels,\ndots between them{below}"
+    sheet.note("rd", f"{words}\ngrey: each image by itself")
     return sheet.finish()
