@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 LAMBDAS_MSE = (0.0018, 0.0035, 0.0067, 0.0130, 0.0250, 0.0483, 0.0932, 0.1800)
@@ -17,6 +17,9 @@ STRIDE = 16
 
 HYPER_STRIDE = 4
 """Latent positions per hyper-latent position and side: two stages of stride 2."""
+
+MECHANISMS = ("gain", "cvr", "scaling", "scalar", "conditional")
+"""Ways for one network to serve all levels; see ``mechanisms``."""
 
 PASSES = 4
 """Context passes; each decodes a quarter of the channels at every position of a 2x2 cell."""
@@ -54,6 +57,8 @@ class Config:
         Whether gain units make one network serve all levels; without them it serves one.
     asymmetric
         Whether the two scales of the entropy model differ.
+    mechanism
+        How one network serves all levels where ``gain`` is true, one of ``MECHANISMS``.
     """
 
     preset: str = "base"
@@ -65,8 +70,11 @@ class Config:
     levels: int = 8
     gain: bool = True
     asymmetric: bool = True
+    mechanism: str = "gain"
 
     def __post_init__(self) -> None:
+        if self.mechanism not in (MECHANISMS if self.gain else MECHANISMS[:1]):
+            raise ValueError(f"no mechanism {self.mechanism!r} where gain is {self.gain}")
         if self.latent % PASSES:
             raise ValueError(f"latent must be a multiple of {PASSES}, found {self.latent}")
         if self.levels < 2:
@@ -74,8 +82,8 @@ class Config:
 
     @property
     def variant(self) -> str:
-        """``gain-asym``, ``gain-gauss``, ``nogain-asym`` or ``nogain-gauss``."""
-        gain = "gain" if self.gain else "nogain"
+        """``gain-asym``, ``nogain-gauss``, ``scalar-asym``: one mechanism and one entropy model."""
+        gain = self.mechanism if self.gain else "nogain"
         return f"{gain}-{'asym' if self.asymmetric else 'gauss'}"
 
     @property
@@ -84,8 +92,21 @@ class Config:
         return self.latent // PASSES
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for a manifest."""
-        return asdict(self)
+        """Return plain data for a manifest; gain units are not named, as ever."""
+        values = asdict(self)
+        if self.mechanism == MECHANISMS[0]:
+            del values["mechanism"]
+        return values
+
+    @property
+    def conditional(self) -> bool:
+        """Whether convolutions depend on the level; no codec can run that."""
+        return self.mechanism == "conditional"
+
+    @property
+    def as_stored(self) -> Config:
+        """The network that weights of this one are stored as: one with gain units if need be."""
+        return self if self.conditional else replace(self, mechanism=MECHANISMS[0])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -108,7 +129,9 @@ SMALL: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {"base": {}, "small": SMALL}
 
 
-def preset(name: str, *, gain: bool = True, asymmetric: bool = True) -> Config:
+def preset(
+    name: str, *, gain: bool = True, asymmetric: bool = True, mechanism: str = "gain"
+) -> Config:
     """Return the configuration of a preset and a variant.
 
     Raises
@@ -116,7 +139,7 @@ def preset(name: str, *, gain: bool = True, asymmetric: bool = True) -> Config:
     KeyError
         If there is no such preset.
     """
-    return Config(**PRESETS[name], gain=gain, asymmetric=asymmetric)
+    return Config(**PRESETS[name], gain=gain, asymmetric=asymmetric, mechanism=mechanism)
 
 
 def latent_size(height: int, width: int) -> tuple[int, int]:

@@ -60,10 +60,14 @@ def at_level(log_table: Tensor, level: Tensor) -> Tensor:
 
     ``level`` holds real levels in [0, levels - 1], (B,).
     """
-    below = level.floor().clamp(0, log_table.shape[0] - 2).long()
+    return torch.exp(interpolated(log_table, level))[:, :, None, None]
+
+
+def interpolated(table: Tensor, level: Tensor) -> Tensor:
+    """Interpolate linearly between levels: (levels, C) at real levels (B,) -> (B, C)."""
+    below = level.floor().clamp(0, table.shape[0] - 2).long()
     share = (level - below)[:, None]
-    log_m = (1 - share) * log_table[below] + share * log_table[below + 1]
-    return torch.exp(log_m)[:, :, None, None]
+    return (1 - share) * table[below] + share * table[below + 1]
 
 
 def gain_unit(channels: int, log_start: Tensor, *, gain: bool) -> GainUnit | NoGain:

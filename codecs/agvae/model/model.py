@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config
 from bench.codecs.agvae.model.context_model import QuadtreeContext
 from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
-from bench.codecs.agvae.model.gain_units import gain_unit, log_start
+from bench.codecs.agvae.model.gain_units import log_start
 from bench.codecs.agvae.model.layers import SLOPE, bottlenecks, down, up
+from bench.codecs.agvae.model.mechanisms import condition, set_level, units
 from bench.codecs.agvae.model.split_normal import split_normal_bits
 
 Z_POWER = 0.3
@@ -127,8 +128,9 @@ class AGVAE(nn.Module):
         self.h_a, self.h_s = hyper_analysis(config), hyper_synthesis(config)
         self.z_prior = FactorizedPrior(config.hyper)
         self.context = QuadtreeContext(config)
-        self.gain_y = gain_unit(config.latent, start, gain=config.gain)
-        self.gain_z = gain_unit(config.hyper, Z_POWER * start, gain=config.gain)
+        self.gain_y, self.gain_z = units(config, start, Z_POWER * start)
+        if config.conditional:
+            condition(self, config.levels)
 
     def forward(self, x: Tensor, level: Tensor, *, hard: bool = False) -> Estimate:
         """Return reconstruction and estimated bits of images in [0, 1], (B, 3, H, W).
@@ -136,6 +138,8 @@ class AGVAE(nn.Module):
         Sides are multiples of 64; ``level`` holds each image's real rate level, (B,). The rate is
         that of the noisy residuals (training), or of the rounded ones (evaluation) where ``hard``.
         """
+        if self.config.conditional:
+            set_level(self, level)
         y = self.g_a(x - 0.5).float() * self.gain_y.gain(level)
         z = self.h_a(y).float() * self.gain_z.gain(level)
         z_hat = straight_through(z)

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model import mechanisms
+from bench.codecs.agvae.model.config import MECHANISMS, Config
 from bench.codecs.agvae.model.gain_units import folding, level_gains
 from bench.codecs.agvae.training import state
 from bench.codecs.agvae.weights import checkpoints
@@ -77,6 +78,7 @@ def _released(path: Path) -> tuple[Config, Start]:
     manifest = checkpoints.read_manifest(manifest_path)
     stored = checkpoints.load(manifest)
     stored.pop(Z_TABLES, None)
+    config = manifest.config.as_stored
     facts = manifest.facts
     taints = [str(facts["note"])] if facts.get("note") else []
     if manifest.status != "released" and not taints:
@@ -87,7 +89,7 @@ def _released(path: Path) -> tuple[Config, Start]:
         "sha256": manifest.sha256,
         "training": facts.get("training", {}),
     }
-    return manifest.config, Start(stored, origin, tuple(taints))
+    return config, Start(stored, origin, tuple(taints))
 
 
 def _adapted(
@@ -106,6 +108,13 @@ def _adapted(
             f"--init {path}: a network without gain cannot become a gained one",
             "Start from a gain variant.",
         )
+    if found.mechanism not in (MECHANISMS[0], wanted.mechanism):
+        raise UsageError(
+            f"--init {path}: {found.variant} cannot become {wanted.variant}",
+            "Start from a gain variant.",
+        )
+    if found.mechanism != wanted.mechanism:
+        return mechanisms.start(tensors, wanted)
     adapted = dict(tensors)
     if found.gain and not wanted.gain:
         assert level is not None

@@ -6,14 +6,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.codecs.agvae.model.config import LAMBDAS_MS_SSIM, LAMBDAS_MSE, PRESETS, Config, preset
+from bench.codecs.agvae.model.config import (
+    LAMBDAS_MS_SSIM,
+    LAMBDAS_MSE,
+    MECHANISMS,
+    PRESETS,
+    Config,
+    preset,
+)
 from bench.codecs.agvae.model.ms_ssim import MS_SSIM_MIN_SIDE
 from bench.codecs.agvae.training.losses import LEVEL_POWER
 from bench.codecs.agvae.training.schedule import Budget
 from bench.codecs.agvae.weights.export import storage_bits
 from bench.errors import UsageError
 
-VARIANTS = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
+VARIANTS = (
+    *("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss"),
+    *(f"{mechanism}-asym" for mechanism in MECHANISMS[1:]),
+)
 METRICS = ("mse", "ms-ssim")
 CROP_MULTIPLE = 64
 """Sides of crops and validation pictures: whole hyper-latent positions, no padding in the rate."""
@@ -106,6 +116,11 @@ class Options:
                 "--branch stores differences from released weights: wanted --init "
                 f"NAME.safetensors, found {self.init or 'none'}"
             )
+        if self.branch and self.config.conditional:
+            raise UsageError(
+                f"--branch cannot store {self.variant}: its convolutions have tables of their own",
+                "Leave out --branch.",
+            )
         if not 0 < self.rate <= 4 or not 0 <= self.decay <= 1:
             raise UsageError(
                 f"--rate must lie in (0, 4] and --decay in [0, 1], found {self.rate:g}, "
@@ -146,8 +161,10 @@ class Options:
     @property
     def config(self) -> Config:
         """The network's configuration."""
-        gain, model = self.variant.split("-")
-        return preset(self.preset, gain=gain == "gain", asymmetric=model == "asym")
+        word, model = self.variant.split("-")
+        gain = word != "nogain"
+        mechanism = word if gain else MECHANISMS[0]
+        return preset(self.preset, gain=gain, asymmetric=model == "asym", mechanism=mechanism)
 
     @property
     def bits(self) -> dict[str, int]:

@@ -6,6 +6,8 @@
 4. ``branch-*``: the ablation. Eight networks that continue the default codec for a few hundred
    steps, each from the same start, on the same crops, with the same number of steps and the same
    schedule; they are stored as differences from it.
+5. ``mechanism-*``: other ways to serve all rates with one network, branched on the same terms; the
+   one with conditional convolutions is stored whole.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from bench.codecs.agvae.model.config import MECHANISMS
 from bench.codecs.agvae.training.contamination import guard
 from bench.codecs.agvae.training.export_and_measure import Outcome, train
 from bench.codecs.agvae.training.losses import LEVEL_POWER
@@ -187,14 +190,23 @@ def _branches(settings: Settings, common: Options) -> list[Stage]:
         decay=_BRANCH_DECAY,
         branch=True,
     )
-    named = {
-        f"branch-{variant}-mse": replace(base, variant=variant)
-        for variant in ("gain-asym", "gain-gauss")
-    } | {
-        f"branch-{variant}-mse-level{level}": replace(base, variant=variant, level=level)
-        for level in settings.levels
-        for variant in ("nogain-asym", "nogain-gauss")
-    }
+    named = (
+        {
+            f"branch-{variant}-mse": replace(base, variant=variant)
+            for variant in ("gain-asym", "gain-gauss")
+        }
+        | {
+            f"branch-{variant}-mse-level{level}": replace(base, variant=variant, level=level)
+            for level in settings.levels
+            for variant in ("nogain-asym", "nogain-gauss")
+        }
+        | {
+            f"mechanism-{word}-asym-mse": replace(
+                base, variant=f"{word}-asym", branch=word != "conditional"
+            )
+            for word in MECHANISMS[1:]
+        }
+    )
     return [Stage(options.with_out(settings.work / name)) for name, options in named.items()]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.codecs.agvae.model.config import MECHANISMS
 from bench.codecs.agvae.training import stages as staging
 from bench.codecs.agvae.training.run import Session
 from bench.codecs.agvae.training.stages import MS_SSIM, MSE, SMALL, Settings, stages
@@ -27,15 +28,16 @@ def run(settings: Settings, **session: object) -> staging.Result:
 
 
 def test_the_whole_set(photo_dir, tmp_path):
-    """The default codec, its twin, a small network, and eight branches on equal terms."""
+    """The default codec, its twin, a small network, eight branches, then the other mechanisms."""
     every = stages(Settings((photo_dir,), tmp_path))
-    branches = [stage.options for stage in every[3:]]
+    branches = [stage.options for stage in every[3:11]]
 
     assert [MSE, MS_SSIM, SMALL] == [stage.name for stage in every[:3]]
     assert every[0].options.out == every[1].options.init
     assert "ms-ssim" == every[1].options.metric
     assert ("small", None) == (every[2].options.preset, every[2].options.init)
-    assert 8 == len(branches)
+    assert len(every) == 11 + len(MECHANISMS[1:])
+    assert all(stage.name.startswith("mechanism-") for stage in every[11:])
     assert {("base", True)} == {(options.preset, options.branch) for options in branches}
     assert {1, 4, 7, None} == {options.level for options in branches}
     for name in ("budget", "seed", "batch", "crop", "init", "data", "rate", "decay", "level_power"):

@@ -1,0 +1,226 @@
+"""Other ways for one network to serve all rates (Cui et al. 2021, Figs. 9 and 11).
+
+A configuration names one of them; ``gain`` is the paper's own, ``gain_units``:
+
+``cvr``          gain units on y alone; z has none.
+``scaling``      one gain per channel and level on y, its inverse the strict reciprocal
+                 (Theis et al. 2017, as the paper's Table 1 counts it).
+``scalar``       one gain per level on y, likewise.
+``conditional``  every convolution of the four transforms has a scale and a shift per output
+                 channel and level (Choi et al. 2019); y and z have a fixed gain.
+
+All begin at a trained gained network: what they cannot express stays as it is at the middle level,
+a fixed gain for each channel. The first three are stored as gain units (``gain_tables``), so the
+codec runs them; a conditional network is one plain network per level (``at_one_level``).
+
+References
+----------
+Theis et al., "Lossy image compression with compressive autoencoders", ICLR 2017.
+Choi et al., "Variable rate deep image compression with a conditional autoencoder", ICCV 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model.gain_units import (
+    GainUnit,
+    NoGain,
+    at_level,
+    folding,
+    interpolated,
+)
+
+_TRANSFORMS = ("g_a", "g_s", "h_a", "h_s")
+_LOG_SCALE, _SHIFT = "log_scale", "shift"
+_SCALE_Y = f"gain_y.{_LOG_SCALE}"
+_FIXED = "log_fixed_"
+
+
+class FixedGain(nn.Module):
+    """A gain and an inverse for each channel, the same at every level.
+
+    They could be folded into the convolutions beside them; kept apart they leave those at the
+    scale that they were trained at, for the optimiser and for differences from a base file.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_fixed_gain = nn.Parameter(torch.zeros(channels))
+        self.log_fixed_inverse = nn.Parameter(torch.zeros(channels))
+
+    def gain(self, level: Tensor) -> Tensor:
+        """Return the gain, (1, C, 1, 1), at any levels, (B,)."""
+        return torch.exp(self.log_fixed_gain + self._of_level(level))[:, :, None, None]
+
+    def inverse(self, level: Tensor) -> Tensor:
+        """Return the inverse gain, (1, C, 1, 1), at any levels, (B,)."""
+        return torch.exp(self.log_fixed_inverse - self._of_level(level))[:, :, None, None]
+
+    def _of_level(self, level: Tensor) -> Tensor:
+        return torch.zeros(1, 1, device=level.device)
+
+
+class Scaling(FixedGain):
+    """A table of log-gains, level by channel, whose inverse is the reciprocal, on a fixed gain.
+
+    Parameters
+    ----------
+    channels
+        Of the tensor.
+    log_start
+        Log-gain of each level at the start, (levels,).
+    by_channel
+        Whether each channel has a gain of its own.
+    """
+
+    def __init__(self, channels: int, log_start: Tensor, *, by_channel: bool) -> None:
+        super().__init__(channels)
+        self.log_scale = nn.Parameter(log_start[:, None].repeat(1, channels if by_channel else 1))
+
+    def _of_level(self, level: Tensor) -> Tensor:
+        return interpolated(self.log_scale, level)
+
+
+Unit = GainUnit | NoGain | FixedGain
+
+
+class ConditionalConv2d(nn.Conv2d):
+    """A convolution with a scale and a shift per output channel and level, at first the identity.
+
+    ``level`` holds the real level of each image, (B,); ``set_level`` says it before a pass.
+    """
+
+    level: Tensor
+
+    def condition(self, levels: int) -> None:
+        """Add the tables, (levels, outputs), of ones in logarithms and of zeros."""
+        shape = (levels, self.out_channels)
+        self.log_scale = nn.Parameter(torch.zeros(shape))
+        self.shift = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scale * (weight * x + bias) + shift."""
+        out = super().forward(x)
+        shift = interpolated(self.shift, self.level)[:, :, None, None]
+        scaled: Tensor = out * at_level(self.log_scale, self.level).to(out.dtype)
+        return scaled + shift.to(out.dtype)
+
+
+def units(config: Config, start_y: Tensor, start_z: Tensor) -> tuple[Unit, Unit]:
+    """Return what gains y and z, from the log-gains that each level begins with, (levels,)."""
+    if not config.gain:
+        return NoGain(), NoGain()
+    if config.mechanism == "gain":
+        return GainUnit(config.latent, start_y), GainUnit(config.hyper, start_z)
+    of_y: Unit = FixedGain(config.latent)
+    if config.mechanism == "cvr":
+        of_y = GainUnit(config.latent, start_y)
+    elif not config.conditional:
+        of_y = Scaling(config.latent, start_y, by_channel=config.mechanism == "scaling")
+    return of_y, FixedGain(config.hyper)
+
+
+def condition(net: nn.Module, levels: int) -> None:
+    """Make every convolution of the four transforms of a network conditional, in its place."""
+    for transform in _TRANSFORMS:
+        for module in net.get_submodule(transform).modules():
+            if type(module) is nn.Conv2d:  # its weights, name and place stay
+                module.__class__ = ConditionalConv2d
+                assert isinstance(module, ConditionalConv2d)
+                module.condition(levels)
+
+
+def set_level(net: nn.Module, level: Tensor) -> None:
+    """Tell the conditional convolutions the level of each image, (B,)."""
+    for module in net.modules():
+        if isinstance(module, ConditionalConv2d):
+            module.level = level
+
+
+def start(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Return a state dict of a network with gain units as one of ``config.mechanism``.
+
+    At the middle level both compute the same, but for ``scaling``, whose tables are the nearest
+    reciprocal ones over all levels.
+    """
+    if config.mechanism == "gain":
+        return dict(tensors)
+    middle = config.levels // 2
+    log_gain, log_inverse = tensors["gain_y.log_gain"], tensors["gain_y.log_inverse"]
+    kept = ("gain_y.",) if config.mechanism == "cvr" else ()
+    state = {k: v for k, v in tensors.items() if not k.startswith("gain_") or k.startswith(kept)}
+    state |= _fixed("gain_z", tensors["gain_z.log_gain"], tensors["gain_z.log_inverse"], middle)
+    if config.mechanism == "cvr":
+        return state
+    state |= _fixed("gain_y", log_gain, log_inverse, middle)
+    scale = (log_gain - log_inverse) / 2
+    if config.mechanism == "scaling":
+        constant = ((log_gain + log_inverse) / 2).mean(0)  # what reciprocals leave over
+        state |= dict.fromkeys((f"gain_y.{_FIXED}gain", f"gain_y.{_FIXED}inverse"), constant)
+        state[_SCALE_Y] = scale
+    elif config.mechanism == "scalar":
+        state[_SCALE_Y] = (scale - scale[middle]).mean(1, keepdim=True)
+    else:
+        for stem in _convolutions(tensors):
+            zeros = torch.zeros(config.levels, len(tensors[f"{stem}.weight"]))
+            state |= {f"{stem}.{_LOG_SCALE}": zeros, f"{stem}.{_SHIFT}": zeros.clone()}
+    return state
+
+
+def _fixed(unit: str, log_gain: Tensor, log_inverse: Tensor, level: int) -> dict[str, Tensor]:
+    """Return the fixed gains of a unit that are those of a level of its tables."""
+    return {
+        f"{unit}.{_FIXED}gain": log_gain[level].clone(),
+        f"{unit}.{_FIXED}inverse": log_inverse[level].clone(),
+    }
+
+
+def gain_tables(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Return a state dict as one of a network with gain units that computes the same.
+
+    Those of ``conditional`` and of networks without gain stay as they are.
+    """
+    stored = dict(state)
+    if not config.gain or config.conditional:
+        return stored
+    scale = stored.pop(_SCALE_Y, torch.zeros(config.levels, 1))
+    for unit, of_level in (("gain_y", scale), ("gain_z", torch.zeros(config.levels, 1))):
+        for word, sign in (("gain", 1), ("inverse", -1)):
+            fixed = stored.pop(f"{unit}.{_FIXED}{word}", None)
+            if fixed is not None:
+                stored[f"{unit}.log_{word}"] = fixed + sign * of_level
+    return stored
+
+
+def at_one_level(state: Mapping[str, Tensor], config: Config, level: int) -> dict[str, Tensor]:
+    """Return a conditional network at one of its levels, as a network without gain."""
+    tables = (f".{_LOG_SCALE}", f".{_SHIFT}")
+    folded = {
+        name: value
+        for name, value in state.items()
+        if not name.endswith(tables) and not name.startswith("gain_")
+    }
+    for stem in _convolutions(state):
+        scale, shift = state[f"{stem}.{_LOG_SCALE}"][level].exp(), state[f"{stem}.{_SHIFT}"][level]
+        folded[f"{stem}.weight"] = folded[f"{stem}.weight"] * scale[:, None, None, None]
+        folded[f"{stem}.bias"] = folded[f"{stem}.bias"] * scale + shift
+    gains = {
+        f"{unit}.{word}": state[f"{unit}.{_FIXED}{word}"].exp()
+        for unit in ("gain_y", "gain_z")
+        for word in ("gain", "inverse")
+    }
+    for name, factor in folding(config, gains).items():
+        folded[name] = folded[name] * factor
+    return folded
+
+
+def _convolutions(state: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield the names of the convolutions of the four transforms."""
+    for name, value in state.items():
+        if value.ndim == 4 and name.startswith(tuple(f"{part}." for part in _TRANSFORMS)):
+            yield name.removesuffix(".weight")
