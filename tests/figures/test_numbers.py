@@ -9,6 +9,8 @@ from scipy import integrate
 
 from bench.codec.complexity import counted
 from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
+from bench.codecs.agvae.model.config import preset
+from bench.codecs.agvae.model.model import AGVAE
 from bench.codecs.agvae.paper import complexity
 from bench.codecs.agvae.paper.residual_densities import SplitNormal, fit_split_normal, split_density
 from bench.figures import rate_distortion
@@ -61,9 +63,30 @@ def test_gain_units_of_the_ablation_backbone_cost_what_the_paper_says():
 
     assert 2 * 6 * (128 + 192) == found.parameters_added
     assert "0.076" == f"{found.parameters_percent:.3f}"
+    assert "0.023" == f"{100 * 6 * 192 / found.parameters:.3f}"  # the paper's bottleneck scaling
     net = GainedBackbone("bmshj2018-hyperprior", 128, 192, gain=False, asymmetric=False)
     assert complexity.parameters(net) == found.parameters
     assert 2 * (192 * 16**2 + 128 * 4**2) == found.macs_added
+
+
+def test_other_mechanisms_are_counted_on_the_network():
+    """One table or two, one number a level, or two for each output of every convolution."""
+    costs = list(complexity.computed(complexity.Options(presets=(("small", 8),))))
+
+    gain, cvr, scaling, scalar, conditional = costs
+    latent, hyper = 64, 32
+    assert 2 * 8 * (latent + hyper) == gain.parameters_added
+    assert 2 * 8 * latent == cvr.parameters_added
+    assert 8 * latent == scaling.parameters_added
+    assert 8 == scalar.parameters_added
+    assert 2 * latent * 16**2 == cvr.macs_added == scaling.macs_added == scalar.macs_added
+    outputs = conditional.parameters_added / 16
+    assert outputs == sum(
+        len(weight)
+        for name, weight in AGVAE(preset("small")).named_parameters()
+        if weight.ndim == 4 and name.startswith(("g_a", "g_s", "h_a", "h_s"))
+    )
+    assert conditional.macs_added > 100 * gain.macs_added
 
 
 def test_difference_of_parallel_curves_is_their_distance():

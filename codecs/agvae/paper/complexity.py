@@ -3,14 +3,15 @@
 Counted on the real modules, not by formula: parameters of the gain units against those of the same
 network without them, and multiplications of gains (one per latent and hyper-latent value, gain and
 inverse) against the multiply-accumulates of the convolutions, GDN included. Entropy coding and the
-factorised density of z are in neither count.
+factorised density of z are in neither count. The other mechanisms (``mechanisms``) are counted
+likewise on our own networks; a conditional convolution multiplies each of its outputs once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,14 @@ from torch import Tensor, nn
 
 from bench.codec.complexity import counted
 from bench.codecs.agvae.model.compressai_backbones import GainedBackbone
-from bench.codecs.agvae.model.config import LAMBDAS_MSE, PASSES, Config, preset
+from bench.codecs.agvae.model.config import (
+    LAMBDAS_MSE,
+    MECHANISMS,
+    PASSES,
+    STRIDE,
+    Config,
+    preset,
+)
 from bench.codecs.agvae.model.model import AGVAE
 from bench.errors import Unavailable
 from bench.figures import published
@@ -31,6 +39,12 @@ from bench.output.provenance import of_record
 from bench.output.table_formats import Cell, Table, number
 
 _SIDE = 256
+_WORDS = {
+    "cvr": "gain units on y alone (CVR)",
+    "scaling": "reciprocal gains on y (Theis 2017)",
+    "scalar": "one gain per level",
+    "conditional": "conditional convolutions (Choi 2019)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +112,8 @@ def make(_context: Context, entry: Entry, options: Options) -> Product:
     )
     unknown = (
         "The paper does not say how it counted operations, nor its channel numbers; its parameter "
-        "shares fit N = 128, M = 192."
+        "shares of gain units fit N = 128, M = 192, and those of bottleneck scaling one gain for "
+        "each of the 192 channels and level, not one number."
     )
     notes = (counted, unknown)
     rows = [[Cell(text) for text in _cells(cost)] for cost in costs]
@@ -140,7 +155,7 @@ def computed(options: Options) -> Iterator[Cost]:
             for gain in (False, True)
         )
         macs, values = backbone_macs(plain)
-        yield _cost(name, f"{channels}, {latent}", levels, plain, gained, macs, values)
+        yield _cost(name, f"{channels}, {latent}", levels, plain, gained, macs, 2 * values)
     for name, levels in options.presets:
         # With and without gain; the weights do not matter, only the shapes.
         small = Config(**{**preset(name).to_dict(), "levels": levels})
@@ -148,7 +163,13 @@ def computed(options: Options) -> Iterator[Cost]:
         plain_net, gained_net = AGVAE(none), AGVAE(small)
         macs, values = network_macs(plain_net)
         words = f"{small.hyper}, {small.latent}"
-        yield _cost(f"AG-VAE {name}", words, levels, plain_net, gained_net, macs, values)
+        yield _cost(f"AG-VAE {name}", words, levels, plain_net, gained_net, macs, 2 * values)
+        of_y = small.latent * (_SIDE // STRIDE) ** 2
+        for mechanism in MECHANISMS[1:]:
+            net = AGVAE(replace(small, mechanism=mechanism))
+            more = _outputs(plain_net) if mechanism == "conditional" else 2 * of_y
+            label = f"AG-VAE {name}, {_WORDS[mechanism]}"
+            yield _cost(label, words, levels, plain_net, net, macs, more)
 
 
 def _cost(
@@ -158,10 +179,10 @@ def _cost(
     plain: nn.Module,
     gained: nn.Module,
     macs: int,
-    values: int,
+    more: int,
 ) -> Cost:
     before, after = parameters(plain), parameters(gained)
-    added, more = after - before, 2 * values
+    added = after - before
     return Cost(
         name,
         channels,
@@ -189,8 +210,26 @@ def reported() -> Iterator[Cost]:
 
 
 def parameters(net: nn.Module) -> int:
-    """Return how many trainable numbers a network has."""
-    return sum(parameter.numel() for parameter in net.parameters())
+    """Return how many trainable numbers a network has; fixed gains belong to its convolutions."""
+    named = net.named_parameters()
+    return sum(parameter.numel() for name, parameter in named if "log_fixed" not in name)
+
+
+def _outputs(net: AGVAE) -> int:
+    """Return how many values the convolutions of the four transforms put out for a picture."""
+    found: list[int] = []
+    moved = net.to("meta")
+    transforms = (moved.g_a, moved.g_s, moved.h_a, moved.h_s)
+    hooks = [
+        part.register_forward_hook(lambda _module, _given, out: found.append(out.numel()))
+        for transform in transforms
+        for part in transform.modules()
+        if isinstance(part, nn.Conv2d)
+    ]
+    network_macs(moved)
+    for hook in hooks:
+        hook.remove()
+    return sum(found)
 
 
 def _of_picture(run: Callable[[Tensor], int]) -> tuple[int, int]:
