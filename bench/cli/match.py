@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -92,6 +93,7 @@ def match(  # noqa: PLR0913, PLR0917 - one parameter an option
     for line in output.lines(found):
         typer.echo(line)
     screen.console.print(f"results: {', '.join(map(str, written))}", markup=False)
+    screen.console.print(f"next: bench report --out {shlex.quote(str(out))}", markup=False)
 
 
 def _available() -> list[str]:

@@ -94,7 +94,8 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
             "--results",
             "-r",
             metavar="FOLDER",
-            help="Plot speed against the BD-rates of this folder of `bench all`.",
+            help="Plot speed against the BD-rates of this folder of `bench all`. Without --codec, "
+            "its codecs are measured.",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -129,7 +130,8 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         repeats=repeats,
     )
     rungs = 1 if points is None and quality is None else points
-    curves, unavailable = options.curves(wanted, codec or [], rungs, numbers(quality))
+    words = codec or (_words(results) if results else [])
+    curves, unavailable = options.curves(wanted, words, rungs, numbers(quality))
     for name, reason in unavailable:
         console.print(f"[yellow]left out: {name}: {reason}[/]")
     with screen:
@@ -142,6 +144,22 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     if busy:
         console.print(f"[bold yellow]MACHINE IS BUSY: {busy}; every number is flagged[/]")
     _measure(console, wanted, (cut, curves), out, results, busy=busy, unavailable=unavailable)
+
+
+def _words(results: Path) -> list[str]:
+    """Return the codecs of a run that are known here."""
+    from bench import registry
+    from bench.errors import UsageError
+    from bench.measurement.results import load_results
+
+    measured = [str(word) for word in load_results(results).rows["codec"].unique()]
+    known = [word for word in measured if registry.Spec.parse(word).name in registry.discover()]
+    if not known:
+        raise UsageError(
+            f"{results} has no codec that is known here: {', '.join(measured)}",
+            "Name codecs of files by --codec, as the run did.",
+        )
+    return known
 
 
 def _measure(

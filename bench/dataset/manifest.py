@@ -157,6 +157,8 @@ def read(name: str) -> Manifest:
     path = _folder() / f"{name}.toml"
     known = sorted(path.stem for path in path.parent.glob("*.toml"))
     if name not in known:
+        if Path(name).is_dir():
+            raise UsageError(f"{name} is a folder, no dataset's name", f"Write folder:{name}.")
         raise UsageError(f"unknown dataset {name!r}", f"{suggest(name, known)} Or folder:PATH.")
     return _read(path)
 

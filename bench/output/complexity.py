@@ -60,12 +60,17 @@ HEADS = (f"parameters (M) {DOWN}", f"encoder (kMAC/px) {DOWN}", f"decoder (kMAC/
 NOTES = (_COUNTED, _NOT_COUNTED)
 
 
+def _text(value: float) -> str:
+    """Return a number of a network, which is never nothing."""
+    return "<0.01" if 0 < value < 0.005 else number(value, 2)
+
+
 def texts(costs: Costs, codec: str) -> list[str]:
     """Return what stands below ``HEADS``; empty texts where a codec has no network, or unknown."""
     found = []
     for name, scale in COUNTED.items():
         span = costs.span(codec, name)
-        ends = [number(scale * end, 2) for end in span] if span else [""]
+        ends = [_text(scale * end) for end in span] if span else [""]
         found.append(" to ".join(dict.fromkeys(ends)))
     return found
 
@@ -78,8 +83,8 @@ def table(lines: Sequence[Line], record: Mapping[str, Any]) -> Table:
         found = line.found
         counts = (found.parameters, found.encoder_parameters, found.decoder_parameters)
         macs = (found.encoder_kmac, found.decoder_kmac, found.both_kmac)
-        texts = [f"{count / 1e6:.2f}" if count is not None else "" for count in counts]
-        texts += [number(math.nan if value is None else value, 2) for value in macs]
+        texts = [_text(math.nan if count is None else count / 1e6) for count in counts]
+        texts += [_text(math.nan if value is None else value) for value in macs]
         rows.append([Cell(names[line.codec]), Cell(_span(line)), *map(Cell, texts)])
     return Table(
         name=STEM,

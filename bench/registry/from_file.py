@@ -102,7 +102,8 @@ def name_of(word: str) -> str:
     for item in registry.discover().values():
         if item.source == word:
             if item.cls is None:
-                raise UsageError(f"{word} cannot be used: {item.reason}")
+                about = "" if item.reason.startswith(word) else f"{word} cannot be used: "
+                raise UsageError(f"{about}{item.reason}")
             return item.name
     raise UsageError(f"{word} cannot be used")
 

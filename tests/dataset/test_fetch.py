@@ -292,6 +292,13 @@ def test_fetch_suggests_a_name() -> None:
         fetch("kodac")
 
 
+def test_a_folder_is_no_name(tmp_path: Path) -> None:
+    """A folder that was named as a dataset is a usage error that says how to name it."""
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UsageError, match=r"is a folder, .* Write folder:.*photos\."):
+        fetch(str(tmp_path / "photos"))
+
+
 def test_fetch_finds_kodak(kodak_dir: Path) -> None:
     """The 24 Kodak images available are right, byte for byte, and nothing is downloaded."""
     report = fetch("kodak", kodak_dir.parent)

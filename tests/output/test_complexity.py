@@ -92,6 +92,16 @@ def test_points_are_means_over_the_curve(tmp_path: Path):
     assert complexity_plot.points(LINES, _results(tmp_path, {"jpeg": 1.0}), "d") is None
 
 
+def test_a_small_network_is_not_nothing():
+    """Less than the digits can show is said to be so."""
+    line = _line("tiny", 0.001, 1)
+    tiny = replace(line, found=replace(line.found, parameters=2600))
+    costs = counting.of_rows([tiny], _rows({"tiny": 1.0}))
+
+    assert ["<0.01", "1.00", "<0.01"] == complexity.texts(costs, "tiny")
+    assert "0.00" not in complexity.table([tiny], RECORD).markdown()
+
+
 def test_what_was_written_is_read(tmp_path: Path):
     """Equal lines, though a checkpoint's name may have spaces; what is unknown stays unknown."""
     named = (Setting(checkpoint="a b.pth 12345678").json, Setting(checkpoint="c.pth 9").json)

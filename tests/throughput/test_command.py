@@ -6,14 +6,16 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from bench import cli, image
-from bench.errors import CodecError
+from bench.cli import throughput as command
+from bench.errors import CodecError, UsageError
 from bench.image import Image
-from bench.measurement import provenance
+from bench.measurement import provenance, results
 from bench.throughput import idle_check
 from bench.throughput.worker import Job
 from bench.throughput.worker_pool import Lanes, WorkerPool
@@ -125,6 +127,18 @@ def test_bad_options(main, crops: Path, words: list[str], wanted: str):
     assert 2 == code
     assert wanted in said
     assert 1 == len(said.strip().splitlines())
+
+
+def test_the_codecs_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Those of --results are measured where none is named; of files, only what is known here."""
+    measured = ["avif:speed=4", "mine"]
+    rows = pd.DataFrame({"codec": measured})
+    monkeypatch.setattr(results, "load_results", lambda _: SimpleNamespace(rows=rows))
+
+    assert ["avif:speed=4"] == command._words(tmp_path)
+    rows = rows[1:]
+    with pytest.raises(UsageError, match=r"known here: mine\. Name codecs of files"):
+        command._words(tmp_path)
 
 
 def test_workers_keep_to_their_cores(crops: Path, tmp_path: Path):
