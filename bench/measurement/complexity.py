@@ -19,7 +19,7 @@ from bench import registry
 from bench.analysis.common_images import succeeded
 from bench.codec import Codec, Complexity, Setting
 from bench.codec.complexity import HEIGHT, WIDTH
-from bench.errors import OutputError
+from bench.errors import BenchError
 from bench.measurement.executor import apart
 from bench.measurement.results import read_csv
 
@@ -166,9 +166,9 @@ def load(folder: Path) -> tuple[list[Line], str]:
         return [], ""
     try:
         return [_line(row) for row in read_csv(path).to_dict("records")], ""
-    except OutputError as error:
+    except BenchError as error:
         reason = error.what
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{path.name} is not what bench complexity writes ({error})"
     return [], reason
 

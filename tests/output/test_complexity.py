@@ -119,6 +119,9 @@ def test_what_was_written_is_read(tmp_path: Path):
         ({"decoder_kmac_per_pixel": -1.0}, "decoder_kmac_per_pixel is -1"),
         ({"parameters": 0}, "no parameters"),
         ({"settings": "quality=1"}, "Expecting value"),
+        ({"settings": "[7]"}, "complexity is left out"),
+        ({"settings": "[" * 100_000}, "recursion"),
+        ({"width": ""}, "counted at nan"),
         ({"parameters": "many"}, "complexity.csv as a table"),
     ],
 )
