@@ -15,11 +15,14 @@ from pathlib import Path
 
 from bench import image
 from bench.dataset.manifest import File, cache_dir
-from bench.errors import DatasetError, ImageError
+from bench.errors import DatasetError, ImageError, OutputError
+from bench.files import write_atomically
 from bench.image import Image
 
-_LIMIT_BYTES = 8 << 20
-"""A larger cache file is begun anew; an entry takes about 300 bytes."""
+_LIMIT_BYTES = 64 << 20
+"""Of a larger cache file the older half is forgotten; an entry takes about 300 bytes."""
+
+_END_OF_KEY = b'], "sha256"'
 
 _HASH = re.compile("[0-9a-f]{64}")
 
@@ -52,17 +55,23 @@ class HashCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[Key, Identity] = {}
-        with contextlib.suppress(OSError):
-            if path.stat().st_size > _LIMIT_BYTES:
-                path.unlink()
-            for line in path.read_bytes().splitlines():
-                entry = _parse(line)
-                if entry:
-                    self._known[entry[0]] = entry[1]
+        self._lines: dict[bytes, bytes] = {}  # parsed when they are asked for
+        with contextlib.suppress(OSError, OutputError):
+            text = path.read_bytes()
+            if len(text) > _LIMIT_BYTES:
+                text = text[-_LIMIT_BYTES // 2 :].partition(b"\n")[2]
+                write_atomically(path, text)
+            self._lines = {line.partition(_END_OF_KEY)[0]: line for line in text.split(b"\n")}
 
     def get(self, key: Key) -> Identity | None:
         """Return what is known of the file as it is now."""
-        return self._known.get(key)
+        if key not in self._known:
+            text = json.dumps({"key": key, "sha256": ""}).encode()
+            entry = _parse(self._lines.get(text.partition(_END_OF_KEY)[0], b""))
+            if entry is None or entry[0] != key:
+                return None
+            self._known[key] = entry[1]
+        return self._known[key]
 
     def put(self, key: Key, identity: Identity) -> None:
         """Remember ``identity``, on disk too where that is possible."""

@@ -129,7 +129,7 @@ def apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN4
     CodecFailed
         If that process dies, or takes too long or too much memory.
     """
-    found = registry.discover().get(name)
+    found = registry.find(name)
     if found is None or not found.package:
         return function(*args)
     with LocalPool(1) as pool:

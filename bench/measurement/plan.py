@@ -155,11 +155,11 @@ def choose_curves(request: Request) -> tuple[list[Curve], list[tuple[str, str]]]
         if not given:
             raise UsageError("no codec or no setting of one was asked for", "Name one.")
         return given, []
-    default = [Wanted(word, (), True) for word in _default_curves(more=request.more_curves)]
     typed = [Wanted(word) if isinstance(word, str) else word for word in request.codecs]
     curves: list[Curve] = []
     unavailable: list[tuple[str, str]] = []
-    for wanted in dict.fromkeys(typed or default):
+    default = [] if typed else _default_curves(more=request.more_curves)
+    for wanted in dict.fromkeys(typed or [Wanted(word, (), True) for word in default]):
         try:
             curves.append(_curve(wanted, request))
         except SettingError:

@@ -211,7 +211,8 @@ def _entries(base: Path, plan: Plan) -> Iterator[dict[str, Any]]:
 
 def _codec_word(base: Path, name: str) -> str:
     """Return what names a codec anywhere: its name, or the file that it is in."""
-    word = registry.discover()[name].source
+    found = registry.find(name)
+    word = found.source if found else name
     if word not in from_file.known():
         return name
     if from_file.is_checkpoints(word):

@@ -80,7 +80,7 @@ class Task:
     @property
     def group(self) -> str:
         """The codec where it is a stranger's, whose code shares no process with another's."""
-        found = registry.discover().get(self.codec)
+        found = registry.find(self.codec)
         return self.codec if found and found.package else ""
 
 

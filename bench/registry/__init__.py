@@ -44,6 +44,7 @@ __all__ = [
     "complete",
     "create",
     "discover",
+    "find",
     "load_plugin",
     "outdated_metadata",
     "parameters",
@@ -293,6 +294,22 @@ def discover() -> dict[str, Found]:
     return found
 
 
+@cache
+def _own(folder: Path, stem: str) -> dict[str, Found]:
+    return {item.name: item for item in _from_folder(stem)} if folder == _FOLDER else {}
+
+
+def find(name: str) -> Found | None:
+    """Return a codec by name; None: there is no such.
+
+    Of a codec in ``codecs/`` whose file is called like it, that file alone is imported: a worker
+    process waits for no library that it does not use.
+    """
+    alone = not discover.cache_info().currsize and name in _stems()
+    found = _own(_FOLDER, name).get(name) if alone else None
+    return found or discover().get(name)
+
+
 def create(name: str, device: str = "cpu") -> Codec:
     """Return a codec by name, ready to use.
 
@@ -306,10 +323,10 @@ def create(name: str, device: str = "cpu") -> Codec:
         If its library or weights are missing, or if it is broken: its constructor, ``version()``,
         ``ladder()`` or ``label()`` fails or returns what the contract does not allow.
     """
-    found = discover()
-    if name not in found:
-        raise UsageError(f"unknown codec {name!r}", suggest(name, sorted(found)))
-    return _make(found[name], device)
+    found = find(name)
+    if found is None:
+        raise UsageError(f"unknown codec {name!r}", suggest(name, sorted(discover())))
+    return _make(found, device)
 
 
 def _make(item: Found, device: str) -> Codec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +139,22 @@ def test_an_unwritable_cache_is_survived(picture: Path, home: Path, loads: list[
     assert ["a.png", "a.png"] == loads
 
 
-def test_a_large_cache_begins_anew(
-    picture: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_large_cache_forgets_its_older_half(
+    picture: Path, home: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cache file is bounded."""
-    identity.identify(picture)
-    monkeypatch.setattr(identity, "_LIMIT_BYTES", 10)
+    """The cache file is bounded, and what was remembered last is still known."""
+    for name in ("b.png", "c.png", "d.png"):
+        identity.identify(Path(shutil.copy(picture, picture.with_name(name))))
+    before = lines_of(home)
+    monkeypatch.setattr(identity, "_LIMIT_BYTES", 2 * max(map(len, before)) + 8)
+    loads.clear()
     start_again()
-    identity.identify(picture)
+    identity.identify(picture.with_name("d.png"))
+    identity.identify(picture.with_name("b.png"))
 
-    assert 1 == len(lines_of(home))
+    assert ["b.png"] == loads
+    assert [before[-1]] == lines_of(home)[:1]
+    assert 2 == len(lines_of(home))
 
 
 def test_identify_names_what_it_cannot_read(picture: Path, tmp_path: Path) -> None:
