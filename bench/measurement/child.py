@@ -12,9 +12,12 @@ import faulthandler
 import os
 import pickle
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -31,11 +34,51 @@ from bench.errors import BenchError, CodecFailed, failure
 _START = (
     "import sys; from multiprocessing.connection import Connection; "
     "c = Connection(int(sys.argv[1])); sys.path[:] = c.recv(); "
-    "from bench.measurement.child import serve; serve(c, int(sys.argv[2]), sys.argv[3])"
+    "from bench.measurement.child import serve; "
+    "serve(c, int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
 )
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _DUMP = signal.SIGUSR1
 _CUT_OFF = 120  # exit code of a process whose connection was closed by a codec
+
+
+class Phase:
+    """What a process is at, in a file that it shares with its parent: no word has to be sent.
+
+    Parameters
+    ----------
+    file
+        Descriptor of the file; None makes one.
+    """
+
+    _FORM = struct.Struct("=24sq")
+
+    def __init__(self, file: int | None = None) -> None:
+        self._made = None
+        if file is None:
+            self._made = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
+            file = self._made.fileno()
+            os.lseek(file, 4096, os.SEEK_SET)  # what a codec writes into every file lands there
+        self.fileno = file
+
+    def get(self) -> tuple[str, int]:
+        """Return the phase, empty before the first one, and the process that works on it."""
+        with contextlib.suppress(OSError, struct.error, UnicodeDecodeError):
+            text, pid = self._FORM.unpack(os.pread(self.fileno, self._FORM.size, 0))
+            name = text.rstrip(b"\0").decode("ascii")
+            if name.isidentifier():
+                return name, pid
+        return "", 0
+
+    def set(self, name: str, pid: int = 0) -> None:
+        """Say what happens now, and which other process does it."""
+        with contextlib.suppress(OSError):  # a codec may have closed it
+            os.pwrite(self.fileno, self._FORM.pack(name.encode(), pid), 0)
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._made is not None:
+            self._made.close()
 
 
 class Child:
@@ -51,14 +94,18 @@ class Child:
 
     def __init__(self, folder: str, *, leader: bool) -> None:
         self.conn, theirs = Pipe()
+        self._poll = select.poll()
+        self._poll.register(self.conn.fileno(), select.POLLIN)
+        self.phase = Phase()
         lifeline, self._lifeline = os.pipe()
         debug = bool(os.environ.get("BENCH_DEBUG"))
         self._folder, self._leader, self._owner = Path(folder), leader, os.getpid()
         with contextlib.suppress(OSError):  # a codec may have removed it
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        words = (theirs.fileno(), lifeline, folder, self.phase.fileno)
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            [sys.executable, "-c", _START, str(theirs.fileno()), str(lifeline), folder],
-            pass_fds=(theirs.fileno(), lifeline),
+            [sys.executable, "-c", _START, *map(str, words)],
+            pass_fds=(theirs.fileno(), lifeline, self.phase.fileno),
             stdin=subprocess.DEVNULL,
             stdout=2 if debug else subprocess.DEVNULL,
             stderr=None if debug else subprocess.DEVNULL,
@@ -87,8 +134,8 @@ class Child:
         try:
             self.send(pack(function, args, {}))
             while True:
-                while not self.conn.poll(0.05):
-                    if self.process.poll() is not None and not self.conn.poll(0):
+                while not self._poll.poll(50):
+                    if self.process.poll() is not None and not self._poll.poll(0):
                         raise EOFError  # noqa: TRY301 - as if the connection had said it
                 word, value = pickle.loads(self.conn.recv_bytes())  # noqa: S301 - our own process
                 if word == "done":
@@ -157,6 +204,7 @@ class Child:
         self.process.kill()
         self.process.wait()
         self.conn.close()
+        self.phase.close()
         with contextlib.suppress(OSError):
             os.close(self._lifeline)
         self._lifeline = -1
@@ -191,6 +239,7 @@ _scheduling: list[tuple[int, Any]] = []
 _answer: list[Callable[[str, object], None]] = []
 _pid: list[int] = []
 _place: list[str] = []
+_phase: list[Phase] = []
 
 
 def is_child() -> bool:
@@ -212,8 +261,8 @@ def leave_if_forked() -> None:
 def report_phase(name: str, pid: int = 0) -> None:
     """Tell the parent what this process does now, or which process does it for it."""
     leave_if_forked()
-    if _answer:
-        _answer[0]("phase", (name, pid))
+    if _phase:
+        _phase[0].set(name, pid)
 
 
 def keep_scheduling() -> None:
@@ -232,11 +281,12 @@ def keep_scheduling() -> None:
                 os.sched_setscheduler(thread, *_scheduling[0])
 
 
-def serve(conn: Connection, lifeline: int, place: str) -> None:
+def serve(conn: Connection, lifeline: int, place: str, phase: int) -> None:
     """Answer calls until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _pid.append(os.getpid())
     _place.append(place)
+    _phase.append(Phase(phase))
     _prepare(lifeline)
     with contextlib.suppress(OSError), Path(place, str(os.getpid())).open("w") as dump:
         faulthandler.enable(dump)
@@ -268,7 +318,7 @@ def _answer_calls(conn: Connection) -> None:
 
     _answer[:] = [answer]
     keep_scheduling()
-    answer("phase", ("ready", 0))
+    answer("ready", None)
     while True:
         try:
             payload = conn.recv_bytes()

@@ -6,8 +6,11 @@ A cell is stored the moment it is done. Whatever a codec does to its process cos
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
@@ -31,6 +34,7 @@ THREAD_VARIABLES = (
 
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
 _CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
+_COUNT_S = 10.0  # how long the size of a cluster is taken as known
 _GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
 
 R = TypeVar("R")
@@ -107,7 +111,16 @@ class _DaskExecutor(Executor):
 
     def __init__(self, client: Any, timeout_s: float) -> None:  # noqa: ANN401 - distributed has no types
         self._client, self._timeout_s = client, timeout_s
+        self._counted, self._threads = -math.inf, 0
         self._executor = client.get_executor(pure=False, retries=3)
+
+    @property
+    def workers(self) -> int:
+        """How many calls the cluster can work on now; it may grow and shrink."""
+        if time.monotonic() > self._counted + _COUNT_S:
+            self._threads = sum(self._client.nthreads().values())
+            self._counted = time.monotonic()
+        return self._threads
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Send a call to the cluster."""
@@ -167,7 +180,7 @@ def measure(
     store
         Open for writing.
     jobs
-        Processes of the local pool; also bounds what is in flight elsewhere.
+        Processes of the local pool; an executor may have ``workers`` of its own.
     progress
         Called after each stored cell.
     make_executor
@@ -198,7 +211,7 @@ def measure(
         outcome.failed += bool(row.error)
         progress(row)
 
-    waiting = sorted(tasks, key=lambda task: task.group)[::-1]  # popped from the end
+    waiting = _ordered(tasks, jobs)[::-1]  # popped from the end
     running: dict[Future[Encoding], Task] = {}
     if not tasks:
         return outcome
@@ -206,7 +219,8 @@ def measure(
         executor = make_executor(min(jobs, len(tasks)), timeout_s)
         try:
             while waiting or running:
-                while waiting and len(running) < jobs * _IN_FLIGHT_PER_WORKER:
+                wanted = _IN_FLIGHT_PER_WORKER * max(1, getattr(executor, "workers", jobs))
+                while waiting and len(running) < wanted:
                     task = _with_bytes(waiting.pop(), store)
                     running[executor.submit(worker.run, task)] = task
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -219,6 +233,23 @@ def measure(
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return outcome
+
+
+def _ordered(tasks: list[Task], jobs: int) -> list[Task]:
+    """Return tasks by whose code they run, and of as many images in turn as there are workers.
+
+    So each worker has an image of its own, whose reference side it works out once.
+    """
+    groups: dict[str, dict[str, list[Task]]] = {}
+    for task in tasks:
+        groups.setdefault(task.group, {}).setdefault(task.near, []).append(task)
+    found: list[Task] = []
+    for _, images in sorted(groups.items()):
+        lists = list(images.values())
+        for start in range(0, len(lists), jobs):
+            turns = itertools.zip_longest(*lists[start : start + jobs])
+            found += [task for turn in turns for task in turn if task is not None]
+    return found
 
 
 def _with_bytes(task: Task, store: Store) -> Task:

@@ -8,8 +8,10 @@ started, a new one takes its place, and the other calls go on.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
+import select
 import tempfile
 import threading
 import time
@@ -17,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,11 +39,16 @@ _TRIES = 3  # to start a process
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A call that waits or runs; ``group`` names the stranger's codec whose code it runs."""
+    """A call that waits or runs.
+
+    ``group`` names the stranger's codec whose code it runs; ``near`` what a process keeps from one
+    call to the next: the picture.
+    """
 
     future: Future[Any]
     payload: bytes
     group: str
+    near: str
 
 
 class _Slot:
@@ -53,8 +60,8 @@ class _Slot:
         self.group = ""
         self.call: _Call | None = None
         self.sent = False
-        self.started = 0.0
-        self.phase = ("", 0)
+        self.started, self.begun = 0.0, False
+        self.near = ""
         self.failed_starts = 0
 
     def take(self, call: _Call) -> None:
@@ -63,7 +70,7 @@ class _Slot:
             call.group != self.group or self.child.process.poll() is not None
         ):
             self.retire()
-        self.call, self.sent, self.group = call, False, call.group
+        self.call, self.sent, self.group, self.near = call, False, call.group, call.near
         if self.child is None:
             self.child, self.ready = Child(self._folder, leader=True), False
         else:
@@ -73,7 +80,8 @@ class _Slot:
         """Send the call to the process, which waits for it; the clock starts."""
         assert self.child is not None
         assert self.call is not None
-        self.sent, self.started, self.phase = True, time.monotonic(), ("", 0)
+        self.sent, self.started, self.begun = True, time.monotonic(), False
+        self.child.phase.set("")
         with contextlib.suppress(OSError):  # it died meanwhile, which is found in a moment
             self.child.send(self.call.payload)
 
@@ -91,15 +99,10 @@ class _Slot:
         except Exception:  # noqa: BLE001 - closed, or garbage that a codec wrote into it
             self.lose(None)
             return
-        if word == "phase":
-            if value[0] == "ready":
-                self.ready, self.failed_starts = True, 0
-                if self.call is not None and not self.sent:
-                    self.send()
-            else:
-                if not self.phase[0]:
-                    self.started = time.monotonic()  # the codec is loaded, the cell begins
-                self.phase = value
+        if word == "ready":
+            self.ready, self.failed_starts = True, 0
+            if self.call is not None and not self.sent:
+                self.send()
         elif self.call is not None and self.sent:
             call, self.call = self.call, None
             (call.future.set_result if word == "done" else call.future.set_exception)(value)
@@ -113,7 +116,8 @@ class _Slot:
             self.retire()
             self.take(call)
             return
-        text = why or child.obituary(f" in {self.phase[0]}" if self.phase[0] else "")
+        phase, _ = self.phase()
+        text = why or child.obituary(f" in {phase}" if phase else "")
         self.retire()
         self.call = None
         if call is not None:
@@ -121,13 +125,19 @@ class _Slot:
 
     def overdue(self, timeout_s: float) -> None:
         """End a call that takes too long."""
-        limit = timeout_s if self.phase[0] else timeout_s + _LOADING_S
+        name, pid = self.phase()
+        if name and not self.begun:  # the codec is loaded, the cell begins
+            self.started, self.begun = time.monotonic(), True
+        limit = timeout_s if name else timeout_s + _LOADING_S
         if self.sent and self.call and time.monotonic() - self.started > limit:
             assert self.child is not None
-            name, pid = self.phase
             doing = f" in {name or 'loading'}"
             place = self.child.ask_place(pid)
             self.lose(f"timed out: after {limit:g} s{doing}{place}")
+
+    def phase(self) -> tuple[str, int]:
+        """Return what the call is at, and which other process works on it; empty before it is."""
+        return self.child.phase.get() if self.child is not None and self.sent else ("", 0)
 
     def memory_bytes(self, *, all_of_them: bool) -> int:
         """Return what the process and its decoder hold, and all that they started if wanted."""
@@ -138,8 +148,8 @@ class _Slot:
             processes = [psutil.Process(self.child.pid)]
             if all_of_them:
                 processes += processes[0].children(recursive=True)
-            elif self.phase[1]:
-                processes.append(psutil.Process(self.phase[1]))
+            elif other := self.phase()[1]:
+                processes.append(psutil.Process(other))
             for process in processes:
                 held = process.memory_info()
                 found += held.rss - getattr(held, "shared", 0)
@@ -177,13 +187,20 @@ class LocalPool(Executor):
         self._manager.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        """Queue a call; ``group`` of an argument keeps its code in processes of its own."""
+        """Queue a call.
+
+        ``group`` of an argument keeps its code in processes of its own; calls with the same
+        ``near`` go to the same process as long as no other one would have nothing to do.
+        """
         future: Future[Any] = Future()
-        group = next((str(a.group) for a in args if hasattr(a, "group")), "")
+        group, near = (
+            next((str(getattr(a, word)) for a in args if hasattr(a, word)), "")
+            for word in ("group", "near")
+        )
         with self._lock:
             if self._ending:
                 raise RuntimeError("the pool is shut down")
-            self._waiting.append(_Call(future, pack(fn, args, kwargs), group))
+            self._waiting.append(_Call(future, pack(fn, args, kwargs), group, near))
         self._wake()
         return future
 
@@ -232,19 +249,31 @@ class LocalPool(Executor):
     def _dispatch(self) -> None:
         for slot in self._slots:
             while slot.call is None and self._waiting:
-                call = self._waiting.popleft()
+                call = self._next(slot)
                 if call.future.set_running_or_notify_cancel():
                     slot.take(call)
 
+    def _next(self, slot: _Slot) -> _Call:
+        """Take the next call for a process: of its own picture, else of one that nobody has."""
+        seen = list(itertools.islice(self._waiting, 4 * len(self._slots)))
+        others = {other.near for other in self._slots if other is not slot and other.call}
+        own = (call for call in seen if (call.near, call.group) == (slot.near, slot.group))
+        free = (call for call in seen if call.near not in others)
+        chosen = next(own, None) or next(free, seen[0])
+        self._waiting.remove(chosen)
+        return chosen
+
     def _listen(self) -> None:
         """Wait for a word of a process, a new call, or the next tick."""
-        slots: dict[Any, _Slot] = {s.child.conn: s for s in self._slots if s.child is not None}
-        ready = wait([self._wake_read, *slots], timeout=_TICK_S)
-        for conn in ready:
-            if conn is self._wake_read:
-                _drain(self._wake_read)
+        slots = {s.child.conn.fileno(): s for s in self._slots if s.child is not None}
+        poll = select.poll()
+        for file in (self._wake_read.fileno(), *slots):
+            poll.register(file, select.POLLIN)
+        for file, _ in poll.poll(1000 * _TICK_S):
+            if file in slots:
+                slots[file].answer()
             else:
-                slots[conn].answer()
+                _drain(self._wake_read)
 
     def _watch(self, tick: int) -> None:
         """Find processes that died in silence, hang, or take too much memory."""
@@ -262,7 +291,7 @@ class LocalPool(Executor):
         if total > self._memory or (scarce and total > self._memory // 4):
             size, slot = max(held, key=lambda pair: pair[0])
             assert slot.child is not None
-            place = slot.child.ask_place(slot.phase[1])
+            place = slot.child.ask_place(slot.phase()[1])
             slot.lose(
                 f"out of memory: the process held {size / 2**30:.1f} GiB; all together may hold "
                 f"{self._memory / 2**30:.1f} GiB{place}"

@@ -83,6 +83,11 @@ class Task:
         found = registry.find(self.codec)
         return self.codec if found and found.package else ""
 
+    @property
+    def near(self) -> str:
+        """The picture, which a worker keeps with the reference side of its metrics."""
+        return self.row.pixels
+
 
 @dataclass(slots=True)
 class _Loaded:

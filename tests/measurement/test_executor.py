@@ -11,15 +11,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import pandas as pd
 import pytest
 
 from bench.errors import UsageError
 from bench.measurement import executor
+from bench.measurement.pool import LocalPool, _Call, _Slot
+from bench.measurement.worker import Task
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 NUMBERS = ["dataset", "image", "codec", "setting", "bytes", "bpp", "psnr_db", "bitstream_sha256"]
@@ -268,3 +273,32 @@ def test_no_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
 
     assert "no Dask scheduler answers at tcp://127.0.0.1:9 (OSError)" == caught.value.what
     assert 1 == len(str(caught.value).splitlines())
+
+
+def test_workers_have_images_of_their_own():
+    """As many images in turn as there are workers; code of one group stands together."""
+
+    class Wish(NamedTuple):
+        group: str
+        near: str
+
+    asked = [Wish(group, near) for near in "abc" for group in ("", "x") for _ in range(2)]
+    given = executor._ordered(cast("list[Task]", asked), 2)
+
+    assert "ababcc" * 2 == "".join(wish.near for wish in given)
+    assert ["", "x"] == list(dict.fromkeys(wish.group for wish in given))
+    assert sorted(asked) == sorted(cast("list[Wish]", given))
+
+
+def test_a_process_goes_on_with_its_picture():
+    """Its own picture first, then one that no other process has, and at the end any."""
+    pool = object.__new__(LocalPool)  # without its processes and the thread that sees to them
+    one, two = pool._slots = [_Slot(""), _Slot("")]
+    pool._waiting = deque(_Call(Future(), b"", "", near) for near in "aabbc")
+    two.near, two.call = "a", pool._waiting[0]
+    taken = []
+    while pool._waiting:
+        one.near = pool._next(one).near
+        taken.append(one.near)
+
+    assert ["b", "b", "c", "a", "a"] == taken
