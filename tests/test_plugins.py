@@ -9,8 +9,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import typer
 
 from bench import registry
+from bench.cli import command_line
 from bench.errors import UsageError
 from bench.figures import registry as kinds
 from bench.output.figure import Skipped
@@ -112,10 +114,11 @@ def test_a_broken_command_costs_itself_only(stranger, run_bench: Bench, name: st
 
 
 def test_no_package_replaces_a_command_of_the_suite(stranger, run_bench: Bench):
-    """And that is said."""
+    """And that is said, whatever is called."""
     done = run_bench("all", "--help", env=stranger)
 
-    assert "command all of stranger is left out" in done.stderr
+    for called in (done, run_bench("list", env=stranger)):
+        assert "command all of stranger is left out" in called.stderr
     assert "hello" not in done.stdout
     assert "--points" in done.stdout
 
@@ -139,6 +142,25 @@ def test_a_broken_kind_of_figure_costs_its_figures_only(stranger, monkeypatch, n
         kinds._kind(name)
 
 
+@pytest.mark.parametrize(
+    ("words", "built"),
+    [
+        (["list", "all"], {"list"}),
+        (["--debug", "list", "--json"], {"list"}),
+        (["train"], None),
+        (["lst"], None),
+        (["--help"], None),
+        ([], None),
+    ],
+)
+def test_only_the_command_that_is_called_is_built(words: list[str], built: set[str] | None):
+    """Where it is one of ours; a help text and a mistyped word want to know all."""
+    found = set(typer.main.get_command(command_line(words)).commands)
+
+    assert (built or {"list", "all", "train", "ablation"}) <= found
+    assert built is None or built == found
+
+
 def test_own_plug_ins_are_known():
     """The metadata of this installation has AG-VAE's commands and figures."""
     assert "" == registry.outdated_metadata("bench.commands")
@@ -148,7 +170,7 @@ def test_own_plug_ins_are_known():
 
 def test_metadata_older_than_the_source_is_named(monkeypatch):
     """An installation from before a plug-in was declared says what to do."""
-    from bench.cli import command_line, plugins
+    from bench.cli import plugins
 
     for module in (registry, plugins):
         monkeypatch.setattr(module, "entry_points", lambda **_: ())

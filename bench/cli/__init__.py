@@ -89,7 +89,8 @@ def _root(
 def command_line(words: Sequence[str]) -> typer.Typer:
     """Return the command line for what was typed after ``bench``.
 
-    The commands of other packages are part of it; the one that is called is imported.
+    Where one of the suite's commands is called, it has that one alone: each takes its time to
+    build. Else it has all, those of other packages too; the one that is called is imported.
 
     Raises
     ------
@@ -105,9 +106,11 @@ def command_line(words: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, (function, panel) in _COMMANDS.items():
+    called = plugins.called(words)
+    for name in [called] if called in _COMMANDS else _COMMANDS:
+        function, panel = _COMMANDS[name]
         app.command(name, cls=Command, rich_help_panel=panel)(function)
-    plugins.register(app, words)
+    plugins.register(app, _COMMANDS, words)
     return app
 
 

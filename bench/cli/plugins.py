@@ -6,7 +6,7 @@ import ast
 import contextlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,16 +20,23 @@ from bench.cli.options import DEVELOPERS
 GROUP = "bench.commands"
 
 
-def register(app: typer.Typer, typed: Sequence[str]) -> None:
+def called(typed: Sequence[str]) -> str:
+    """Return the command among the words after ``bench``; empty: there is none."""
+    return next((word for word in typed if not word.startswith("-")), "")
+
+
+def register(app: typer.Typer, own: Container[str], typed: Sequence[str]) -> None:
     """Add the commands of other packages to ``app``.
 
     Only the one that is called is imported. The others are listed with the first line of their
-    documentation, which is read from the source.
+    documentation, which is read from the source; where one of our own is called, they are not.
 
     Parameters
     ----------
     app
-        Holds the suite's own commands; no other package replaces one of them.
+        What to add them to.
+    own
+        Names of the suite's own commands; no other package replaces one of them.
     typed
         What was typed after ``bench``.
 
@@ -39,8 +46,7 @@ def register(app: typer.Typer, typed: Sequence[str]) -> None:
         If the command that is called cannot be imported, is no function, or comes from two
         packages; or if there is none of that name and this installation's metadata lacks our own.
     """
-    called = next((word for word in typed if not word.startswith("-")), "")
-    own = {command.name for command in app.registered_commands}
+    name_called = called(typed)
     offered = {point.name: point for point in entry_points(group=GROUP)}
     how: dict[str, Any] = {"cls": Command, "rich_help_panel": DEVELOPERS}
     for name in sorted(offered):
@@ -49,12 +55,12 @@ def register(app: typer.Typer, typed: Sequence[str]) -> None:
             typer.echo(
                 f"bench: command {name} of {package} is left out: the name is ours", err=True
             )
-        elif name == called:
+        elif name == name_called:
             app.command(name, **how)(_load(name))
-        else:
+        elif name_called not in own:
             app.command(name, help=_first_line(offered[name]), **how)(_not_called)
-    if called and called not in own | offered.keys():
-        _check_metadata(called)
+    if name_called and name_called not in own and name_called not in offered:
+        _check_metadata(name_called)
 
 
 def _not_called() -> None:
