@@ -9,6 +9,7 @@ speaks lines of JSON on its standard input and output.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 import sys
 import traceback
 from concurrent.futures import Executor, Future
+from pathlib import Path
 
 IMPORTED = (
     *(
@@ -29,7 +31,10 @@ IMPORTED = (
     *("rich.console", "rich.progress", "scipy.interpolate", "skimage", "torch", "typer.core"),
     *("bench.cli", "bench.registry", "bench.report", "bench.gate", "bench.output.write"),
     *("bench.measurement.run", "bench.measurement.executor", "bench.dataset.open"),
+    *("bench.report.page", "bench.output.tables", "bench.output.plots", "bench.throughput"),
 )
+OPTIONAL = ("pillow_avif", "pillow_jxl", "pydantic", "typer._adapters")
+"""What codecs and some versions of Typer import at their first use."""
 
 
 class Here(Executor):
@@ -52,6 +57,16 @@ def main() -> None:
     """Answer requests until standard input ends."""
     for name in IMPORTED:
         importlib.import_module(name)
+    bench = Path(__file__).parent.parent / "bench"
+    found = [
+        f"bench.{room}.{path.stem}"
+        for room in ("codecs", "metrics")
+        for path in (bench / room).iterdir()
+        if path.suffix in ("", ".py") and not path.stem.startswith("__")
+    ]
+    for name in (*OPTIONAL, *found):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         request = json.loads(line)
