@@ -130,8 +130,9 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
         repeats=repeats,
     )
     rungs = 1 if points is None and quality is None else points
-    words = codec or (_words(results) if results else [])
+    words, unknown = _words(results) if results and not codec else (codec or [], [])
     curves, unavailable = options.curves(wanted, words, rungs, numbers(quality))
+    unavailable += [(name, "not known here; --codec names it as the run did") for name in unknown]
     for name, reason in unavailable:
         console.print(f"[yellow]left out: {name}: {reason}[/]")
     with screen:
@@ -146,8 +147,8 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     _measure(console, wanted, (cut, curves), out, results, busy=busy, unavailable=unavailable)
 
 
-def _words(results: Path) -> list[str]:
-    """Return the codecs of a run that are known here."""
+def _words(results: Path) -> tuple[list[str], list[str]]:
+    """Return the codecs of a run that are known here, and the others."""
     from bench import registry
     from bench.errors import UsageError
     from bench.measurement.results import load_results
@@ -159,7 +160,7 @@ def _words(results: Path) -> list[str]:
             f"{results} has no codec that is known here: {', '.join(measured)}",
             "Name codecs of files by --codec, as the run did.",
         )
-    return known
+    return known, [word for word in measured if word not in known]
 
 
 def _measure(

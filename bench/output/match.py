@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,8 @@ def _count(entries: list[dict[Any, Any]]) -> str:
 
 
 def _anchor_words(target: str) -> str:
-    codec, _, options = target.partition(" of ")[2].partition(":")
-    return f"{codec} {options.replace('=', ' ')}".strip()
+    anchor = target.partition(" of ")[2]
+    return re.sub(r":(?=\w+=)", " ", anchor, count=1).replace("=", " ")
 
 
 def _words(line: Mapping[Any, Any]) -> str:

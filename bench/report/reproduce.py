@@ -12,6 +12,7 @@ from bench import registry
 from bench.analysis import summary
 from bench.codec import Setting
 from bench.errors import BenchError
+from bench.measurement.matching import AS_IS
 from bench.measurement.ownership import is_own
 from bench.measurement.plan import spread
 from bench.measurement.repetition import FILE as EXPERIMENT
@@ -100,6 +101,8 @@ def _measure(context: Context, results: Results, scored: Sequence[str]) -> tuple
         told = ["bench", "match", name, "--from", _word(context, anchor), "--metric", metric]
         searched = context.rows.loc[context.rows["found_setting"] != "", "codec"]
         codecs = sorted({str(codec) for codec in searched})
+    elif set(context.equal.get("anchor", ())) == {AS_IS}:
+        told = ["bench", "match", name, "--from", AS_IS]
     if name != context.name:
         images = sorted((str(i) for i in context.rows["image"].unique()), key=summary.natural)
         told += [word for image in images for word in ("--image", image)]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.output import match
 from bench.report import equal_section
 from bench.report.dataset_view import Context
 
@@ -82,6 +83,19 @@ AS_IS = {"saved_bytes": 1.0, "anchor": "as-is", "setting": ""}
 def test_the_answer_at_a_target(lines: list[dict[str, Any]], words: str):
     """Who needs the fewest bits and how many fewer than what is compared with, if that is so."""
     assert words in equal_section.headline(_context(*lines))
+
+
+@pytest.mark.parametrize(
+    ("anchor", "words"),
+    [
+        ("jpeg:quality=80", "jpeg quality 80"),
+        ("sub/mine.py:Mine:quality=50", "sub/mine.py:Mine quality 50"),
+        ("avif:subsampling=4:2:0,quality=50", "avif subsampling 4:2:0,quality 50"),
+    ],
+)
+def test_an_anchor_in_words(anchor: str, words: str):
+    """Its name is what was typed, a file too, and its options follow."""
+    assert words == match.equation([_line("jpeg", 1.0, target=f"psnr of {anchor}")])
 
 
 def test_at_one_rate_the_best_comes_first():

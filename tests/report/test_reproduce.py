@@ -17,7 +17,7 @@ def context(name: str, images: list[str], curves: dict[str, list[str]]) -> Simpl
     """What the commands are made from: a dataset's name and rows."""
     lines = [(c, s, i) for c, settings in curves.items() for s in settings for i in images]
     rows = pd.DataFrame(lines, columns=["codec", "setting", "image"])
-    return SimpleNamespace(name=name, rows=rows, means=rows, words={})
+    return SimpleNamespace(name=name, rows=rows, means=rows, words={}, equal=pd.DataFrame())
 
 
 def commands(*contexts: SimpleNamespace, folder: Path = Path("gone"), **record: object) -> str:
@@ -90,6 +90,19 @@ def test_codecs_of_files_are_named_as_they_were_typed(rungs: list[str] | None, s
     part.words = {}
     assert "# at other settings" in commands(part, rungs=[])
     assert "bench complexity --results OUT" == reproduce.complexity_command(part)
+
+
+def test_files_as_they_are():
+    """What was matched with the files themselves is not one more search."""
+    part = context("folder:photos", ["a"], {"webp": ['{"target":"psnr=35"}']})
+    searched = commands(part).splitlines()[0]
+    part.equal = pd.DataFrame({"anchor": ["as-is"] * 2})
+
+    assert "bench all --dataset folder:photos --codec webp --target psnr=35" == searched
+    assert (
+        "bench match folder:photos --from as-is --codec webp --target psnr=35"
+        == commands(part).splitlines()[0]
+    )
 
 
 def test_metrics_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -135,7 +135,7 @@ def test_the_codecs_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rows = pd.DataFrame({"codec": measured})
     monkeypatch.setattr(results, "load_results", lambda _: SimpleNamespace(rows=rows))
 
-    assert ["avif:speed=4"] == command._words(tmp_path)
+    assert (["avif:speed=4"], ["mine"]) == command._words(tmp_path)
     rows = rows[1:]
     with pytest.raises(UsageError, match=r"known here: mine\. Name codecs of files"):
         command._words(tmp_path)
