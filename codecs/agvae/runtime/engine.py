@@ -18,7 +18,7 @@ from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.integer.fixed_point import STEP
 from bench.codecs.agvae.model import model
-from bench.codecs.agvae.model.config import latent_size
+from bench.codecs.agvae.model.config import Config, latent_size
 from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.runtime.refinement import refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
@@ -186,24 +186,25 @@ class Engine:
         level = torch.tensor([level_steps / LEVEL_STEPS], device=self._device)
         return at_level(self._tensors[name].to(self._device), level).flatten()
 
-    def _net(self, name: str, net: nn.Module) -> nn.Module:
+    def _net(self, name: str, make: Callable[[Config], nn.Module]) -> nn.Module:
+        """Return one part of the network, with its weights.
+
+        They are assigned, not copied: for room for a copy (``to_empty``), PyTorch imports SymPy.
+        """
+        with torch.device("meta"):
+            net = make(self.config)
         prefix = f"{name}."
         state = {k[len(prefix) :]: v for k, v in self._tensors.items() if k.startswith(prefix)}
-        net.load_state_dict(state)
+        net.load_state_dict(state, assign=True)
         return net
 
     def _analysis_nets(self) -> tuple[nn.Module, nn.Module]:
         """Return g_a and h_a, with their weights."""
-        with torch.device("meta"):
-            g_a, h_a = model.analysis(self.config), model.hyper_analysis(self.config)
-        g_a, h_a = g_a.to_empty(device="cpu"), h_a.to_empty(device="cpu")
-        return self._net("g_a", g_a), self._net("h_a", h_a)
+        return self._net("g_a", model.analysis), self._net("h_a", model.hyper_analysis)
 
     def _synthesis_net(self) -> nn.Module:
         """Return g_s, with its weights."""
-        with torch.device("meta"):
-            g_s = model.synthesis(self.config)
-        return self._net("g_s", g_s.to_empty(device="cpu"))
+        return self._net("g_s", model.synthesis)
 
     def _entropy_tensors(self) -> dict[str, Tensor]:
         """Return the weights of the exact networks."""

@@ -286,3 +286,16 @@ def test_engines_are_shared(small):
 
     assert codec._engine(0) is small()._engine(512)
     assert engine_for(codec.networks[0], "cpu") is codec._engine(0)
+
+
+def test_networks_take_the_weights_as_they_are(small):
+    """g_a, h_a and g_s hold the weights that were read, not copies; making room imports SymPy."""
+    engine = small()._engine(0)
+    nets = dict(
+        zip(("g_a", "h_a", "g_s"), (*engine._analysis_nets(), engine._synthesis_net()), strict=True)
+    )
+
+    own = {f"{part}.{k}": v for part, net in nets.items() for k, v in net.state_dict().items()}
+
+    assert own
+    assert all(v.data_ptr() == engine._tensors[k].data_ptr() for k, v in own.items())
