@@ -35,14 +35,19 @@ def reach(config: Config) -> int:
     Walks both stacks from the output inwards: a stride-2 convolution of size 5 turns r positions
     into 2 r + 2, a bottleneck adds 1, a pixel shuffle halves r and its convolution adds 1.
     """
-    d0, d1, d2 = config.depth
     pixels = 2
-    for depth in (d2, d1, d0):
+    for depth in reversed(config.depth):
         pixels = 2 * (pixels + depth) + 2
-    positions = 2
-    for depth in (d0, d1, d2):
-        positions = -(-(positions + depth) // 2) + 1
-    return max(-(-pixels // STRIDE), positions)
+    return max(-(-pixels // STRIDE), -(-_margins(config)[0] // 2) + 1)
+
+
+def _margins(config: Config) -> list[int]:
+    """Return how far g_s sees from within each stage, coarsest first, in that stage's positions."""
+    found, needed = [0], 2
+    for depth in config.depth:
+        found.append(needed + depth)
+        needed = -(-found[-1] // 2) + 1
+    return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class Transforms:
     ) -> None:
         self.device = torch.device(device)
         self.precision = precision
-        self._tile, self._overlap = tile, reach(config)
+        self._tile, self._overlap, self._margins = tile, reach(config), _margins(config)
         self._latent = config.latent
         self._g_a, self._g_s = self._ready(g_a, precision), self._ready(g_s, precision)
         self._h_a = self._ready(h_a, torch.float32)
@@ -144,13 +149,33 @@ class Transforms:
         image = np.empty((height * STRIDE, width * STRIDE, 3), np.uint8)
         for rows, columns in tiles(height, width, self._overlap, self._tile):
             outer = y[rows.outer_start : rows.outer_stop, columns.outer_start : columns.outer_stop]
-            out = self._g_s(outer.permute(2, 0, 1)[None].to(self.precision)).float()
-            rgb = core(out, rows, columns, STRIDE).add(0.5).mul_(255).round_().clamp_(0, 255)
+            out = self._synthesise_tile(outer, rows, columns).float()
+            rgb = out[0].permute(1, 2, 0).add(0.5).mul_(255).round_().clamp_(0, 255)
             image[
                 rows.start * STRIDE : rows.stop * STRIDE,
                 columns.start * STRIDE : columns.stop * STRIDE,
             ] = rgb.to(torch.uint8).cpu().numpy()
         return np.ascontiguousarray(image[: size[0], : size[1]])
+
+    def _synthesise_tile(self, outer: Tensor, rows: Span, columns: Span) -> Tensor:
+        """Return g_s of a tile's core, (1, 3, 16 h, 16 w), from y with overlap.
+
+        After each stage the overlap is cut to what the rest of the network sees: the last stages,
+        the dearest, then compute little beside the core. A picture of one tile has none to cut.
+        """
+        x = outer.permute(2, 0, 1)[None].to(self.precision)
+        edges = [span.start - span.outer_start for span in (rows, columns)]
+        edges += [span.outer_stop - span.stop for span in (rows, columns)]
+        margins = iter(self._margins)
+        for layer in self._g_s.children():
+            x = layer(x)
+            if isinstance(layer, nn.Sequential):  # twice as many positions
+                margin = next(margins)
+                top, left, below, right = (max(0, 2 * edge - margin) for edge in edges)
+                edges = [min(2 * edge, margin) for edge in edges]
+                x = x[..., top : x.shape[2] - below, left : x.shape[3] - right]
+                x = x.contiguous(memory_format=torch.channels_last)
+        return x
 
 
 def pixels(span: Span) -> slice:
