@@ -124,17 +124,31 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20211)
 
 
+def _beside(name: str) -> Any:
+    """Return a module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in this process, where a test is not of the pool: each worker is two interpreters."""
+    from bench.measurement import executor, matching
+
+    for module in (executor, matching):
+        monkeypatch.setattr(module, "LocalPool", _beside("forkserver").Here)
+
+
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Install the codec ``faulty`` for this process and those it starts."""
     folder = tmp_path / "site"
     folder.mkdir()
-    spec = importlib.util.spec_from_file_location("plugins", ROOT / "tests" / "plugins.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.install(folder)
+    _beside("plugins").install(folder)
     monkeypatch.syspath_prepend(str(folder))
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))

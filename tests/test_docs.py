@@ -211,8 +211,12 @@ _DONE: set[tuple[tuple[str, str], ...]] = set()
 
 
 @pytest.mark.parametrize("document", RUN)
-def test_commands_run(document: str, place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_commands_run(
+    document: str, place: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+):
     """Every command of a document ends well and prints what the document shows."""
+    if document != "README.md":  # whose commands start workers, as a user's do
+        request.getfixturevalue("without_workers")
     monkeypatch.chdir(place)
     for block in (b for b in BLOCKS if b.document == document and not b.reason):
         if block.mark.startswith("file: "):

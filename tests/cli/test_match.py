@@ -25,7 +25,7 @@ def photos(photo: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_folder(bench, photos: Path, tmp_path: Path):
+def test_a_folder(bench, photos: Path, tmp_path: Path, without_workers: None):
     """The answer in words, as CSV and table; the files as they are; what was lossy already."""
     out = tmp_path / "out"
     words = ("match", f"folder:{photos / 'mixed'}", "-m", "psnr", "-c", "webp", "-o", out, "-j", 1)
