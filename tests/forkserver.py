@@ -33,7 +33,7 @@ IMPORTED = (
     *("bench.measurement.run", "bench.measurement.executor", "bench.dataset.open"),
     *("bench.report.page", "bench.output.tables", "bench.output.plots", "bench.throughput"),
 )
-OPTIONAL = (*("pillow_avif", "pillow_jxl", "pydantic", "typer._adapters"),)
+OPTIONAL = ("pillow_avif", "pillow_jxl", "pydantic", "typer._adapters")
 """What codecs and some versions of Typer import at their first use."""
 
 
