@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench import registry
-from bench.codec import Codec
+from bench.codec import Codec, Setting
 from bench.errors import CodecError
 from bench.figures import published
 from bench.figures.results import Context
@@ -31,11 +31,12 @@ from bench.output.figure import MEASURED, REPORTED, Product
 from bench.output.labels import short_labels
 from bench.output.sheet import GREY, Sheet
 from bench.output.table_formats import Cell, Table, number
-from bench.rate_search import encode_to_bpp
+from bench.rate_search import Encoded, bits_per_pixel, encode_to_bpp
 from bench.rate_search.target import RATE_TOLERANCE
 
-_VERSION = 3
+_VERSION = 4
 _COLUMNS = 3
+_EXACT = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def measure(codecs: Mapping[str, Codec], image: Image, bpp: float) -> pd.DataFra
     psnr, ms_ssim = metric("psnr"), metric("ms_ssim")
     for word, codec in codecs.items():
         base = registry.settings(codec, registry.Spec.parse(word))[0]
-        result = encode_to_bpp(codec, image, base, bpp)
+        result = _nearest(codec, image, base, bpp)
         decoded = codec.decode(result.data)
         try:
             similarity = float(ms_ssim(image, decoded))
@@ -145,6 +146,15 @@ def measure(codecs: Mapping[str, Codec], image: Image, bpp: float) -> pd.DataFra
             }
         )
     return pd.DataFrame(rows).assign(label=labels)
+
+
+def _nearest(codec: Codec, image: Image, base: Setting, bpp: float) -> Encoded:
+    """Return the file nearest to a rate; a codec that can have any rate comes nearer than 1 %."""
+    found = encode_to_bpp(codec, image, base, bpp)
+    own = codec.encode_to_rate(image, bpp, _EXACT, base) if found.reached else None
+    if own is None:
+        return found
+    return replace(found, data=own[0], setting=own[1], bpp=bits_per_pixel(image, own[0]))
 
 
 def _bytes(text: object) -> bytes:
@@ -192,6 +202,7 @@ def draw(
     for key, axes in sheet.axes.items():
         picture = pictures.get(key, original)
         axes.imshow(picture, interpolation="nearest", gid=f"crop|{key}")
+        axes.set_anchor("N")  # what is left over lies above the small print
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():

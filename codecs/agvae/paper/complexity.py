@@ -108,7 +108,7 @@ def make(_context: Context, entry: Entry, options: Options) -> Product:
     counted = (
         "Computed: parameters of the units over those of the network without them; one "
         "multiplication per value of y and z, gain and inverse, over the MACs of all convolutions "
-        f"and GDN for {_SIDE}x{_SIDE} pixels."
+        f"and GDN for {_SIDE}x{_SIDE} pixels; of a conditional convolution one per output."
     )
     unknown = (
         "The paper does not say how it counted operations, nor its channel numbers; its parameter "

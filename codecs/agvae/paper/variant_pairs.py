@@ -254,7 +254,7 @@ def _gain(
     key, end = panel("gain", metric), 1.04 * float(data["x"].max())
     title = column(metric).title
     minus = f"({letter}) {options.names[0]} minus {options.names[1]}"
-    axes = sheet.panel(key, minus, x=f"{RATE}, equal for both", y=title, xlim=(0, end))
+    axes = sheet.panel(key, minus, x="bits per pixel (bpp), equal for both", y=title, xlim=(0, end))
     axes.axhline(0, color=GREY, linewidth=0.6)
     gain = select(data, key)
     if len(gain):
