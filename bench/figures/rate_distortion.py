@@ -146,9 +146,17 @@ def _references(context: Context, options: Options, dataset: str) -> list[Refere
 
 
 def _sources(references: Sequence[Reference]) -> list[str]:
-    """Return where the drawn published curves come from, in one sentence."""
-    told = [f"{one.name}: {one.source}" for one in references]
-    return [f"Reported, not measured: {'; '.join(told)}."] if told else []
+    """Return where the drawn published curves come from: a sentence for each way of reading."""
+    by_reading: dict[str, list[str]] = {}
+    for one in references:
+        source, mark, read = one.source.removesuffix(")").rpartition(" (")
+        if not (mark and one.source.endswith(")")):
+            source, read = one.source, ""
+        by_reading.setdefault(read, []).append(f"{one.name}: {source}")
+    return [
+        f"Reported, not measured{f', {read}' if read else ''}: {'; '.join(curves)}."
+        for read, curves in by_reading.items()
+    ]
 
 
 def _means(options: Options) -> str:

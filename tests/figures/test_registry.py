@@ -13,7 +13,8 @@ import pytest
 from matplotlib.text import Text
 
 from bench import registry
-from bench.analysis.published_names import references
+from bench.analysis.published_curves import Reference
+from bench.analysis.published_names import find, references
 from bench.codecs.agvae.paper import rate_control
 from bench.codecs.agvae.paper.latents_of_files import Probe
 from bench.errors import Unavailable
@@ -340,6 +341,20 @@ def test_curves_that_were_asked_for_are_drawn_beside_the_sets(invented):
     assert "VTM (CompressAI)" not in drawn
     assert "ELIC: He et al., CVPR 2022" in " ".join(product.notes)
     assert "ELIC" in {row[0].text for row in product.table.rows}
+
+
+def test_sources_are_told_once_for_each_way_of_reading():
+    """A caption of many curves stays short enough for LaTeX; a file's path is no reading."""
+    found = [find(name).reference() for name in ("vtm", "hm", "agvae2021")]
+    found.append(Reference("mine", "kodak", {}, source="curves (1).json"))
+
+    told = rate_distortion._sources(found)
+
+    assert 3 == len(told)
+    assert "5 of MS-SSIM: VTM (CompressAI): CompressAI, published" in told[0]
+    assert "; HM: CompressAI" in told[0]
+    assert told[1].startswith("Reported, not measured, read off the figure by a third party")
+    assert "Reported, not measured: mine: curves (1).json." == told[2]
 
 
 def test_labels_keep_clear_of_each_other(invented):
