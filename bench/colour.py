@@ -20,6 +20,12 @@ _WEIGHTS: dict[str, tuple[float, float]] = {"bt601": (0.299, 0.114), "bt709": (0
 
 Plane = NDArray[np.float64]
 
+_STRIP_PIXELS = 1 << 15
+"""As many pixels are converted at a time: the planes of a whole picture take 120 bytes a pixel."""
+
+_MARGIN_ROWS = 2
+"""Above and below a strip: chroma is interpolated between rows."""
+
 
 def round_trip(
     image: Image,
@@ -52,7 +58,21 @@ def round_trip(
     Image
         uint8 RGB (H, W, 3).
     """
+    height, width = image.shape[:2]
+    rows = max(2, _STRIP_PIXELS // width // 2 * 2)
     scales = _scales(depth, limited=limited)
+    result = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        first = max(0, top - _MARGIN_ROWS)
+        part = image[first : top + rows + _MARGIN_ROWS]
+        part = _round_trip(part, matrix, chroma, scales, chroma_gamma)
+        result[top : top + rows] = part[top - first : top - first + rows]
+    return result
+
+
+def _round_trip(
+    image: Image, matrix: Matrix, chroma: str, scales: _Scales, chroma_gamma: float
+) -> Image:
     y, cb, cr = _quantise(image, matrix, chroma, scales, chroma_gamma)
     if chroma == "4:2:0":
         cb, cr = _double(cb, y.shape), _double(cr, y.shape)
@@ -89,7 +109,8 @@ def _quantise(
     rgb = image.astype(np.float64)
     luma, blue, red = _to_ycbcr(rgb, matrix)
     if chroma == "4:2:0":
-        small = 255 * _halve((rgb / 255) ** chroma_gamma) ** (1 / chroma_gamma)
+        powers = (np.arange(256) / 255) ** chroma_gamma
+        small = 255 * _halve(powers[image]) ** (1 / chroma_gamma)
         _, blue, red = _to_ycbcr(small, matrix)
     y = np.rint(luma * scales.luma + scales.black).clip(0, scales.top)
     cb = np.rint(blue * scales.chroma + scales.middle).clip(0, scales.top)

@@ -143,3 +143,18 @@ def test_gamma_changes_chroma_at_edges_only():
         curved = colour.round_trip(image, chroma="4:2:0", chroma_gamma=0.8)
 
         assert differs == (not np.array_equal(plain, curved))
+
+
+@relaxed
+@given(
+    pictures, st.sampled_from(["4:4:4", "4:2:0"]), st.sampled_from([(8, False, 0.8), (10, True, 1)])
+)
+def test_strips_do_not_show(image: Image, chroma: str, form: tuple):
+    """A picture converted two rows at a time is the one that is converted whole."""
+    depth, limited, gamma = form
+    options = {"chroma": chroma, "depth": depth, "limited": limited, "chroma_gamma": gamma}
+    whole = colour.round_trip(image, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(colour, "_STRIP_PIXELS", 1)
+
+        assert np.array_equal(whole, colour.round_trip(image, **options))
