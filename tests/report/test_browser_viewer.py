@@ -5,10 +5,17 @@ The fixture ``visit`` fails a test on any console error, uncaught exception or o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench import image, run
+from bench.image import Image
+from bench.rate_search import Target
+from bench.report import write
 
 pytestmark = pytest.mark.slow  # pages of odd results open in Chromium at every change
 
@@ -265,3 +272,23 @@ def test_images_and_rates_by_keyboard(page: Any, drawn: Helper):
         page.keyboard.press(str(key))
         assert page.evaluate("() => viewer.state.mode") == name
     drawn(page)
+
+
+def test_targets_of_a_run_that_searched(browser: Any, photo: Image, tmp_path: Path):
+    """Each target is offered with the files that hit it, and who needs more bits is said."""
+    (tmp_path / "in").mkdir()
+    image.save(photo[:96, :128], tmp_path / "in" / "a.png")
+    aims = [Target("psnr", 32.0), Target("psnr", 36.0)]
+    where = {"out": tmp_path, "jobs": 1, "download": False}
+    run([f"folder:{tmp_path / 'in'}"], ["jpeg", "webp"], ["psnr"], targets=aims, **where)
+    path = write(tmp_path, tmp_path / "page.html").path
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_selector("#match:not(:empty)")
+    told = page.inner_text("#match")
+    names = page.locator("#rate label").all_inner_texts()
+    page.close()
+
+    assert ["psnr=32", "psnr=36"] == names
+    assert re.fullmatch(r"At equal quality, psnr=3[26]: JPEG needs \d+ % more bits on this.*", told)
