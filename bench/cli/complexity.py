@@ -24,7 +24,7 @@ def complexity(
             "-r",
             metavar="FOLDER",
             help="Count for this folder of `bench all`: its tables, plots and page show the counts "
-            "from then on. Without --codec, its own codecs are counted.",
+            "from then on. Those of its networks that `bench list` shows need no --codec.",
         ),
     ] = None,
     out: Annotated[
@@ -53,12 +53,13 @@ def complexity(
     if target:
         check_folder(target)
     curves, _ = choose_curves(Request((), _words(codec or [], measured)))
-    lines = []
+    lines: list[counting.Line] = []
     with Working("complexity") as work:
         for curve in curves:
             if curve.codec.learned:
                 work.update(curve.codec.name)
                 lines += counting.lines_of(curve.codec, curve.settings)
+    lines = list(dict.fromkeys(lines))  # of a codec that was named in two ways
     if not lines:
         names = ", ".join(curve.codec.name for curve in curves)
         raise UsageError(f"none of these codecs has a network: {names}", "Name one by --codec.")
@@ -74,11 +75,11 @@ def complexity(
 
 
 def _words(codecs: list[str], results: Results | None) -> list[str]:
-    """Return the words of ``--codec``, else the learned codecs that a run measured."""
+    """Return the words of ``--codec``, and the learned codecs of a run that are known here."""
     from bench import registry
     from bench.errors import UsageError
 
-    if codecs or results is None:
+    if results is None:
         return codecs
     measured = [str(word) for word in dict.fromkeys(results.every_row["codec"])]
     known = {name: found.cls for name, found in registry.discover().items() if found.cls}
@@ -87,12 +88,12 @@ def _words(codecs: list[str], results: Results | None) -> list[str]:
         for word in measured
         if (cls := known.get(registry.Spec.parse(word).name)) and cls.learned
     ]
-    if not learned:
+    if not learned and not codecs:
         raise UsageError(
             f"{results.folder} has no learned codec that is known here: {', '.join(measured)}",
             "Name checkpoints and files by --codec, as the run did.",
         )
-    return learned
+    return list(dict.fromkeys([*codecs, *learned]))
 
 
 def _say_what_is_left(lines: list[Line], results: Results, *, shown: bool) -> None:

@@ -56,7 +56,7 @@ def speed_command(context: Context) -> str:
 
 def complexity_command(context: Context) -> str:
     """Return the ``bench complexity`` whose counts the page would show; OUT is the run's folder."""
-    codecs = _measured(context) if context.words else []
+    codecs = [codec for codec in _measured(context) if codec.partition(":")[0] in context.words]
     return shlex.join(["bench", "complexity", "--results", "OUT", *_codecs(context, codecs)])
 
 

@@ -221,3 +221,6 @@ def test_the_command_needs_a_network(run_bench):
     results = _results(Path("x"), {"jpeg": 1.0, "nosuch": 1.0})
     with pytest.raises(UsageError, match="no learned codec that is known here: jpeg, nosuch"):
         _words([], results)
+    both = _results(Path("x"), {"jpeg": 1.0, "agvae-small": 1.0})
+    assert ["mine.py:Mine", "agvae-small"] == _words(["mine.py:Mine"], both)
+    assert ["agvae-small"] == _words(["agvae-small"], both)

@@ -86,7 +86,8 @@ def test_codecs_of_files_are_named_as_they_were_typed(rungs: list[str] | None, s
     assert f"bench all --dataset kodak {named}" in line
     assert said in line if said else line.endswith(named)
     assert f"bench throughput --dataset kodak {named}" in reproduce.speed_command(part)
-    assert f"bench complexity --results OUT {named}" == reproduce.complexity_command(part)
+    own = "bench complexity --results OUT --codec 'sub dir/mine.py:Mine:step=8'"
+    assert own == reproduce.complexity_command(part)
     part.words = {}
     assert "# at other settings" in commands(part, rungs=[])
     assert "bench complexity --results OUT" == reproduce.complexity_command(part)
