@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.codec import FASTEST, Codec, Complexity, Parameter, Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.bitstream.container import Header
+from bench.codecs.agvae.bitstream.container import Y_CORRECTED, Z_BY_NEIGHBOURS, Header
+from bench.codecs.agvae.model.config import LOWEST_LEVEL
 from bench.codecs.agvae.runtime import precision as precisions
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
@@ -46,12 +47,20 @@ class AgvaeCodec(Codec):
     pixel_tolerance = 1
     ledger_decodes = True
     parameters: ClassVar[tuple[Parameter, ...]] = (
-        Parameter("level", 4.0, "rate level, any real number, in steps of 1/256", low=0, high=7),
+        Parameter(
+            "level",
+            4.0,
+            "rate level, any real number, in steps of 1/256; trained from 0 on",
+            low=LOWEST_LEVEL,
+            high=7,
+        ),
     )
     variant: ClassVar[str]
     preset: ClassVar[str] = "base"
     metric: ClassVar[str] = "mse"
     branch: ClassVar[bool] = False
+    below: ClassVar[int] = 0
+    """Levels under the lowest trained one that the ladder begins with."""
 
     def __init__(self) -> None:
         self.networks: list[Manifest] = checkpoints.find(
@@ -71,8 +80,9 @@ class AgvaeCodec(Codec):
         return f"{kind}-{self.variant}-{self.metric}*"
 
     def ladder(self) -> Sequence[Setting]:
-        """Return the levels that the network was trained at."""
-        return [Setting(level=level) for level in self._levels]
+        """Return the levels that the network was trained at, and those below it can do."""
+        below = [float(level) for level in range(-self.below, 0)]
+        return [Setting(level=level) for level in (*below, *self._levels)]
 
     @cached_property
     def _levels(self) -> list[float]:
@@ -145,9 +155,10 @@ class AgvaeCodec(Codec):
             If a file is damaged or its weights are not available.
         """
         read = [container.read(data) for data in files]
-        groups: dict[tuple[bytes, int, int], list[int]] = {}
+        groups: dict[tuple[bytes, int, int, int], list[int]] = {}
         for i, (header, _) in enumerate(read):
-            groups.setdefault((header.model_id, header.width, header.height), []).append(i)
+            kind = (header.model_id, header.tables, header.width, header.height)
+            groups.setdefault(kind, []).append(i)
         images: dict[int, Image] = {}
         for members in groups.values():
             engine = self._engine_of(read[members[0]][0])
@@ -233,19 +244,19 @@ class AgvaeCodec(Codec):
         """
         header, _ = container.read(data)
         wanted = header.model_id.hex()
-        names = [m.name for m in checkpoints.manifests() if m.model_id == wanted]
+        names = [m.name for m in checkpoints.manifests() if wanted in m.ids]
         return {
             "image": f"{header.width}x{header.height} RGB 8-bit",
             "level": f"{header.level:g}",
             "weights": f"{wanted} ({names[0] if names else 'not available'})",
-            "format": f"version {container.FORMAT_VERSION}, {header.lanes} rANS lanes",
+            "format": f"version {header.version}, {header.lanes} rANS lanes, {_tables(header)}",
         }
 
     @property
     def _searchable(self) -> Sequence[int]:
         """Levels that a rate search may choose, in steps."""
         if self.networks[0].config.gain:
-            return range(int(self._levels[-1]) * LEVEL_STEPS + 1)
+            return range(LOWEST_LEVEL * LEVEL_STEPS, int(self._levels[-1]) * LEVEL_STEPS + 1)
         return [round(level * LEVEL_STEPS) for level in self._levels]
 
     def _steps(self, setting: Setting) -> int:
@@ -271,12 +282,19 @@ class AgvaeCodec(Codec):
         from bench.codecs.agvae.engines import engine_for
 
         wanted = header.model_id.hex()
-        own: list[Manifest] = [n for n in self.networks if n.model_id == wanted]
+        own: list[Manifest] = [n for n in self.networks if wanted in n.ids]
         try:
             network = own[0] if own else checkpoints.by_model_id(wanted)
             return engine_for(network, self.device, self.precision)
         except Unavailable as error:
             raise DecodeError(error.what, error.next_step) from error
+
+
+def _tables(header: Header) -> str:
+    """Return in words which tables a file is coded with."""
+    of_z = "z by neighbours" if header.tables & Z_BY_NEIGHBOURS else "z by the model"
+    of_y = "y corrected" if header.tables & Y_CORRECTED else "y by the model"
+    return f"{of_z}, {of_y}"
 
 
 class Agvae(AgvaeCodec):
@@ -286,6 +304,7 @@ class Agvae(AgvaeCodec):
     display = "AG-VAE"
     title = "AG-VAE: gain units, asymmetric Gaussian (Cui et al. 2021)"
     variant = "gain-asym"
+    below = -LOWEST_LEVEL
 
 
 class AgvaeMsSsim(AgvaeCodec):
@@ -296,6 +315,7 @@ class AgvaeMsSsim(AgvaeCodec):
     title = "AG-VAE optimised for MS-SSIM: gain units, asymmetric Gaussian"
     variant = "gain-asym"
     metric = "ms-ssim"
+    below = -LOWEST_LEVEL
 
 
 _REFINED = (

@@ -12,11 +12,19 @@ from bench.errors import DecodeError, EncodeError
 from bench.image import size_problem
 
 MAGIC = b"AGV"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What is written; files of version 1 are read as well."""
 MODEL_ID_BYTES = 4
 CHECKSUM_BYTES = 4
 MAX_LEVEL_STEPS = 1 << 13
-"""Levels up to 32; what a model takes is checked against the model."""
+"""Levels from -32 to 32; what a model takes is checked against the model."""
+LANE_BITS = 3
+Z_BY_NEIGHBOURS = 1
+"""Bit of ``Header.tables``: z is coded in parts, with tables that decoded neighbours choose."""
+Y_CORRECTED = 2
+"""Bit of ``Header.tables``: y is coded with corrected tables."""
+MAX_TABLES = 15
+"""Sets of tables that a file may name; what a model has is checked against the model."""
 
 PADDED_TO = 64
 """Networks see pictures padded to multiples of it; it is the padded picture that takes memory."""
@@ -40,9 +48,13 @@ class Header:
     width, height
         Of the image in pixels.
     level_steps
-        Rate level in steps of 1/256.
+        Rate level in steps of 1/256; from version 2 on it may be negative.
     lanes
         Interleaved rANS states.
+    tables
+        Which tables the payload is coded with, see ``coding_tables.py``; 0 in version 1.
+    version
+        Of the format, 1 or 2.
     """
 
     model_id: bytes
@@ -50,6 +62,8 @@ class Header:
     height: int
     level_steps: int
     lanes: int
+    tables: int = 0
+    version: int = FORMAT_VERSION
 
     @property
     def level(self) -> float:
@@ -59,7 +73,11 @@ class Header:
     def to_bytes(self) -> bytes:
         """Return the header as written: 8 bytes and four varints."""
         numbers = (self.width, self.height, self.level_steps, self.lanes)
-        return MAGIC + bytes([FORMAT_VERSION]) + self.model_id + b"".join(map(_varint, numbers))
+        if self.version > 1:
+            level = 2 * self.level_steps if self.level_steps >= 0 else -2 * self.level_steps - 1
+            coder = self.lanes.bit_length() - 1 | self.tables << LANE_BITS
+            numbers = (self.width, self.height, level, coder)
+        return MAGIC + bytes([self.version]) + self.model_id + b"".join(map(_varint, numbers))
 
 
 def write(header: Header, payload: bytes) -> bytes:
@@ -99,9 +117,10 @@ def read(data: bytes) -> tuple[Header, bytes]:
     start = len(MAGIC) + 1 + MODEL_ID_BYTES
     if len(data) < start + 4 + CHECKSUM_BYTES:
         raise _damaged(f"it ends after {len(data)} bytes, inside the header")
-    if data[len(MAGIC)] != FORMAT_VERSION:
+    version = data[len(MAGIC)]
+    if not 1 <= version <= FORMAT_VERSION:
         raise DecodeError(
-            f"AG-VAE file of format version {data[len(MAGIC)]}, wanted {FORMAT_VERSION}",
+            f"AG-VAE file of format version {version}, wanted 1 to {FORMAT_VERSION}",
             "Decode it with the release that wrote it, or encode the image again.",
         )
     stored = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
@@ -114,7 +133,12 @@ def read(data: bytes) -> tuple[Header, bytes]:
     for _ in range(4):
         number, position = _read_varint(data, position, end)
         numbers.append(number)
-    header = Header(data[len(MAGIC) + 1 : start], *numbers)
+    width, height, level, coder = numbers
+    tables = 0
+    if version > 1:
+        level = -(level + 1) // 2 if level & 1 else level // 2
+        tables, coder = coder >> LANE_BITS, 1 << (coder & (1 << LANE_BITS) - 1)
+    header = Header(data[len(MAGIC) + 1 : start], width, height, level, coder, tables, version)
     _check(header, end - position)
     return header, data[position:end]
 
@@ -127,8 +151,10 @@ def _check(header: Header, payload_bytes: int) -> None:
         raise DecodeError(f"header claims {problem}")
     if pixels > PIXELS_PER_BYTE * payload_bytes:
         raise _damaged(f"{payload_bytes} bytes of payload cannot hold {size} pixels")
-    if header.level_steps > MAX_LEVEL_STEPS:
-        raise DecodeError(f"header claims level {header.level:g}, wanted at most 32")
+    if abs(header.level_steps) > MAX_LEVEL_STEPS:
+        raise DecodeError(f"header claims level {header.level:g}, wanted -32 to 32")
+    if header.tables > MAX_TABLES:
+        raise DecodeError(f"header claims tables {header.tables}, wanted at most {MAX_TABLES}")
 
 
 def _damaged(why: str) -> DecodeError:

@@ -192,6 +192,30 @@ def split_normal_frequencies() -> tuple[Ints, ...]:
     )
 
 
+def corrected_frequencies(sign: npt.ArrayLike, tail: npt.ArrayLike) -> tuple[Ints, ...]:
+    """Return tables like ``split_normal_frequencies`` from what was counted.
+
+    Parameters
+    ----------
+    sign
+        Masses of negative, zero and positive symbols for each pair of scales, integers (1600, 3).
+    tail
+        Masses of the magnitudes 1, 2, ... of negative and of positive symbols for each scale,
+        integers (2, 40, 256) of sum 2**20; the last that is not 0 is the escape's.
+    """
+    signs, tails = np.asarray(sign, np.int64), np.asarray(tail, np.int64)
+    reach = [radius(index) + 1 for index in range(NUM_SCALES)]
+    negative = [side[:n][::-1] for side, n in zip(tails[0], reach, strict=True)]
+    positive = [side[:n] for side, n in zip(tails[1], reach, strict=True)]
+    whole = int(tails[0, 0].sum())
+    tables = []
+    for context, (below, zero, above) in enumerate(signs):
+        left, right = divmod(context, NUM_SCALES)
+        weights = np.concatenate((below * negative[left], [zero * whole], above * positive[right]))
+        tables.append(quantise_pmf(weights))
+    return tuple(tables)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bank:
     """All tables of a coder, indexed by context; immutable.
@@ -228,6 +252,13 @@ class Bank:
     def num_contexts(self) -> int:
         """Number of tables: split normals, escapes, then z's channels."""
         return len(self.origin)
+
+    @property
+    def bits(self) -> Floats:
+        """Information content of each entry in bits, float64."""
+        frequency = (self.entries >> np.uint64(PRECISION_BITS)) & np.uint64(TOTAL - 1)
+        found: Floats = np.log2(frequency.astype(np.float64))
+        return PRECISION_BITS - found
 
     @staticmethod
     def y_context(left: Shorts, right: Shorts) -> Ints:
@@ -277,7 +308,15 @@ class Bank:
         if lows.max(initial=-1) > -1 or lows.min(initial=0) + freqs.shape[1] - 3 < 1:
             raise ValueError("tables of z must cover the symbols -1, 0 and 1")
         tables = [(int(low) - 1, row, True) for low, row in zip(lows, freqs, strict=True)]
-        return _bank(tables, self if self.num_contexts == FIRST_Z else standard_bank())
+        return _bank(tables, self._without_z())
+
+    def _without_z(self) -> Bank:
+        if self.num_contexts == FIRST_Z:
+            return self
+        entries = int(self.origin[ESCAPE_LENGTH + RAW_BITS]) + (1 << RAW_BITS)
+        buckets = FIRST_Z << PRECISION_BITS - SLOT_BITS
+        per_context = (self.origin[:FIRST_Z], self.low[:FIRST_Z], self.high[:FIRST_Z])
+        return Bank(self.entries[:entries], self.buckets[:buckets], *per_context)
 
 
 def _bank(tables: Sequence[tuple[int, npt.ArrayLike, bool]], base: Bank | None = None) -> Bank:
@@ -310,8 +349,17 @@ def _bank(tables: Sequence[tuple[int, npt.ArrayLike, bool]], base: Bank | None =
 @cache
 def standard_bank() -> Bank:
     """Return the bank without z: the split normals, then the tables that escapes need."""
+    return _bank_of_y(split_normal_frequencies())
+
+
+def corrected_bank(sign: npt.ArrayLike, tail: npt.ArrayLike) -> Bank:
+    """Return a bank like ``standard_bank`` of ``corrected_frequencies``; of the same layout."""
+    return _bank_of_y(corrected_frequencies(sign, tail))
+
+
+def _bank_of_y(frequencies: Sequence[Ints]) -> Bank:
     tables: list[tuple[int, npt.ArrayLike, bool]] = [
-        (-radius(left) - 1, split_normal_frequencies()[left * NUM_SCALES + right], True)
+        (-radius(left) - 1, frequencies[left * NUM_SCALES + right], True)
         for left in range(NUM_SCALES)
         for right in range(NUM_SCALES)
     ]

@@ -18,9 +18,7 @@ import numpy.typing as npt
 from bench.codecs.agvae.bitstream.frequency_tables import ESCAPE_LENGTH, FIRST_Z, RAW_BITS, Bank
 from bench.codecs.agvae.bitstream.rans_kernels import (
     BLOCK,
-    PRECISION_BITS,
     STATE_LOW,
-    TOTAL,
     Ints,
     decode,
     encode,
@@ -118,15 +116,16 @@ class Encoder:
             part += _escape_parts(bank, flat[at], table[at])
         self._parts.append(part)
 
+    def use(self, bank: Bank) -> None:
+        """Code what was put with other tables, of a bank of the same layout."""
+        self._bank = bank
+
     @property
     def ideal_bits(self) -> float:
         """Information content of all parts under the integer tables, in bits."""
-        total = 0.0
-        for where in (segment for part in self._parts for segment in part):
-            coded = self._bank.entries[where[where >= 0]]
-            freq = (coded >> np.uint64(PRECISION_BITS)) & np.uint64(TOTAL - 1)
-            total += float((PRECISION_BITS - np.log2(freq)).sum())
-        return total
+        per_entry = self._bank.bits
+        segments = (segment for part in self._parts for segment in part)
+        return sum(float(per_entry[where[where >= 0]].sum()) for where in segments)
 
     def finish(self, lanes: int | None = None) -> bytes:
         """Return the stream of all parts; may be called again with another lane count.

@@ -124,7 +124,7 @@ class DeviceEngine(Engine):
     def coder(self) -> DeviceLatentCoder:
         """The coder of y and z."""
         nets = FusedNetworks(self._entropy_tensors(), self.config, self._device)
-        return DeviceLatentCoder(nets, self._bank(), graphs=self._graphs)
+        return DeviceLatentCoder(nets, self.tables, graphs=self._graphs)
 
 
 def _chunks(size: tuple[int, int], count: int) -> Iterator[slice]:

@@ -191,13 +191,15 @@ class Writer:
 
     Attributes
     ----------
+    sizes
+        Symbols of each part.
     symbols, contexts
         int32 (batch, sum of sizes), part after part, to be filled by the caller before ``put``.
         Contexts are as ``rans.Encoder`` takes them and are not checked.
     """
 
     def __init__(self, lookup: Lookup, batch: int, sizes: Sequence[int]) -> None:
-        self._lookup, self._batch, self._sizes = lookup, batch, tuple(sizes)
+        self._lookup, self._batch, self.sizes = lookup, batch, tuple(sizes)
         device = lookup.spans.device
         self._bounds_list = np.cumsum([0, *sizes]).tolist()
         total = self._bounds_list[-1]
@@ -211,13 +213,20 @@ class Writer:
         self._bits = [torch.zeros(batch, n, device=device) for n in blocks]
         self._escaped = [torch.zeros(batch, n, dtype=torch.int32, device=device) for n in blocks]
 
-    def put(self, part: int) -> None:
-        """Enqueue the table look-ups of a part whose symbols and contexts are there."""
+    def bits(self) -> Tensor:
+        """Return the information content of each stream as it was put, float64 (batch,)."""
+        return torch.stack([bits.double().sum(1) for bits in self._bits]).sum(0)
+
+    def put(self, part: int, lookup: Lookup | None = None) -> None:
+        """Enqueue the table look-ups of a part whose symbols and contexts are there.
+
+        ``lookup`` stands for other tables of the same layout.
+        """
         first, bits, escaped = self._bounds_list[part], self._bits[part], self._escaped[part]
-        table = self._lookup
+        table = lookup or self._lookup
         locate[bits.shape[1], self._batch](
             self.symbols, self.contexts, self._spans, bits, escaped,
-            first, self._sizes[part], self.symbols.shape[1],
+            first, self.sizes[part], self.symbols.shape[1],
             table.origin, table.low, table.high, table.spans,
             BLOCK=_LOCATE_BLOCK,
         )  # fmt: skip
@@ -298,13 +307,13 @@ class Writer:
         words = torch.empty(*shape, capacity, dtype=torch.int16, device=device)
         states = torch.zeros(*shape, MAX_LANES, dtype=torch.int32, device=device)
         positions = torch.full(shape, capacity, dtype=torch.int32, device=device)
-        longest = max(self._sizes, default=0)
+        longest = max(self.sizes, default=0)
         scratch = torch.empty(*shape, 3, max(1, longest), dtype=torch.int32, device=device)
         escaped = torch.stack([part.sum(1) for part in self._escaped], 1).int().contiguous()
         table = self._lookup
         encode_stream[shape](
             self._spans, self.symbols, self.contexts, escaped,
-            self._bounds, len(self._sizes), total, trials,
+            self._bounds, len(self.sizes), total, trials,
             words, capacity, states, positions,
             table.low, table.high, self._length_spans, scratch, max(1, longest),
             BLOCK=block, num_warps=1,

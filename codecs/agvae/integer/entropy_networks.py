@@ -127,10 +127,13 @@ class ExactEntropyNetworks:
             raise ValueError(f"float64 products on {self.device} are not exact; decode on the CPU")
 
     def inverse_hyper_gain(self, level_steps: int) -> tuple[int, ...]:
-        """Return the inverse gains of z at a level, in steps of 2^-12; ones without gain."""
+        """Return the inverse gains of z at a level, in steps of 2^-12; ones without gain.
+
+        Below level 0 the line through the logarithms at levels 0 and 1 goes on.
+        """
         if not self.config.gain:
             return (1 << fixed_point.WEIGHT_BITS,) * self.config.hyper
-        below = min(level_steps // LEVEL_STEPS, self.config.levels - 2)
+        below = min(max(level_steps // LEVEL_STEPS, 0), self.config.levels - 2)
         share = level_steps - below * LEVEL_STEPS
         return fixed_point.exponential(
             self._log_inverse[below], self._log_inverse[below + 1], share

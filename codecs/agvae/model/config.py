@@ -25,10 +25,17 @@ PASSES = 4
 """Context passes; each decodes a quarter of the channels at every position of a 2x2 cell."""
 
 
+LOWEST_LEVEL = -2
+"""Of a network with gain units: their tables go on below level 0, where training ended."""
+
+
 def lambda_at(level: float, metric: str) -> float:
-    """Return lambda of ``mse`` or ``ms-ssim`` at a level in [0, 7], interpolated exponentially."""
+    """Return lambda of ``mse`` or ``ms-ssim`` at a level up to 7, interpolated exponentially.
+
+    Below level 0 the line through the logarithms at levels 0 and 1 goes on.
+    """
     table = LAMBDAS_MSE if metric == "mse" else LAMBDAS_MS_SSIM
-    below = min(int(level), len(table) - 2)
+    below = min(max(int(level), 0), len(table) - 2)
     share = level - below
     return float(table[below] ** (1 - share) * table[below + 1] ** share)
 
@@ -79,6 +86,11 @@ class Config:
             raise ValueError(f"latent must be a multiple of {PASSES}, found {self.latent}")
         if self.levels < 2:
             raise ValueError(f"levels must be at least 2, found {self.levels}")
+
+    @property
+    def lowest_level(self) -> int:
+        """Lowest level that files may have."""
+        return LOWEST_LEVEL if self.gain else 0
 
     @property
     def variant(self) -> str:

@@ -58,7 +58,8 @@ class NoGain(nn.Module):
 def at_level(log_table: Tensor, level: Tensor) -> Tensor:
     """Interpolate exponentially in log-gains: (levels, C) -> gains (B, C, 1, 1).
 
-    ``level`` holds real levels in [0, levels - 1], (B,).
+    ``level`` holds real levels up to levels - 1, (B,); below 0 the line through levels 0 and 1
+    goes on.
     """
     return torch.exp(interpolated(log_table, level))[:, :, None, None]
 

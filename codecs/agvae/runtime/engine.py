@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.bitstream.coding_tables import CodingTables
 from bench.codecs.agvae.bitstream.container import Header
-from bench.codecs.agvae.bitstream.frequency_tables import Bank, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS, ExactEntropyNetworks
 from bench.codecs.agvae.integer.fixed_point import STEP
@@ -70,9 +70,11 @@ class Engine:
                 y, z = self._refined_batch(images, y, z, level_steps, refine)
         streams = self.coder.encode(y, z, level_steps, clock)
         height, width = images[0].shape[:2]
-        model_id = bytes.fromhex(self.manifest.model_id)
+        model_id = bytes.fromhex(self.manifest.file_id)
         return [
-            container.write(Header(model_id, width, height, steps, stream.lanes), stream.data)
+            container.write(
+                Header(model_id, width, height, steps, stream.lanes, stream.tables), stream.data
+            )
             for steps, stream in zip(level_steps, streams, strict=True)
         ]
 
@@ -119,13 +121,15 @@ class Engine:
         sizes_bytes: list[list[int]] | None = None,
     ) -> tuple[Tensor, Callable[[], None]]:
         """Return y_hat, and a function that raises ``DecodeError`` if a payload is damaged."""
-        top = (self.config.levels - 1) * LEVEL_STEPS
+        lowest, top = self.config.lowest_level, self.config.levels - 1
         for header, _ in files:
-            if header.level_steps > top:
-                raise DecodeError(f"level {header.level:g} is above this network's {top / 256:g}")
+            if not lowest * LEVEL_STEPS <= header.level_steps <= top * LEVEL_STEPS:
+                raise DecodeError(
+                    f"level {header.level:g} is none of this network's, {lowest} to {top}"
+                )
         first = files[0][0]
         return self.coder.decode_later(
-            [Stream(payload, header.lanes) for header, payload in files],
+            [Stream(payload, header.lanes, header.tables) for header, payload in files],
             [header.level_steps for header, _ in files],
             latent_size(first.height, first.width),
             phases,
@@ -211,9 +215,10 @@ class Engine:
         prefixes = ("h_s.", "context.", "gain_z.")
         return {k: v for k, v in self._tensors.items() if k.startswith(prefixes)}
 
-    def _bank(self) -> Bank:
-        """Return the coder's tables."""
-        return standard_bank().with_z(self._tensors[checkpoints.Z_TABLES].numpy())
+    @cached_property
+    def tables(self) -> CodingTables:
+        """The coder's tables."""
+        return checkpoints.coding_tables(self.manifest, self._tensors)
 
     @cached_property
     def _analysis(self) -> Transforms:
@@ -240,7 +245,7 @@ class Engine:
     def coder(self) -> LatentCoder:
         """The coder of y and z."""
         nets = ExactEntropyNetworks(self._entropy_tensors(), self.config, self._device)
-        return LatentCoder(nets, self._bank())
+        return LatentCoder(nets, self.tables)
 
 
 def _stacked(latents: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

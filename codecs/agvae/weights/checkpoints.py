@@ -4,6 +4,7 @@ A set of weights is two files of one stem: ``NAME.safetensors`` (see ``weights/q
 ``NAME.json``, its manifest. They are looked for in ``$BENCH_WEIGHTS/agvae``, in the package's
 ``weights`` folder and in the user's cache, in this order; the first of a name wins.
 A branch (see ``weights/difference.py``) also needs the base file that its manifest names by sha256.
+A third file, ``NAME.tables.npz``, may hold coding tables (see ``bitstream/coding_tables.py``).
 Nothing here imports torch until tensors are read, so listing codecs stays quick.
 """
 
@@ -17,12 +18,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from bench.codecs.agvae.model.config import Config
 from bench.errors import DecodeError, Unavailable
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from bench.codecs.agvae.bitstream.coding_tables import CodingTables
 
 MANIFEST_VERSION = 1
 Z_TABLES = "z_frequencies"
@@ -51,7 +55,7 @@ class Manifest:
     metric
         What it was trained for, ``mse`` or ``ms-ssim``.
     model_id
-        8 hexadecimal digits: the hash of the decoder's weights, as files carry it.
+        8 hexadecimal digits: the hash of the decoder's weights.
     status
         ``released``, or ``development`` for weights that will be replaced.
     sha256
@@ -74,6 +78,30 @@ class Manifest:
     def path(self) -> Path:
         """The safetensors file."""
         return self.folder / f"{self.name}.safetensors"
+
+    @property
+    def tables_path(self) -> Path:
+        """The file of counted coding tables, where there are any."""
+        return self.folder / f"{self.name}.tables.npz"
+
+    @property
+    def tables(self) -> Mapping[str, Any] | None:
+        """Facts of the counted coding tables: sha256 of the numbers, size_bytes, data."""
+        found: Mapping[str, Any] | None = self.facts.get("coding_tables")
+        return found
+
+    @property
+    def file_id(self) -> str:
+        """8 hexadecimal digits that stand for weights and coding tables, as files carry them."""
+        if self.tables is None:
+            return self.model_id
+        joined = f"{self.model_id} {self.tables['sha256']}"
+        return hashlib.sha256(joined.encode()).hexdigest()[:8]
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """What files that these weights decode may carry: format 1 has no coding tables."""
+        return self.file_id, self.model_id
 
     @property
     def base(self) -> Mapping[str, Any] | None:
@@ -222,7 +250,7 @@ def by_model_id(model_id: str) -> Manifest:
     DecodeError
         If they are not available.
     """
-    known = {manifest.model_id: manifest for manifest in reversed(manifests())}
+    known = {one: manifest for manifest in reversed(manifests()) for one in manifest.ids}
     if model_id not in known:
         here = ", ".join(f"{key} ({known[key].name})" for key in sorted(known)) or "none"
         raise DecodeError(
@@ -254,6 +282,35 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
             "The manifest is damaged or was replaced; install the weights again.",
         )
     return difference.unpack(stored, stored_tensors(base), manifest.config)
+
+
+def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTables:
+    """Return the tables of a network's coder; ``tensors`` are those of ``load``.
+
+    Raises
+    ------
+    Unavailable
+        If the file of its counted tables is missing or is not the one that the manifest describes.
+    """
+    from bench.codecs.agvae.bitstream import coding_tables as of_files
+
+    own = tensors[Z_TABLES].numpy()
+    if manifest.tables is None:
+        return of_files.CodingTables(own)
+    path = manifest.tables_path
+    try:
+        counted = of_files.read(path)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise Unavailable(
+            f"{path}: coding tables cannot be read ({error})", "Install the weights again."
+        ) from error
+    found, wanted = of_files.digest(counted), manifest.tables["sha256"]
+    if found != wanted:
+        raise Unavailable(
+            f"{path}: its numbers have sha256 {found[:12]}, the manifest says {wanted[:12]}",
+            "The file is damaged or was replaced; install the weights again.",
+        )
+    return of_files.CodingTables(own, counted, manifest.config.lowest_level)
 
 
 def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
@@ -298,8 +355,8 @@ def model_id(stored: Mapping[str, Tensor], config: Config) -> str:
 
 
 def names_of(networks: Sequence[Manifest]) -> str:
-    """Return the model ids of a codec's networks as one word."""
+    """Return the ids of a codec's networks and their tables as one word."""
     if len(networks) == 1:
-        return networks[0].model_id
-    joined = " ".join(network.model_id for network in networks)
+        return networks[0].file_id
+    joined = " ".join(network.file_id for network in networks)
     return hashlib.sha256(joined.encode()).hexdigest()[:8]

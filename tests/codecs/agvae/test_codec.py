@@ -158,10 +158,16 @@ def test_foreign_files_are_refused(small, formula):
     assert not codec.recognises(b"\xff\xd8\xff")
     with pytest.raises(DecodeError, match="weights 00000000, which are not available"):
         codec.decode(forged(model_id=bytes(4)))
-    with pytest.raises(DecodeError, match="level 8 is above"):
+    with pytest.raises(DecodeError, match="level 8 is none of this network's, -2 to 7"):
         codec.decode(forged(level_steps=2048))
+    with pytest.raises(DecodeError, match="level -3 is none"):
+        codec.decode(forged(level_steps=-768))
+    with pytest.raises(DecodeError, match="wants tables 2, its network has 0"):
+        codec.decode(forged(tables=2))
     with pytest.raises(DecodeError, match="3 lanes"):
-        codec.decode(forged(lanes=3))
+        codec.decode(forged(lanes=3, version=1))
+    with pytest.raises(DecodeError, match="128 lanes"):
+        codec.decode(forged(lanes=128))
 
 
 def test_any_variant_decodes_any_file(small, formula):
@@ -208,7 +214,7 @@ def test_target_rate_beyond_the_ends(small, formula):
     """Where no level reaches, the nearest end is given; without gain, the nearest rung."""
     image = formula(64, 64)
 
-    assert 0 == small().encode_to_rate(image, 1e-3)[1]["level"]
+    assert -2 == small().encode_to_rate(image, 1e-3)[1]["level"]
     assert 7 == small().encode_to_rate(image, 1e3)[1]["level"]
     assert 4 == small("nogain-asym").encode_to_rate(image, 1e3)[1]["level"]
 
@@ -266,7 +272,7 @@ def test_registry_finds_the_family():
     codec = registry.create("agvae")
     assert "development weights" in codec.version()
     assert "research-only" in codec.note()
-    with pytest.raises(SettingError, match="from 0 to 7"):
+    with pytest.raises(SettingError, match="from -2 to 7"):
         registry.complete(codec, Setting(level=7.5))
 
 

@@ -12,7 +12,7 @@ from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Header
 from bench.errors import DecodeError, EncodeError
 
-KODAK = Header(b"\x01\x02\x03\x04", 768, 512, 1024, 32)
+KODAK = Header(b"\x01\x02\x03\x04", 768, 512, 1024, 32, 3)
 
 
 def sealed(body: bytes) -> bytes:
@@ -24,14 +24,15 @@ def sealed(body: bytes) -> bytes:
     st.binary(min_size=4, max_size=4),
     st.integers(1, 13000),
     st.integers(1, 13000),
-    st.integers(0, 1792),
+    st.integers(-512, 1792),
     st.sampled_from([1, 8, 64]),
+    st.integers(0, 3),
     st.binary(max_size=80),
 )
-def test_round_trip(model_id, width, height, level_steps, lanes, tail):
+def test_round_trip(model_id, width, height, level_steps, lanes, tables, tail):
     """Header and payload come back as they went in."""
     payload = bytes(4096) + tail
-    header = Header(model_id, width, height, level_steps, lanes)
+    header = Header(model_id, width, height, level_steps, lanes, tables)
 
     assert (header, payload) == container.read(container.write(header, payload))
 
@@ -43,7 +44,7 @@ def test_overhead_is_19_bytes():
     data = container.write(KODAK, payload)
 
     assert 19 + 64 == len(data)
-    assert "414756010102030480068004800820" == data[:15].hex()
+    assert "41475602010203048006800480101d" == data[:15].hex()
     assert payload == data[15:-4]
     assert zlib.crc32(data[:-4]).to_bytes(4, "little") == data[-4:]
 
@@ -74,7 +75,10 @@ def header_with(*numbers: bytes) -> bytes:
         (b"", "not an AG-VAE file"),
         (b"\xff\xd8\xff\xe0" + bytes(40), "not an AG-VAE file"),
         (b"AGV\x01", "inside the header"),
-        (sealed(b"AGV\x02" + bytes(64)), "format version 2"),
+        (sealed(b"AGV\x03" + bytes(64)), "format version 3"),
+        (sealed(b"AGV\x00" + bytes(64)), "format version 0"),
+        (sealed(b"AGV\x02" + bytes(4) + b"\x01\x01\0\x80\x01" + bytes(64)), "tables 16"),
+        (sealed(b"AGV\x02" + bytes(4) + b"\x01\x01\x81\x80\x01\0" + bytes(64)), "level -32.0039"),
         (header_with(b"\0", b"\x01", b"\0", b"\x08"), "0x1 pixels"),
         (header_with(b"\xff\xff\x7f", b"\xff\xff\x7f", b"\0", b"\x08"), "pixels, wanted 1 to"),
         (header_with(b"\x80\x60", b"\x80\x60", b"\0", b"\x08"), "cannot hold 12288x12288"),
@@ -83,8 +87,8 @@ def header_with(*numbers: bytes) -> bytes:
         (header_with(b"\x81\x00"), "shortest form"),
         (sealed(b"AGV\x01" + bytes(4) + b"\x80\x80\x80\x80"), "inside the header"),
     ],
-    ids=["empty", "jpeg", "short", "version", "zero", "huge", "implausible", "level", "long",
-         "padded", "cut"],
+    ids=["empty", "jpeg", "short", "version", "version 0", "tables", "low", "zero", "huge",
+         "implausible", "level", "long", "padded", "cut"],
 )  # fmt: skip
 def test_forged_headers_are_refused(data, words):
     """A header that no encoder writes is refused in words, even under a right checksum."""

@@ -7,11 +7,19 @@ from decimal import Decimal, getcontext
 import numpy as np
 import pytest
 
+from bench import registry
 from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS, Bank, standard_bank
+from bench.codecs.agvae.bitstream.coding_tables import read
+from bench.codecs.agvae.bitstream.frequency_tables import (
+    SCALE_THRESHOLDS,
+    Bank,
+    corrected_bank,
+    standard_bank,
+)
 from bench.codecs.agvae.bitstream.rans import Decoder
 from bench.codecs.agvae.weights import checkpoints
+from bench.stopwatch import Phases
 
 V, C = (0, 2, 1, 3), (0, 1, 3, 2)
 LIMIT = 1 << 22
@@ -69,7 +77,7 @@ def gain(weights: Weights, config, level_steps: int) -> np.ndarray:
     if not config.gain:
         return np.full(config.hyper, 4096)
     getcontext().prec = 40
-    t = min(level_steps // 256, config.levels - 2)
+    t = min(max(level_steps // 256, 0), config.levels - 2)
     f = level_steps - 256 * t
     table = np.rint(weights.tensors["gain_z.log_inverse"] * 2**16).astype(int)
     exponents = (256 - f) * table[t] + f * table[t + 1]
@@ -94,15 +102,69 @@ def predict(weights: Weights, config, k: int, psi: np.ndarray, y_hat: np.ndarray
     return weights.conv(x, f"context.head.{k}")
 
 
-def decode(data: bytes, tensors: dict, config) -> np.ndarray:
+def y_bank(counted: dict, choice: int) -> Bank:
+    """Return the tables of y that a file chose: ENTROPY.md 1.2 or 1.6."""
+    if not choice & 2:
+        return standard_bank()
+    return corrected_bank(counted["y_sign"], counted["y_tail"])
+
+
+def z_by_neighbours(stream: Decoder, counted: dict, size, level_steps: int) -> np.ndarray:
+    """Decode z in 16 parts, symbol after symbol, as ENTROPY.md 1.7 says."""
+    rows, columns, hyper = size
+    share = hyper // 4
+    z = np.zeros((rows + 2, columns + 2, hyper), int)  # a border of zeros
+    level = min(max((level_steps + 128) // 256 + 2, 0), len(counted["z_index"]) - 1)
+    for number, (row, column) in enumerate(((0, 0), (1, 1), (0, 1), (1, 0))):
+        near = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if number == 1 else [(-1, 0), (1, 0)]
+        near = [] if number == 0 else near if number == 1 else [*near, (0, -1), (0, 1)]
+        places = [(i, j) for i in range(row, rows, 2) for j in range(column, columns, 2)]
+        for group in range(4):
+            channels = range(group * share, (group + 1) * share)
+            tables = []
+            for i, j in places:
+                around = [z[i + 1 + di, j + 1 + dj] for di, dj in near] or [np.zeros(hyper, int)]
+                own = np.zeros(hyper - share, int)
+                own[: group * share] = np.clip(z[i + 1, j + 1, : group * share], -4, 4)
+                known = np.concatenate((
+                    np.clip(np.sum(around, 0), -8, 8),
+                    np.minimum(np.sum(np.abs(around), 0), 12),
+                    own, np.abs(own), [1],
+                ))  # fmt: skip
+                tables += [table_of(counted, known, level, number, group, c) for c in channels]
+            symbols = stream.get(np.array(tables, np.int32) + Bank.z_context(0))
+            for (i, j), part in zip(places, symbols.reshape(-1, share), strict=True):
+                z[i + 1, j + 1, list(channels)] = part
+    return z[1:-1, 1:-1]
+
+
+def table_of(counted: dict, known, level: int, number: int, group: int, channel: int) -> int:
+    """Return the table of one symbol of z."""
+    value, magnitude = counted["z_value_thresholds"], counted["z_magnitude_thresholds"]
+    context = (len(value) + 1) * (len(magnitude) + 1)
+    if number or group:
+        weights = counted["z_weights"][min(number, 1)].astype(int)
+        hyper = weights.shape[1] // 2
+        mode, size = known @ weights[:, channel], known @ weights[:, hyper + channel]
+        context = int((magnitude <= size).sum() * (len(value) + 1) + (value <= mode).sum())
+    return int(counted["z_index"][level, context, channel])
+
+
+def decode(data: bytes, tensors: dict, config, counted: dict | None = None) -> np.ndarray:
     """Return y_hat in steps, (M, H, W)."""
     header, payload = container.read(data)
     weights = Weights({k: v for k, v in tensors.items() if k != checkpoints.Z_TABLES})
-    bank = standard_bank().with_z(tensors[checkpoints.Z_TABLES].numpy())
+    bank = standard_bank() if counted is None else y_bank(counted, header.tables)
+    own = tensors[checkpoints.Z_TABLES].numpy()
+    by_neighbours = header.version > 1 and header.tables & 1
     height, width = -(-header.height // 16), -(-header.width // 16)
-    stream = Decoder(bank, payload, header.lanes)
     z_size = (-(-height // 4), -(-width // 4), config.hyper)
-    z = stream.get(np.broadcast_to(Bank.z_context(np.arange(config.hyper)), z_size))
+    if by_neighbours:
+        stream = Decoder(bank.with_z(counted["z_tables"]), payload, header.lanes)
+        z = z_by_neighbours(stream, counted, z_size, header.level_steps)
+    else:
+        stream = Decoder(bank.with_z(own), payload, header.lanes)
+        z = stream.get(np.broadcast_to(Bank.z_context(np.arange(config.hyper)), z_size))
     inverse = gain(weights, config, header.level_steps)
     psi = hyper_features(weights, z.transpose(2, 0, 1).astype(np.int64), inverse)
     psi = psi[:, :height, :width]
@@ -146,4 +208,26 @@ def test_integer_decoder_agrees(small, formula, variant, size, level):
     expected = decode(data, checkpoints.load(network.manifest), network.config)
 
     got = network.decode_latents([(header, payload)])[0].permute(2, 0, 1).numpy()
+    np.testing.assert_array_equal(expected, got.astype(np.int64))
+
+
+@pytest.mark.parametrize(("size", "level"), [((1, 1), 4), ((150, 200), 0.3), ((130, 70), -2)])
+@pytest.mark.parametrize("choice", [0, 1, 2, 3])
+def test_every_choice_of_tables_decodes(formula, monkeypatch, size, level, choice):
+    """The shipped small network with each set of its tables, by the second decoder as well."""
+    codec = registry.create("agvae-small")
+    network = codec._engine(round(level * 256))
+    manifest, counted = network.manifest, read(network.manifest.tables_path)
+    y, z = network.gained(formula(*size), round(level * 256))
+    monkeypatch.setattr(network.coder, "_shorter_z", lambda *held: held[choice & 1])
+    monkeypatch.setattr(network.coder, "_shorter_y", lambda *_: choice & 2)
+    [stream] = network.coder.encode(y[None], z[None], [round(level * 256)], Phases())
+    header = container.Header(
+        bytes.fromhex(manifest.file_id), size[1], size[0], round(level * 256), stream.lanes, choice
+    )
+    data = container.write(header, stream.data)
+
+    assert choice == stream.tables
+    expected = decode(data, checkpoints.load(manifest), network.config, counted)
+    got = network.decode_latents([container.read(data)])[0].permute(2, 0, 1).numpy()
     np.testing.assert_array_equal(expected, got.astype(np.int64))
