@@ -40,6 +40,7 @@ def test_wheel_holds_plug_ins_and_manifests(wheel: Path):
         "bench/datasets/kodak.toml",
         "bench/py.typed",
         "bench/codecs/agvae/weights/base-gain-asym-mse.safetensors",
+        "bench/codecs/agvae/weights/base-gain-asym-mse.tables.npz",
         "bench/codecs/agvae/weights/base-gain-asym-mse.json",
     } <= names
     assert not [name for name in names if name.startswith(("codecs/", "datasets/", "tests/"))]

@@ -100,7 +100,7 @@ def float_net() -> AGVAE:
 
 @pytest.mark.slow
 def test_kodak_image_for_real(codec, kodim, float_net, tmp_path):
-    """A whole Kodak image: real size against the model's own estimate, decoded elsewhere."""
+    """A Kodak image: counted tables are shorter than the model's estimate; decoded elsewhere."""
     image = kodim(5)
     data = codec.encode(image, Setting(level=4))
     (tmp_path / "a.agv").write_bytes(data)
@@ -110,7 +110,7 @@ def test_kodak_image_for_real(codec, kodim, float_net, tmp_path):
 
     bits = (estimate.bits_y + estimate.bits_z).item()
     payload = 8 * (len(data) - 19)
-    assert 0.999 * bits < payload < 1.005 * bits
+    assert 0.98 * bits < payload < bits
     assert 8 * len(data) < 1.008 * bits
     # The network reaches 35 dB here; fixed point and compact weights cost under 0.02 dB.
     code = (
