@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from experiments import FILE, MINE, as_another_process
 
 from bench import cli, image
 from bench.measurement import run as conductor
@@ -84,3 +85,23 @@ def pictures(tmp_path: Path, photo: image.Image) -> str:
         crop = photo[80 * number : 80 * number + 40, 90 * number : 90 * number + 48]
         image.save(crop, folder / f"{number}.png")
     return f"folder:{folder}"
+
+
+@pytest.fixture
+def site(tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder: two pictures, an experiment and the codec of a file."""
+    (tmp_path / "paper.toml").write_text(FILE)
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    for name in ("BENCH_CODEC_FILES", "BENCH_METRIC_FILES"):
+        monkeypatch.setenv(name, "{}")
+    as_another_process()
+    yield tmp_path
+    as_another_process()
+
+
+@pytest.fixture
+def measure(bench, inline, site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return a function that runs ``bench all`` with some words, and writes no tables."""
+    monkeypatch.setattr(writing, "write", lambda *_, **__: [])
+    return lambda *words: bench("all", *words, "--quiet")
