@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -15,7 +14,9 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
+import forkserver
 import numpy as np
+import plugins
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -124,23 +125,13 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20211)
 
 
-def _beside(name: str) -> Any:
-    """Return a module of this folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure in this process, where a test is not of the pool: each worker is two interpreters."""
     from bench.measurement import executor, matching
 
     for module in (executor, matching):
-        monkeypatch.setattr(module, "LocalPool", _beside("forkserver").Here)
+        monkeypatch.setattr(module, "LocalPool", forkserver.Here)
 
 
 @pytest.fixture
@@ -148,7 +139,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Install the codec ``faulty`` for this process and those it starts."""
     folder = tmp_path / "site"
     folder.mkdir()
-    _beside("plugins").install(folder)
+    plugins.install(folder)
     monkeypatch.syspath_prepend(str(folder))
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
@@ -225,7 +216,7 @@ class _Bench:
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         if self._server is None or self._server.poll() is not None:
-            script = Path(__file__).with_name("forkserver.py")
+            script = forkserver.__file__
             pipe = subprocess.PIPE
             self._server = subprocess.Popen(
                 [sys.executable, script], stdin=pipe, stdout=pipe, text=True, bufsize=1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from experiments import FILE, MINE, as_another_process
+from forkserver import Here
 
 from bench import cli, image
 from bench.measurement import run as conductor
@@ -56,23 +56,13 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return run
 
 
-class _Inline(Executor):
-    """Works in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run at once."""
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``bench all`` measure in this process, and draw nothing."""
     worker._images.clear()
     write = writing.write
     monkeypatch.setattr(writing, "write", lambda *a, **k: write(*a, **{**k, "plots": False}))
-    run = partial(conductor.run, make_executor=lambda *_, **__: _Inline())
+    run = partial(conductor.run, make_executor=Here)
     monkeypatch.setattr(conductor, "run", run)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
+from forkserver import Here
 
 import bench as suite
 from bench import image
@@ -24,12 +24,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
     folder = tmp_path_factory.mktemp("stored")
     image.save(photo[:40, :48], folder / "a.png")
 
-    class Inline(Executor):
-        def submit(self, fn, /, *args, **kwargs):
-            future: Future[object] = Future()
-            future.set_result(fn(*args, **kwargs))
-            return future
-
     found = suite.run(
         [f"folder:{folder}"],
         ["jpeg", "webp"],
@@ -37,7 +31,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory, photo) -> Path:
         points=4,
         jobs=1,
         out=folder / "out",
-        make_executor=lambda *_, **__: Inline(),
+        make_executor=Here,
     )
     write(found, plots=False)
     (folder / "out" / "bench.sqlite").unlink()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forkserver import Here
 
 from bench import image, registry
 from bench.codec import Setting
@@ -17,19 +18,6 @@ from bench.gate.check import Report
 from bench.gate.rows import Locked
 from bench.image import Image
 from bench.measurement import plan, worker
-
-
-class Inline(Executor):
-    """Runs each call at once, here."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Return a future that is done."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 - as every executor does
-            future.set_exception(error)
-        return future
 
 
 def forget() -> None:
@@ -53,7 +41,7 @@ class Gate:
     @property
     def inline(self) -> Executor:
         """An executor that runs calls here."""
-        return Inline()
+        return Here()
 
     @staticmethod
     def ladder(codec: str, points: int | None = None) -> list[Setting]:
@@ -65,13 +53,13 @@ class Gate:
         """Measure a baseline."""
         forget()
         want = measure.Want({self.dataset: ()}, settings)
-        return measure.measure(want, decoded=True, make_executor=lambda *_: Inline()).locked
+        return measure.measure(want, decoded=True, make_executor=Here).locked
 
     def check(self, locked: Locked, **options: Any) -> Report:
         """Measure the same again and compare, as ``bench check`` does."""
         forget()
         want = measure.of_rows(locked.rows.values())
-        found = measure.measure(want, like=locked, make_executor=lambda *_: Inline())
+        found = measure.measure(want, like=locked, make_executor=Here)
         report = check.compare(
             locked,
             found.locked,

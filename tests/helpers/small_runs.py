@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from forkserver import Here
 
 from bench.measurement import plan as plans
 from bench.measurement import worker
 from bench.measurement.progress import Progress
 from bench.measurement.results import Results
 from bench.measurement.run import run
-
-
-class Inline(Executor):
-    """Works in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run at once."""
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-def inline(_workers: int, /, timeout_s: float = 0) -> Executor:
-    """Return an executor of this process."""
-    return Inline()
 
 
 class Watch(Progress):
@@ -57,7 +41,7 @@ class Watch(Progress):
 
 def go(*datasets: object, codecs: Any = ("jpeg", "webp"), **more: Any) -> Results:
     """Measure in this process."""
-    options = {"metrics": ["psnr"], "points": 4, "jobs": 1, "make_executor": inline} | more
+    options = {"metrics": ["psnr"], "points": 4, "jobs": 1, "make_executor": Here} | more
     worker._images.clear()
     return run([str(d) for d in datasets], codecs, options.pop("metrics"), **options)
 

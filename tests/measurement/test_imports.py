@@ -6,11 +6,11 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
 
 import pytest
+from forkserver import Here
 
 import bench as suite
 from bench import image
@@ -27,16 +27,7 @@ from bench.output.write import write
 QUALITIES = (10, 30, 60, 90)
 
 
-class _Inline(Executor):
-    """Works in this process."""
-
-    def submit(self, fn, /, *args, **kwargs):
-        future: Future[object] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-measure = partial(suite.run, jobs=1, make_executor=lambda *_, **__: _Inline())
+measure = partial(suite.run, jobs=1, make_executor=Here)
 
 
 @pytest.fixture(scope="module")

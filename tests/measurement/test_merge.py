@@ -6,13 +6,13 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from forkserver import Here
 
 import bench as suite
 from bench import image
@@ -22,17 +22,7 @@ from bench.measurement.results import Results, load_results
 from bench.output import tables
 from bench.rate_search import Target
 
-
-class _Inline(Executor):
-    """Works in this process."""
-
-    def submit(self, fn, /, *args, **kwargs):
-        future: Future[object] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-measure = partial(suite.run, jobs=1, points=4, make_executor=lambda *_, **__: _Inline())
+measure = partial(suite.run, jobs=1, points=4, make_executor=Here)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import math
 import sys
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from forkserver import Here
 
 import bench
 from bench import image
@@ -104,18 +104,8 @@ def test_wrong_use_is_one_line(small: Image, tmp_path: Path):
         bench.decode(data)
 
 
-class Inline(Executor):
-    """Works in this process."""
-
-    def submit(self, fn, /, *args, **kwargs) -> Future:
-        """Run at once."""
-        future = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
 def _run(folder: Path, codec: str, out: Path) -> bench.Results:
-    here = {"make_executor": lambda *_, **__: Inline()}
+    here = {"make_executor": Here}
     return bench.run([f"folder:{folder}"], [codec], ["psnr"], points=1, out=out, **here)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_runs import Watch, go, inline, interrupted, same
+from forkserver import Here
+from small_runs import Watch, go, interrupted, same
 
 import bench
 from bench import image
@@ -141,7 +142,7 @@ def test_two_datasets_of_one_name_in_one_plan(small: Path, tmp_path: Path, monke
     for base in (tmp_path, other.parent):
         monkeypatch.chdir(base)
         opened.append(bench.dataset.open.open_dataset("folder:small"))  # type: ignore[attr-defined]
-    found = run(opened, ["jpeg"], ["psnr"], points=1, make_executor=inline)
+    found = run(opened, ["jpeg"], ["psnr"], points=1, make_executor=Here)
 
     assert sorted(["folder:small", f"folder:{other}"]) == found.datasets
     assert 6 == len(found.rows)

@@ -40,7 +40,7 @@ OPTIONAL = ("pillow_avif", "pillow_jxl", "pydantic", "typer._adapters")
 class Here(Executor):
     """Runs each call at once, in this process."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         """Take what a pool of processes takes."""
 
     def submit(self, fn, /, *args, **kwargs) -> Future:
@@ -48,7 +48,7 @@ class Here(Executor):
         future = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - as every executor does
+        except BaseException as error:  # noqa: BLE001 - as every executor does
             future.set_exception(error)
         return future
 
@@ -57,7 +57,7 @@ def main() -> None:
     """Answer requests until standard input ends."""
     for name in IMPORTED:
         importlib.import_module(name)
-    bench = Path(__file__).parent.parent / "bench"
+    bench = Path(__file__).parents[2] / "bench"
     found = [
         f"bench.{room}.{path.stem}"
         for room in ("codecs", "metrics")
