@@ -116,7 +116,7 @@ def test_tiles_have_the_gradient_of_the_whole(in_float32, small_net, formula, si
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_real_files_gain(variant, photo):
-    """Twenty steps take more than 1 % of the rate off the loss, in bytes and decoded pixels."""
+    """Twenty steps take more than 4 % of the rate off the loss, in bytes and decoded pixels."""
     engine, level = engine_of(variant), 4
     image = photo[64:224, 64:224].copy()
     level = level if engine.manifest.level is None else int(engine.manifest.level)
@@ -124,7 +124,7 @@ def test_real_files_gain(variant, photo):
     before, bits = loss_of_file(engine, image, level, 0, squared_error)
     after, _ = loss_of_file(engine, image, level, 20, squared_error)
 
-    assert after < before - 0.01 * bits
+    assert after < before - 0.04 * bits
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ class SmallRefined(AgvaeRefined):
 def test_same_file_again_and_for_every_decoder(monkeypatch, photo, circuits):
     """The search is repeatable, gains on every CPU, and its files are plain AG-VAE files.
 
-    How much depends on the CPU and its threads: 3.0 to 9.7 % were seen on this crop.
+    How much depends on the CPU and its threads: 13.5 and 14.3 % were seen on this crop.
     """
     monkeypatch.setattr(refinement_loss.precisions, "has_bfloat16", lambda _: circuits)
     engines._engine.cache_clear()
@@ -183,7 +183,7 @@ def test_same_file_again_and_for_every_decoder(monkeypatch, photo, circuits):
     unrefined = codec.encode(image, setting.replace(refine=0))
 
     assert data == codec.encode_batch([image[::-1].copy(), image], [setting, setting])[1]
-    assert loss_of(image, data, plain.decode(data)) < 0.99 * loss_of(
+    assert loss_of(image, data, plain.decode(data)) < 0.96 * loss_of(
         image, unrefined, plain.decode(unrefined)
     )
     np.testing.assert_array_equal(codec.decode(data), plain.decode(data))
