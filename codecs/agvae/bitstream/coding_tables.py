@@ -10,6 +10,7 @@ its header which of both it uses, so an encoder takes what is shorter.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ def read(path: Path) -> dict[str, Array]:
     ValueError
         If it holds no such tables.
     """
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     check(arrays)
     return arrays
@@ -141,11 +142,12 @@ def check(arrays: Mapping[str, Array]) -> None:
     if {*arrays} != {*wanted} or any(arrays[name].dtype != wanted[name] for name in wanted):
         found = {name: str(array.dtype) for name, array in arrays.items()}
         raise ValueError(f"wanted the arrays {wanted}, found {found}")
-    _check_y(arrays["y_sign"], arrays["y_tail"])
+    check_y(arrays["y_sign"], arrays["y_tail"])
     _check_z(arrays)
 
 
-def _check_y(sign: Array, tail: Array) -> None:
+def check_y(sign: Array, tail: Array) -> None:
+    """Refuse arrays that are no corrections of y; see ``check``."""
     reach = np.array([radius(index) + 1 for index in range(NUM_SCALES)])
     inside = np.arange(1, reach.max() + 1) <= reach[:, None]
     good = (
