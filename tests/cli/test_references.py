@@ -16,6 +16,7 @@ from markupsafe import Markup
 from bench.analysis.bjontegaard import Curve, compare
 from bench.analysis.published_curves import load_reference
 from bench.analysis.published_names import find, published, references
+from bench.analysis.summary import Selection
 from bench.errors import UsageError
 from bench.measurement.results import read_csv
 from bench.output import reported_rates
@@ -127,8 +128,8 @@ def test_rates_against_a_published_curve(kodak: Path):
 def test_the_page_has_them_in_a_table_of_their_own(kodak: Path):
     """Marked, with their source and without an interval; of another dataset nothing."""
     look = SimpleNamespace(label="JPEG", name="JPEG", tag=lambda: Markup("JPEG"))
-    rows = read_csv(kodak / "rows.csv")
-    context = cast("Context", SimpleNamespace(rows=rows, name="kodak", looks={"jpeg": look}))
+    chosen = Selection(read_csv(kodak / "rows.csv"))
+    context = cast("Context", SimpleNamespace(chosen=chosen, name="kodak", looks={"jpeg": look}))
     found = tables.reported(context, references(["jpeg,clic-vtm"]))
 
     assert "BD-rate against published curves (reported, not measured), kodak" in found
