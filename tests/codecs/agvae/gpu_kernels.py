@@ -22,6 +22,7 @@ import test_entropy_format as golden
 import test_rans as plain
 
 from bench.codecs.agvae.bitstream import rans
+from bench.codecs.agvae.bitstream.coding_tables import CodingTables
 from bench.codecs.agvae.bitstream.frequency_tables import SCALE_THRESHOLDS, TOTAL, standard_bank
 from bench.codecs.agvae.bitstream.latent_coder import LatentCoder, Stream
 from bench.codecs.agvae.gpu import rans as coder
@@ -32,6 +33,7 @@ from bench.codecs.agvae.gpu.rans import Reader, Writer
 from bench.codecs.agvae.gpu.table_lookup import lookup
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms, hyper_size
+from bench.codecs.agvae.weights import checkpoints
 from bench.errors import DecodeError
 from bench.stopwatch import Phases
 
@@ -325,13 +327,41 @@ def latents_of(coder: LatentCoder, *arguments: object) -> torch.Tensor:
     return y_hat
 
 
+def both_coders(net, tables: CodingTables) -> tuple[LatentCoder, DeviceLatentCoder]:
+    """Return the coders of a network on the CPU and on the device."""
+    weights, config = net.state_dict(), net.config
+    return (
+        LatentCoder(ExactEntropyNetworks(weights, config), tables),
+        DeviceLatentCoder(FusedNetworks(weights, config, DEVICE), tables),
+    )
+
+
+def test_counted_tables_travel_as_on_the_cpu(small_net):
+    """The shipped small network's tables: every choice decodes, and the same bytes are written."""
+    [manifest] = checkpoints.find("gain-asym", preset="small")
+    tables = checkpoints.coding_tables(manifest, checkpoints.load(manifest))
+    slow, fast = both_coders(small_net, tables)
+    torch.manual_seed(4)
+    y, z = torch.randn(2, 5, 1, 64), torch.randn(2, 2, 1, 32) * 0.3
+    levels, clock = [-300, 1000], Phases()
+
+    wanted = slow.encode(y.clone(), z.clone(), levels, clock)
+    assert wanted == fast.encode(y.to(DEVICE), z.to(DEVICE), levels, clock)
+    for choice in tables.choices:
+        slow._shorter_z = lambda *held, bit=choice & 1: held[bit]
+        slow._shorter_y = lambda *_, bit=choice & 2: bit
+        files = slow.encode(y.clone(), z.clone(), levels, clock)
+        assert [choice] * 2 == [one.tables for one in files]
+        here, there = (latents_of(c, files, levels, (5, 1), clock).cpu() for c in (slow, fast))
+        assert torch.equal(here, there)
+
+
 def test_latents_travel_as_on_the_cpu(small_net):
     """Whole payloads: the device's bytes are the CPU's, absurd latents included."""
     frequencies = np.full((32, 9), 100)
     frequencies[:, 4] = TOTAL - 800
-    bank = standard_bank().with_z(frequencies)
-    slow = LatentCoder(ExactEntropyNetworks(small_net.state_dict(), small_net.config), bank)
-    fast = DeviceLatentCoder(FusedNetworks(small_net.state_dict(), small_net.config, DEVICE), bank)
+    tables = CodingTables(frequencies)
+    slow, fast = both_coders(small_net, tables)
     torch.manual_seed(3)
     y, z = torch.randn(2, 1, 1, 64) * 3, torch.randn(2, 1, 1, 32) * 2
     y[0, 0, 0, :3] = torch.tensor([1e9, -20_000.0, 3_000.0])
