@@ -13,6 +13,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,12 @@ from bench.codecs.agvae.bitstream.rans_kernels import TOTAL
 SIGN_BITS = 16
 SIGN_TOTAL = 1 << SIGN_BITS
 TAIL_TOTAL = 1 << 20
-MAX_TABLES = 256
+MAX_Z_TABLES = 256
 
 Array = NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class CodingTables:
     """All tables that the coder of one network may use.
 
@@ -74,13 +75,19 @@ class CodingTables:
         Banks that differ in the choice for y alone have the same layout.
         """
         if choice not in self._banks:
-            of_y, of_z = standard_bank(), self.own_z
-            if self.counted is not None and choice & Y_CORRECTED:
-                of_y = corrected_bank(self.counted["y_sign"], self.counted["y_tail"])
-            if self.counted is not None and choice & Z_BY_NEIGHBOURS:
-                of_z = self.counted["z_tables"]
+            of_y = self._corrected if choice & Y_CORRECTED else standard_bank()
+            of_z = self._counted["z_tables"] if choice & Z_BY_NEIGHBOURS else self.own_z
             self._banks[choice] = of_y.with_z(of_z)
         return self._banks[choice]
+
+    @property
+    def _counted(self) -> Mapping[str, Array]:
+        assert self.counted is not None, "only choice 0 needs no counted tables"
+        return self.counted
+
+    @cached_property
+    def _corrected(self) -> Bank:
+        return corrected_bank(self._counted["y_sign"], self._counted["y_tail"])
 
     def hyper_context(self) -> HyperContext | None:
         """Return what chooses among the counted tables of z."""
@@ -172,7 +179,7 @@ def _check_z(arrays: Mapping[str, Array]) -> None:
     contexts = (value.size + 1) * (magnitude.size + 1) + 1
     good = (
         tables.ndim == 2
-        and 2 <= len(tables) <= MAX_TABLES
+        and 2 <= len(tables) <= MAX_Z_TABLES
         and bool((tables >= 1).all() and (tables.sum(1) == TOTAL).all())
         and channels > 0
         and channels % GROUPS == 0

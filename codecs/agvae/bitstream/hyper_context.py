@@ -179,13 +179,11 @@ class HyperContext:
         part
             The part.
         """
-        most = self.index.shape[1] - 1
-        known = features(z, part)
-        share = known.new_empty((*known.shape[:3], part.channels.stop - part.channels.start))
         if part.position_class == 0 and part.group == 0:
-            return torch.full_like(share, most, dtype=torch.int64)
+            here = z[:, part.rows, part.columns, part.channels]
+            return torch.full_like(here, self.index.shape[1] - 1, dtype=torch.int64)
         weights = self.weights[min(part.position_class, 1)][part.group]
-        value, magnitude = (known @ weights).chunk(2, 3)
+        value, magnitude = (features(z, part) @ weights).chunk(2, 3)
         column = torch.bucketize(value.contiguous(), self.value_thresholds, right=True)
         row = torch.bucketize(magnitude.contiguous(), self.magnitude_thresholds, right=True)
         return row * (len(self.value_thresholds) + 1) + column

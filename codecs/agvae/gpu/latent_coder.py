@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.codecs.agvae.bitstream import hyper_context
 from bench.codecs.agvae.bitstream.coding_tables import CodingTables
-from bench.codecs.agvae.bitstream.container import Y_CORRECTED, Z_BY_NEIGHBOURS
+from bench.codecs.agvae.bitstream.container import Z_BY_NEIGHBOURS
 from bench.codecs.agvae.bitstream.frequency_tables import FIRST_Z
 from bench.codecs.agvae.bitstream.latent_coder import SYMBOL_LIMIT, LatentCoder, Stream
 from bench.codecs.agvae.bitstream.rans import Encoder
@@ -99,7 +99,7 @@ class DeviceLatentCoder(LatentCoder):
                 self._put_z(plan, level_steps)
                 self._model_and_round(plan, y)
             with phases("entropy coding"):
-                if self._is_shortest(plan, level_steps):
+                if self._put_shortest(plan, level_steps):
                     return self._written(plan.writer)
         return super().encode(y, z, level_steps, phases)
 
@@ -126,19 +126,27 @@ class DeviceLatentCoder(LatentCoder):
         assert self._context_here is not None
         return torch.tensor([self._context_here.row(s) for s in level_steps], device=self._device)
 
-    def _is_shortest(self, plan: _Writing, level_steps: Sequence[int]) -> bool:
-        """Return whether the counted tables suit every image best; waits for the device."""
+    def _put_shortest(self, plan: _Writing, level_steps: Sequence[int]) -> bool:
+        """Enqueue all look-ups; return whether the counted tables suit every image best.
+
+        Waits for the device where there are any.
+        """
         if not self._choice:
+            self._put(plan.writer, self._choice)
             return True
         of_z = (choice for _, choice in map(self._encode_z, plan.z.cpu()[:, None], level_steps))
         if not all(choice == Z_BY_NEIGHBOURS for choice in of_z):
             return False
-        bits = []
-        for choice in (self._choice & ~Y_CORRECTED, self._choice):
-            for part in range(len(plan.writer.sizes)):
-                plan.writer.put(part, self._lookup(choice))
-            bits.append(plan.writer.bits())
-        return bool((bits[1] < bits[0]).all())
+        model, counted = (
+            self._put(plan.writer, choice) for choice in (Z_BY_NEIGHBOURS, self._choice)
+        )
+        return bool((counted < model).all())
+
+    def _put(self, writer: Writer, choice: int) -> Tensor:
+        """Enqueue the look-ups of all parts in the tables of a choice; return their bits."""
+        for part in range(len(writer.sizes)):
+            writer.put(part, self._lookup(choice))
+        return writer.bits()
 
     def _model_and_round(self, plan: _Writing, y: Tensor) -> None:
         """Enqueue all passes; contexts and symbols are in the writer afterwards."""
@@ -158,9 +166,7 @@ class DeviceLatentCoder(LatentCoder):
             plan.recorder(k, advance)
 
     def _written(self, writer: Writer) -> list[Stream]:
-        """Return the streams of a writer; those it leaves are coded on the CPU."""
-        for part in range(len(writer.sizes)):
-            writer.put(part)
+        """Return the streams of a writer that has been put; those it leaves come from the CPU."""
         coded = writer.finish()
         return [
             self._coded_here(writer, i) if stream is None else Stream(*stream, self._choice)

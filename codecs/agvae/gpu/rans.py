@@ -215,7 +215,7 @@ class Writer:
 
     def bits(self) -> Tensor:
         """Return the information content of each stream as it was put, float64 (batch,)."""
-        return torch.stack([bits.double().sum(1) for bits in self._bits]).sum(0)
+        return torch.stack([bits.sum(1) for bits in self._bits]).sum(0).double()
 
     def put(self, part: int, lookup: Lookup | None = None) -> None:
         """Enqueue the table look-ups of a part whose symbols and contexts are there.
@@ -280,7 +280,7 @@ class Writer:
     def _plan(self, lanes: Sequence[int] | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return lane counts to try, (batch, TRIALS), whether to choose by size, and estimates."""
         device = self._bounds.device
-        estimate = torch.stack([bits.sum(1) for bits in self._bits]).sum(0).double() / 8
+        estimate = self.bits() / 8
         trials = torch.zeros(self._batch, TRIALS, dtype=torch.int32, device=device)
         if lanes is not None:
             trials[:, 0] = torch.tensor(lanes, dtype=torch.int32, device=device)
