@@ -256,7 +256,8 @@ class AgvaeCodec(Codec):
     def _searchable(self) -> Sequence[int]:
         """Levels that a rate search may choose, in steps."""
         if self.networks[0].config.gain:
-            return range(LOWEST_LEVEL * LEVEL_STEPS, int(self._levels[-1]) * LEVEL_STEPS + 1)
+            lowest = self.networks[0].config.lowest_level
+            return range(lowest * LEVEL_STEPS, int(self._levels[-1]) * LEVEL_STEPS + 1)
         return [round(level * LEVEL_STEPS) for level in self._levels]
 
     def _steps(self, setting: Setting) -> int:

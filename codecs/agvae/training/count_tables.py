@@ -30,12 +30,14 @@ from bench.codecs.agvae.bitstream.frequency_tables import (
 )
 from bench.codecs.agvae.bitstream.hyper_context import (
     GROUPS,
+    OWN_LIMIT,
     STEPS,
     WEIGHT_LIMIT,
     HyperContext,
     Part,
     parts,
 )
+from bench.codecs.agvae.bitstream.latent_coder import SYMBOL_LIMIT
 from bench.codecs.agvae.bitstream.rans_kernels import TOTAL
 from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS
 from bench.codecs.agvae.model.config import PASSES, Config
@@ -54,8 +56,10 @@ TABLES = 256
 ROUNDS = 25
 MODEL_WEIGHT = 200.0
 """Symbols that the model's opinion of y counts as."""
+MODEL_WEIGHT_Z = 20.0
+"""Symbols that the model's opinion of z counts as in a context's table over all levels."""
 CONTEXT_WEIGHT = 30.0
-"""Symbols that a context's table over all levels counts as at each level; the model: 20."""
+"""Symbols that this table counts as at each level."""
 Y_EVERY, Y_LEVELS = 3, 3
 """y is counted on every third photograph, at three levels."""
 RIDGE = 1000.0
@@ -132,8 +136,7 @@ def count(
 
 
 def _rounded(z: Tensor) -> NDArray[np.float32]:
-    limit = 1 << 14
-    return z.round().clamp(-limit, limit).cpu().numpy()
+    return z.round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).cpu().numpy()
 
 
 def _coded_entries(engine: Engine, y: Tensor, z: Tensor, level_steps: int) -> Iterator[Array]:
@@ -245,7 +248,7 @@ def _predictions(z: Sequence[NDArray[np.int16]], config: Config) -> NDArray[np.i
     for part, known, symbols in _observations(z, config):
         key = (min(part.position_class, 1), part.group)
         x = known.reshape(-1, known.shape[3])
-        y = symbols.reshape(-1, share).float().clamp(-4, 4)
+        y = symbols.reshape(-1, share).float().clamp(-OWN_LIMIT, OWN_LIMIT)
         squares[key] = squares.get(key, 0) + (x.T @ x).double()
         products[key] = products.get(key, 0) + (x.T @ torch.cat((y, y.abs()), 1)).double()
     whole = np.zeros((2, 2 * hyper + 2 * (hyper - share) + 1, 2 * hyper), np.int16)
@@ -290,7 +293,7 @@ def _smoothed(seen: NDArray[np.float32], own_z: Array) -> NDArray[np.float32]:
     model[:, -1] += own_z[:, middle + reach + 1 :].sum(1)
     everywhere = seen.sum(0)
     totals = everywhere.sum(-1, keepdims=True)
-    prior = (everywhere + 20 * model / TOTAL) / (totals + 20)
+    prior = (everywhere + MODEL_WEIGHT_Z * model / TOTAL) / (totals + MODEL_WEIGHT_Z)
     near = np.stack([seen[max(0, i - 1) : i + 2].sum(0) for i in range(len(seen))])
     rows: NDArray[np.float32] = (near + CONTEXT_WEIGHT * prior).astype(np.float32)
     return rows.reshape(-1, model.shape[1])
