@@ -91,6 +91,11 @@ def level_gains(tables: Mapping[str, Tensor], level: int) -> dict[str, Tensor]:
     }
 
 
+def beside(config: Config) -> tuple[tuple[str, str, str], ...]:
+    """Return each gain unit with the convolutions before its gain and after its inverse."""
+    return ("gain_y", f"g_a.{sum(config.depth) + 3}", "g_s.0.0"), ("gain_z", "h_a.4", "h_s.0.0")
+
+
 def folding(config: Config, gains: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what makes a gained network one without gain: name of a tensor -> its factor.
 
@@ -99,8 +104,7 @@ def folding(config: Config, gains: Mapping[str, Tensor]) -> dict[str, Tensor]:
     network, so nothing else changes.
     """
     factors = {}
-    beside = (("gain_y", f"g_a.{sum(config.depth) + 3}", "g_s.0.0"), ("gain_z", "h_a.4", "h_s.0.0"))
-    for unit, before, after in beside:
+    for unit, before, after in beside(config):
         factors[f"{before}.weight"] = gains[f"{unit}.gain"][:, None, None, None]
         factors[f"{before}.bias"] = gains[f"{unit}.gain"]
         factors[f"{after}.weight"] = gains[f"{unit}.inverse"][:, None, None]

@@ -21,6 +21,9 @@ from torch import Tensor, nn
 MUON_MOMENTUM = 0.95
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-8
+NEW_RATE = 50.0
+"""Times the Adam rate at which tables move that a continued network did not have before."""
+
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
 _MIN_SIDE = 8
@@ -60,7 +63,8 @@ class MuonAdam:
     """The optimiser; its rates are shares of ``muon_rate`` and ``adam_rate``, set by ``scale``.
 
     Parameters that need no gradient are left out; the gradient of all others together is cut to
-    the norm ``clip``.
+    the norm ``clip``. Parameters whose name ends in one of ``new`` begin where the others have long
+    been trained: they move ``NEW_RATE`` times as fast.
 
     Attributes
     ----------
@@ -75,11 +79,13 @@ class MuonAdam:
         muon_rate: float = 0.02,
         adam_rate: float = 4e-4,
         clip: float = 1.0,
+        new: tuple[str, ...] = (),
     ) -> None:
         trained = [(name, p) for name, p in named if p.requires_grad]
         self._matrices = [(name, p) for name, p in trained if is_matrix(p)]
         self._others = [(name, p) for name, p in trained if not is_matrix(p)]
         self.parameters = [p for _, p in self._matrices + self._others]
+        self._times = [NEW_RATE if name.endswith(new) else 1.0 for name, _ in self._others]
         self._muon_rate, self._adam_rate, self._clip = muon_rate, adam_rate, clip
         device = self.parameters[0].device
         self.scale = torch.zeros((), device=device)
@@ -151,6 +157,7 @@ class MuonAdam:
         torch._foreach_add_(root, ADAM_EPSILON)
         rate = self.scale * self._adam_rate / (1 - first**self._count)
         moves = torch._foreach_mul(torch._foreach_div(self._mean, root), rate)
+        torch._foreach_mul_(moves, self._times)
         torch._foreach_sub_(members, moves)
 
 

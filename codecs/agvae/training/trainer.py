@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bench.codecs.agvae.model.mechanisms import CONDITIONAL_TABLES
 from bench.codecs.agvae.model.model import AGVAE, Estimate
 from bench.codecs.agvae.runtime import precision
 from bench.codecs.agvae.training import state
@@ -70,7 +71,8 @@ class Trainer:
         )
         self._named = list(self.net.named_parameters())
         self._weights: list[Tensor] = [p for _, p in self._named]
-        self._optimiser = MuonAdam(self._named)
+        new = CONDITIONAL_TABLES if options.config.conditional else ()
+        self._optimiser = MuonAdam(self._named, new=new)
         self._average = [p.detach().clone() for p in self._weights]
         self._step = torch.zeros((), dtype=torch.int64, device=device)
         self._rounding = torch.zeros((), device=device)

@@ -60,8 +60,7 @@ def test_they_begin_at_the_gained_network(gained, mechanism):
     wanted = seen(network(preset("small"), state), MIDDLE)
 
     assert torch.allclose(wanted, seen(net, MIDDLE), rtol=1e-3, atol=1e-3)
-    levels = {float(seen(net, level)[0, -2]) for level in (0.0, 3.5, 7.0)}
-    assert (1 if mechanism == "conditional" else 3) == len(levels)
+    assert 3 == len({float(seen(net, level)[0, -2]) for level in (0.0, 3.5, 7.0)})
 
 
 @pytest.mark.parametrize("mechanism", ["cvr", "scaling", "scalar"])
@@ -98,6 +97,20 @@ def test_a_conditional_network_is_a_plain_one_per_level(gained):
     alone = net(x[1:], torch.tensor([5.0]), hard=True).x_hat
     assert torch.allclose(alone, both[1:], atol=1e-5)
     assert not torch.allclose(seen(net, 0.0), seen(net, 5.0))
+
+
+def test_a_conditional_network_begins_with_one_gain_a_level(gained):
+    """Where z has the same gain at every level, it computes what the scalar mechanism does."""
+    gained = {
+        name: value[MIDDLE].expand_as(value) if name.startswith("gain_z.") else value
+        for name, value in gained.items()
+    }
+    scalar, conditional = (preset("small", mechanism=m) for m in ("scalar", "conditional"))
+    net = network(conditional, start(gained, conditional))
+
+    for level in (0.0, 3.5, 7.0):
+        wanted = seen(network(scalar, start(gained, scalar)), level)
+        assert torch.allclose(wanted, seen(net, level), rtol=1e-3, atol=1e-3)
 
 
 def test_only_other_mechanisms_have_a_word_in_the_manifest():

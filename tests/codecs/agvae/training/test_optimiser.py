@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.codecs.agvae.training.optimiser import MuonAdam, is_matrix, orthogonalise
+from bench.codecs.agvae.training.optimiser import NEW_RATE, MuonAdam, is_matrix, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (12, 90), (90, 12)])
@@ -64,6 +64,20 @@ def test_others_move_as_by_adam():
 
     for name in ("d", "e"):
         assert torch.allclose(theirs[name], ours[name], atol=1e-6)
+
+
+def test_new_tables_move_faster():
+    """By a constant; the others move as they would without them."""
+    plain, ours = parameters(), parameters()
+    for net, new in ((plain, ()), (ours, ("e",))):
+        optimiser = MuonAdam(net.items(), new=new)
+        set_gradients(net, 0)
+        optimiser.scale.fill_(1.0)
+        optimiser.step()
+
+    start = parameters()["e"]
+    assert torch.allclose((plain["e"] - start) * NEW_RATE, ours["e"] - start, rtol=1e-2)
+    assert torch.equal(plain["d"], ours["d"])
 
 
 def test_matrices_move_as_by_muon_alone():
