@@ -86,6 +86,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     branch: Annotated[
         bool, typer.Option("--branch", help="Store the weights as differences from --init.")
     ] = False,
+    predicted: Annotated[
+        bool,
+        typer.Option("--predicted", help="Store whole weights, a third smaller beside --init's."),
+    ] = False,
     pause_after: PauseAfter = None,
     device: Device = "auto",
     fuse: Fuse = True,
@@ -121,6 +125,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
         seed=seed,
         storage_bits=storage_bits,
         branch=branch,
+        predicted=predicted,
     )
     _train(
         options.with_out(options.out),

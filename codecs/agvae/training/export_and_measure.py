@@ -104,7 +104,8 @@ def _export(run: Run) -> None:
     """Write weights and manifest, still without what they reach."""
     options = run.options
     taints = [*run.taints, *_licence_taints(run.training)]
-    base = _base(options.init, run.origin) if options.branch and options.init else None
+    beside = options.branch or options.predicted
+    base = _base(options.init, run.origin) if beside and options.init else None
     note = {"note": "; ".join(taints)} if taints else {}
     export(
         gain_tables(run.trainer.average(), options.config),
@@ -119,12 +120,13 @@ def _export(run: Run) -> None:
             "training": training_facts(run),
             **note,
         },
-        base=base,
+        base=base if options.branch else None,
+        predicted_from=base if options.predicted else None,
     )
 
 
 def _base(init: Path, origin: Mapping[str, Any]) -> Manifest:
-    """Return the base of a branch; it must be the file that the run began with.
+    """Return what differences are stored from; it must be the file that the run began with.
 
     Raises
     ------
@@ -138,10 +140,11 @@ def _base(init: Path, origin: Mapping[str, Any]) -> Manifest:
             f"{origin.get('name')} of sha256 {str(origin.get('sha256'))[:12]}",
             "Give the file that it began with, or another --out.",
         )
-    if base.base is not None or not base.config.gain:
+    if not base.stands_alone or not base.config.gain:
         raise UsageError(
-            f"--init {init} is no base of a branch: wanted the whole weights of a gained network",
-            "Give another file, or leave out --branch.",
+            f"--init {init} is no base of others: wanted whole weights of a gained network that "
+            "stand alone",
+            "Give another file, or leave out --branch or --predicted.",
         )
     return base
 

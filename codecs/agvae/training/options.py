@@ -70,6 +70,8 @@ class Options:
         While the rate falls, the network is trained with its weights rounded so.
     branch
         Store differences from ``init``, which is a base file of a gained network.
+    predicted
+        Store whole weights as predicted from those of ``init``, likewise.
     """
 
     data: tuple[Path, ...]
@@ -92,6 +94,7 @@ class Options:
     average: float = 0.9995
     storage_bits: int | None = None
     branch: bool = False
+    predicted: bool = False
 
     def __post_init__(self) -> None:
         """Check what does not depend on files.
@@ -111,11 +114,14 @@ class Options:
         self._check_crop()
         if self.storage_bits is not None and not 8 <= self.storage_bits <= 12:
             raise UsageError(f"--storage-bits must be 8 to 12, found {self.storage_bits}")
-        if self.branch and (self.init is None or self.init.suffix != ".safetensors"):
+        needs_init = self.branch or self.predicted
+        if needs_init and (self.init is None or self.init.suffix != ".safetensors"):
             raise UsageError(
-                "--branch stores differences from released weights: wanted --init "
-                f"NAME.safetensors, found {self.init or 'none'}"
+                f"{'--branch' if self.branch else '--predicted'} stores differences from released "
+                f"weights: wanted --init NAME.safetensors, found {self.init or 'none'}"
             )
+        if self.branch and self.predicted:
+            raise UsageError("--branch and --predicted exclude each other", "Leave one out.")
         if self.branch and self.config.conditional:
             raise UsageError(
                 f"--branch cannot store {self.variant}: its convolutions have tables of their own",
@@ -205,7 +211,7 @@ class Options:
     def fixed(self) -> dict[str, Any]:
         """Return as plain data what may not change when a run is continued."""
         values = asdict(self)
-        for name in ("data", "out", "init", "validation", "budget", "branch"):
+        for name in ("data", "out", "init", "validation", "budget", "branch", "predicted"):
             del values[name]
         return values
 

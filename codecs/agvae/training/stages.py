@@ -156,6 +156,7 @@ def stages(settings: Settings) -> list[Stage]:
         metric="ms-ssim",
         crop=max(settings.crop, _MS_SSIM_CROP),
         rate=0.5,
+        predicted=True,
     )
     base = replace(
         common,

@@ -3,7 +3,8 @@
 A set of weights is two files of one stem: ``NAME.safetensors`` (see ``weights/quantised.py``) and
 ``NAME.json``, its manifest. They are looked for in ``$BENCH_WEIGHTS/agvae``, in the package's
 ``weights`` folder and in the user's cache, in this order; the first of a name wins.
-A branch (see ``weights/difference.py``) also needs the base file that its manifest names by sha256.
+A branch (see ``weights/difference.py``) also needs the base file that its manifest names by sha256,
+and predicted weights (see ``weights/predicted.py``) the file that predicts them.
 A third file, ``NAME.tables.npz``, may hold coding tables (see ``bitstream/coding_tables.py``).
 Nothing here imports torch until tensors are read, so listing codecs stays quick.
 """
@@ -108,6 +109,17 @@ class Manifest:
         """Name, model id and sha256 of the file that a branch is stored as differences from."""
         found: Mapping[str, Any] | None = self.facts.get("base")
         return found
+
+    @property
+    def predicted_from(self) -> Mapping[str, Any] | None:
+        """Name, model id and sha256 of the file that the integers of whole weights need."""
+        found: Mapping[str, Any] | None = self.facts.get("predicted_from")
+        return found
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether no other file is needed to read this one."""
+        return self.base is None and self.predicted_from is None
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -218,19 +230,20 @@ def find(
 
 
 def base_of(manifest: Manifest) -> Manifest | None:
-    """Return the base file that a branch needs, wherever it lies; None: it is no branch.
+    """Return the file that branches and predicted weights need, wherever it lies; None: neither.
 
     Raises
     ------
     Unavailable
         If no file of that sha256 is available.
     """
-    if manifest.base is None:
+    needed = manifest.base or manifest.predicted_from
+    if needed is None:
         return None
-    name, wanted = str(manifest.base["name"]), manifest.base["sha256"]
+    name, wanted = str(needed["name"]), needed["sha256"]
     others = []
     for other in _everywhere():
-        if other.sha256 == wanted and other.base is None and other.path.is_file():
+        if other.sha256 == wanted and other.stands_alone and other.path.is_file():
             return other
         if other.name == name:
             others.append(f"{other.folder} has one of sha256 {other.sha256[:12]}")
@@ -270,18 +283,31 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
     """
     from bench.codecs.agvae.weights import difference, quantised
 
-    base = base_of(manifest)
     stored = stored_tensors(manifest)
-    if base is None:
+    if manifest.base is None:
         return quantised.unpack(stored)
-    inside = stored[difference.BASE].numpy().tobytes().hex()
-    if inside != base.sha256:
+    base = _named_inside(manifest, stored[difference.BASE])
+    return difference.unpack(stored, stored_tensors(base), manifest.config)
+
+
+def _named_inside(manifest: Manifest, inside: Tensor) -> Manifest:
+    """Return the file that others need; their own bytes must name the one that the manifest does.
+
+    Raises
+    ------
+    Unavailable
+        If it is another one, or is not available.
+    """
+    base = base_of(manifest)
+    assert base is not None
+    found = inside.numpy().tobytes().hex()
+    if found != base.sha256:
         raise Unavailable(
-            f"{manifest.path} holds differences from a file of sha256 {inside[:12]}, its manifest "
+            f"{manifest.path} holds differences from a file of sha256 {found[:12]}, its manifest "
             f"names {base.sha256[:12]}",
             "The manifest is damaged or was replaced; install the weights again.",
         )
-    return difference.unpack(stored, stored_tensors(base), manifest.config)
+    return base
 
 
 def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTables:
@@ -314,7 +340,7 @@ def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTa
 
 
 def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
-    """Return the tensors of a set of weights as its own file holds them.
+    """Return the tensors of a set of weights as its own file holds them, predicted ones made whole.
 
     Raises
     ------
@@ -322,6 +348,8 @@ def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
         If the file is missing or is not the one that the manifest describes.
     """
     from safetensors.torch import load as load_bytes
+
+    from bench.codecs.agvae.weights import predicted
 
     try:
         data = manifest.path.read_bytes()
@@ -335,7 +363,11 @@ def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
             f"{manifest.path}: sha256 is {found[:12]}, the manifest says {manifest.sha256[:12]}",
             "The file is damaged or was replaced; install the weights again.",
         )
-    return load_bytes(data)
+    stored = load_bytes(data)
+    if manifest.predicted_from is None:
+        return stored
+    base = _named_inside(manifest, stored[predicted.PREDICTED_FROM])
+    return predicted.unpack(stored, stored_tensors(base))
 
 
 def model_id(stored: Mapping[str, Tensor], config: Config) -> str:

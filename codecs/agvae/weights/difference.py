@@ -68,22 +68,13 @@ def pack(
     """
     steps, scales, others = integers(base)
     factors = folding(config, gains) if gains else {}
-    differences, rows, columns = {}, [], []
+    differences = {}
     for name in sorted(steps):
         step = scales[name] * factors.get(name, torch.ones(()))
         moved = (state[name] / step - steps[name]) / STEP
-        difference = torch.round(moved).to(torch.int32).numpy()
-        differences[name] = difference
-        row, column = _scales_of(difference)
-        rows.append(row)
-        columns.append(column)
-    encoder = Encoder(standard_bank())
-    for difference, row, column in zip(differences.values(), rows, columns, strict=True):
-        encoder.put(difference, _contexts(difference.shape, row, column))
+        differences[name] = torch.round(moved).to(torch.int32).numpy()
     stored = {
-        _STREAM: torch.frombuffer(bytearray(encoder.finish(MAX_AUTO_LANES)), dtype=torch.uint8),
-        _ROWS: torch.from_numpy(np.concatenate(rows)),
-        _COLUMNS: torch.from_numpy(np.concatenate(columns)),
+        **coded(differences),
         _STEP: torch.tensor(STEP),
         _Z_TABLES: state[_Z_TABLES].to(torch.uint16),
         **gains,
@@ -106,21 +97,49 @@ def unpack(
     steps, scales, others = integers(base)
     gains = {name: stored[name] for name in _GAINS if name in stored}
     factors = folding(config, gains) if gains else {}
-    decoder = Decoder(standard_bank(), stored[_STREAM].numpy().tobytes(), MAX_AUTO_LANES)
-    rows, columns = stored[_ROWS].numpy(), stored[_COLUMNS].numpy()
     state = {_Z_TABLES: stored[_Z_TABLES].to(torch.int32)}
-    for name in sorted(steps):
-        shape = steps[name].shape
-        row, rows = np.split(rows, [shape[0]])
-        column, columns = np.split(columns, [shape[1]])
-        difference = torch.from_numpy(decoder.get(_contexts(shape, row, column)))
+    for name, difference in decoded(stored, steps).items():
         state[name] = (steps[name] + stored[_STEP] * difference) * scales[name]
         if name in factors:
             state[name] *= factors[name]
-    decoder.close()
     for name, value in _vectors(others, factors, gains):
         state[name] = value + stored[name + HALF].float()
     return state
+
+
+def coded(integers_of: Mapping[str, NDArray[np.int32]]) -> dict[str, Tensor]:
+    """Return ``stream``, ``rows`` and ``columns`` of integers around zero, tensor by tensor."""
+    encoder, rows, columns = Encoder(standard_bank()), [], []
+    for name in sorted(integers_of):
+        row, column = _scales_of(integers_of[name])
+        encoder.put(integers_of[name], _contexts(integers_of[name].shape, row, column))
+        rows.append(row)
+        columns.append(column)
+    return {
+        _STREAM: torch.frombuffer(bytearray(encoder.finish(MAX_AUTO_LANES)), dtype=torch.uint8),
+        _ROWS: torch.from_numpy(np.concatenate(rows)),
+        _COLUMNS: torch.from_numpy(np.concatenate(columns)),
+    }
+
+
+def decoded(stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the integers that ``coded`` was given, int32, by name; ``like`` has their shapes.
+
+    Raises
+    ------
+    DecodeError
+        If the stream is damaged.
+    """
+    decoder = Decoder(standard_bank(), stored[_STREAM].numpy().tobytes(), MAX_AUTO_LANES)
+    rows, columns = stored[_ROWS].numpy(), stored[_COLUMNS].numpy()
+    integers_of = {}
+    for name in sorted(like):
+        shape = like[name].shape
+        row, rows = np.split(rows, [shape[0]])
+        column, columns = np.split(columns, [shape[1]])
+        integers_of[name] = torch.from_numpy(decoder.get(_contexts(shape, row, column)))
+    decoder.close()
+    return integers_of
 
 
 def _vectors(

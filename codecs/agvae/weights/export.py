@@ -15,7 +15,7 @@ from bench.codecs.agvae.bitstream.frequency_tables import z_tables_from_cdf
 from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.model.factorized_prior import FactorizedPrior
 from bench.codecs.agvae.model.gain_units import level_gains
-from bench.codecs.agvae.weights import difference
+from bench.codecs.agvae.weights import difference, predicted
 from bench.codecs.agvae.weights.checkpoints import (
     MANIFEST_VERSION,
     Z_TABLES,
@@ -60,6 +60,7 @@ def export(  # noqa: PLR0913 - independent facts of one set of weights
     bits: Mapping[str, int] | None = None,
     facts: Mapping[str, Any] | None = None,
     base: Manifest | None = None,
+    predicted_from: Manifest | None = None,
 ) -> Path:
     """Write NAME.safetensors and NAME.json, and return the manifest's path.
 
@@ -84,11 +85,13 @@ def export(  # noqa: PLR0913 - independent facts of one set of weights
     base
         Store a branch: differences from these weights, a gained network's, with ``bits`` of its
         own.
+    predicted_from
+        Store whole weights smaller, as predicted from these, of a network of the same shapes.
 
     Raises
     ------
     Unavailable
-        If the base cannot be read.
+        If the base or what predicts cannot be read.
     """
     from safetensors.torch import save
 
@@ -96,11 +99,16 @@ def export(  # noqa: PLR0913 - independent facts of one set of weights
     if base is None:
         stored = pack(state, bits)
         stored[Z_TABLES] = z_tables(state, config)
-        computed_with, branch = stored, {}
-        stored = deflate(stored)
+        computed_with, beside = stored, {}
+        if predicted_from is None:
+            stored = deflate(stored)
+        else:
+            stored = predicted.pack(stored, stored_tensors(predicted_from))
+            stored[predicted.PREDICTED_FROM] = _named(predicted_from)
+            beside = {"predicted_from": _identity(predicted_from)}
     else:
         stored, computed_with = _as_branch(state, config, level, base)
-        branch = {"base": {"name": base.name, "model_id": base.model_id, "sha256": base.sha256}}
+        beside = {"base": _identity(base)}
         bits = base.facts["storage_bits"]
     data = save(stored)
     folder = Path(folder)
@@ -117,12 +125,20 @@ def export(  # noqa: PLR0913 - independent facts of one set of weights
         "sha256": hashlib.sha256(data).hexdigest(),
         "size_bytes": len(data),
         "storage_bits": dict(bits),
-        **branch,
+        **beside,
         **(facts or {}),
     }
     path = folder / f"{name}.json"
     path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _identity(other: Manifest) -> dict[str, str]:
+    return {"name": other.name, "model_id": other.model_id, "sha256": other.sha256}
+
+
+def _named(other: Manifest) -> Tensor:
+    return torch.frombuffer(bytearray.fromhex(other.sha256), dtype=torch.uint8)
 
 
 def _as_branch(
@@ -133,7 +149,7 @@ def _as_branch(
     gains = {} if level is None else level_gains(base_tensors, int(level))
     whole = {**state, Z_TABLES: z_tables(state, config)}
     stored = difference.pack(whole, base_tensors, config, gains)
-    stored[difference.BASE] = torch.frombuffer(bytearray.fromhex(base.sha256), dtype=torch.uint8)
+    stored[difference.BASE] = _named(base)
     return stored, difference.unpack(stored, base_tensors, config)
 
 

@@ -77,12 +77,18 @@ def pack(state: Mapping[str, Tensor], bits: Mapping[str, int]) -> dict[str, Tens
             packed[name] = kept.detach().contiguous()
             continue
         steps, packed[name + SCALE] = quantise(tensor, wanted)
-        shift = wanted - 8
-        packed[name] = (steps >> shift).to(torch.int8)
-        if shift:
-            planes = [(steps >> plane & 1).numpy().reshape(-1) for plane in range(shift)[::-1]]
-            packed[name + LOW] = torch.from_numpy(np.packbits(np.array(planes, np.uint8), axis=1))
+        packed |= split(name, steps, wanted)
     return packed
+
+
+def split(name: str, steps: Tensor, bits: int) -> dict[str, Tensor]:
+    """Return integers of ``bits`` bits as ``NAME`` and, above 8 bits, ``NAME.low``."""
+    shift = bits - 8
+    parts = {name: (steps >> shift).to(torch.int8)}
+    if shift:
+        planes = [(steps >> plane & 1).numpy().reshape(-1) for plane in range(shift)[::-1]]
+        parts[name + LOW] = torch.from_numpy(np.packbits(np.array(planes, np.uint8), axis=1))
+    return parts
 
 
 def _bits_of(name: str, bits: Mapping[str, int]) -> int | None:

@@ -203,11 +203,12 @@ def test_packaged_weights_are_small_and_complete():
     package = checkpoints.folders()[1]
     shipped = [checkpoints.read_manifest(path) for path in package.glob("*.json")]
     listed = {path.name for path in (package / checkpoints.SOURCES).iterdir()}
-    bases = {m.sha256 for m in shipped if m.base is None}
+    bases = {m.sha256 for m in shipped if m.stands_alone}
     digests = {m.facts["training"]["data"].get("pixels_sha256") for m in shipped if m.base}
 
     assert sum(manifest.path.stat().st_size for manifest in shipped) < 40e6
-    assert {m.base["sha256"] for m in shipped if m.base} <= bases
+    needed = [m.base or m.predicted_from for m in shipped if not m.stands_alone]
+    assert {one["sha256"] for one in needed} <= bases
     assert len(digests) <= 1
     for manifest in shipped:
         data = manifest.facts["training"]["data"]

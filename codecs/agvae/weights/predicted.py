@@ -1,0 +1,91 @@
+"""Whole weights, a third smaller: their integers as predicted from those of another network.
+
+A network that continues another for long is no branch (``difference``), since its steps are its
+own, but still points in the same direction. Its file holds::
+
+    predicted_from  uint8 (32,)              sha256 of the file that predicts
+    stream, rows, columns                    residuals of the integers, as ``difference.coded``
+    NAME.ratio      float32 (outputs,)       of the integers, least squares
+    NAME.bits       uint8 ()                 of an integer of this tensor
+    NAME.scale and all else                  as ``quantised.pack`` gives it
+
+An integer is its residual plus the predicting file's integer times the ratio, rounded to the
+nearest, halves to even: one correctly rounded product in float32, so every machine gets the same.
+Nothing is lost: the tensors, and with them the model id, are those of the file stored by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bench.codecs.agvae.weights.difference import coded, decoded
+from bench.codecs.agvae.weights.quantised import LOW, SCALE, integers, split
+from bench.errors import DecodeError
+
+PREDICTED_FROM = "predicted_from"
+_RATIO, _BITS = ".ratio", ".bits"
+
+
+def pack(packed: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors to store, without ``predicted_from``.
+
+    Parameters
+    ----------
+    packed
+        What ``quantised.pack`` gave.
+    base
+        Tensors of the file that predicts, of the same shapes.
+    """
+    own, _, stored = integers(packed)
+    predicting, _, _ = integers(base)
+    residuals = {}
+    for name, steps in own.items():
+        ratio = _ratio(steps, predicting[name])
+        residual = steps - _prediction(predicting[name], ratio)
+        residuals[name] = residual.to(torch.int32).numpy()
+        bits = 8 + (len(packed[name + LOW]) if name + LOW in packed else 0)
+        stored |= {
+            name + SCALE: packed[name + SCALE],
+            name + _RATIO: ratio,
+            name + _BITS: torch.tensor(bits, dtype=torch.uint8),
+        }
+    return stored | coded(residuals)
+
+
+def unpack(stored: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what ``pack`` was given, bit by bit.
+
+    Raises
+    ------
+    DecodeError
+        If the stream is damaged.
+    """
+    predicting, _, _ = integers(base)
+    coded_names = ("stream", "rows", "columns", PREDICTED_FROM)
+    packed = {
+        name: tensor
+        for name, tensor in stored.items()
+        if name not in coded_names and not name.endswith((_RATIO, _BITS))
+    }
+    for name, residual in decoded(stored, predicting).items():
+        steps = residual + _prediction(predicting[name], stored[name + _RATIO])
+        bits = int(stored[name + _BITS])
+        if steps.abs().max() >> (bits - 1):
+            raise DecodeError(f"{name}: an integer of over {bits} bits", "The file is damaged.")
+        packed |= split(name, steps.to(torch.int16), bits)
+    return packed
+
+
+def _ratio(steps: Tensor, predicting: Tensor) -> Tensor:
+    """Return what each output's predicting integers are multiplied by, float32 (outputs,)."""
+    wanted, given = steps.flatten(1).double(), predicting.flatten(1).double()
+    return ((wanted * given).sum(1) / given.square().sum(1).clamp_min(1)).float()
+
+
+def _prediction(predicting: Tensor, ratio: Tensor) -> Tensor:
+    """Return the nearest integers to the products, int32, of the tensor's shape."""
+    column = ratio.reshape(-1, *[1] * (predicting.ndim - 1))
+    return torch.round(predicting.float() * column).to(torch.int32)
