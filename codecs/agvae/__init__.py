@@ -3,12 +3,17 @@
 # ruff: noqa: F401 - the registry finds codecs by name here
 from bench.codecs.agvae.codec import (
     Agvae,
-    AgvaeBranch,
-    AgvaeGauss,
     AgvaeMsSsim,
     AgvaeMsSsimRefined,
-    AgvaeNogain,
-    AgvaeNogainGauss,
     AgvaeRefined,
     AgvaeSmall,
+)
+from bench.codecs.agvae.family import (
+    AgvaeBranch,
+    AgvaeConditional,
+    AgvaeCvr,
+    AgvaeGauss,
+    AgvaeNogain,
+    AgvaeNogainGauss,
+    AgvaeScalar,
 )

@@ -14,7 +14,7 @@ from bench.codecs.agvae.bitstream import container
 from bench.codecs.agvae.bitstream.container import Y_CORRECTED, Z_BY_NEIGHBOURS, Header
 from bench.codecs.agvae.model.config import LOWEST_LEVEL
 from bench.codecs.agvae.runtime import precision as precisions
-from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights import checkpoints, ids
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import DecodeError, SettingError, Unavailable
 from bench.image import Image, check
@@ -59,6 +59,8 @@ class AgvaeCodec(Codec):
     preset: ClassVar[str] = "base"
     metric: ClassVar[str] = "mse"
     branch: ClassVar[bool] = False
+    stage: ClassVar[str] = ""
+    """First word of the stages of training that make the weights; empty: the preset's name."""
     below: ClassVar[int] = 0
     """Levels under the lowest trained one that the ladder begins with."""
 
@@ -76,8 +78,7 @@ class AgvaeCodec(Codec):
 
     @property
     def _stages(self) -> str:
-        kind = "branch" if self.branch else self.preset
-        return f"{kind}-{self.variant}-{self.metric}*"
+        return f"{self.stage or self.preset}-{self.variant}-{self.metric}*"
 
     def ladder(self) -> Sequence[Setting]:
         """Return the levels that the network was trained at, and those below it can do."""
@@ -91,7 +92,7 @@ class AgvaeCodec(Codec):
     def version(self) -> str:
         """Return the hash of the decoder's weights."""
         status = "" if self._released else ", development weights"
-        return f"AG-VAE {checkpoints.names_of(self.networks)}{status}"
+        return f"AG-VAE {ids.names_of(self.networks)}{status}"
 
     @property
     def _released(self) -> bool:
@@ -131,13 +132,14 @@ class AgvaeCodec(Codec):
         phases: Phases | None = None,
     ) -> list[bytes]:
         """Return one file per image; images of one size and network are coded together."""
-        groups: dict[tuple[Engine, tuple[int, ...], int], list[int]] = {}
+        groups: dict[tuple[Manifest, tuple[int, ...], int], list[int]] = {}
         for i, (image, setting) in enumerate(zip(images, settings, strict=True)):
-            engine, refine = self._engine(self._steps(setting)), int(setting.get("refine", 0))
-            groups.setdefault((engine, check(image).shape, refine), []).append(i)
+            network, refine = self._network(self._steps(setting)), int(setting.get("refine", 0))
+            groups.setdefault((network, check(image).shape, refine), []).append(i)
         files: dict[int, bytes] = {}
-        for (engine, _, refine), members in groups.items():
+        for (network, _, refine), members in groups.items():
             steps = [self._steps(settings[i]) for i in members]
+            engine = self._engine_for(network)
             coded = engine.encode([images[i] for i in members], steps, phases, refine)
             files |= zip(members, coded, strict=True)
         return [files[i] for i in range(len(images))]
@@ -155,13 +157,13 @@ class AgvaeCodec(Codec):
             If a file is damaged or its weights are not available.
         """
         read = [container.read(data) for data in files]
-        groups: dict[tuple[bytes, int, int, int], list[int]] = {}
+        groups: dict[tuple[Manifest, int, int, int], list[int]] = {}
         for i, (header, _) in enumerate(read):
-            kind = (header.model_id, header.tables, header.width, header.height)
+            kind = (self._network_of(header), header.tables, header.width, header.height)
             groups.setdefault(kind, []).append(i)
         images: dict[int, Image] = {}
-        for members in groups.values():
-            engine = self._engine_of(read[members[0]][0])
+        for (network, *_), members in groups.items():
+            engine = self._decoder(network)
             decoded = engine.decode([read[i] for i in members], phases)
             images |= zip(members, decoded, strict=True)
         return [images[i] for i in range(len(files))]
@@ -226,13 +228,14 @@ class AgvaeCodec(Codec):
     @property
     def weights_sha256(self) -> str:
         """The hashes of the weight files, encoder included."""
-        return ",".join(network.sha256 for network in self.networks)
+        return ",".join(dict.fromkeys(network.sha256 for network in self.networks))
 
     def complexity(self, setting: Setting) -> Complexity:  # noqa: ARG002
         """Return what the network costs; those of all levels have one size."""
         from bench.codecs.agvae.model.complexity import of_config
 
-        return of_config(self.networks[0].config)
+        first = self.networks[0]
+        return of_config((first.whole or first).config)
 
     def facts(self, data: bytes) -> dict[str, str]:
         """Return what a file's header says, in words, for ``bench info``.
@@ -272,21 +275,39 @@ class AgvaeCodec(Codec):
         return steps
 
     def _engine(self, steps: int) -> Engine:
-        from bench.codecs.agvae.engines import engine_for
+        return self._engine_for(self._network(steps))
 
+    def _network(self, steps: int) -> Manifest:
         for network in self.networks:
             if network.level is None or round(network.level * LEVEL_STEPS) == steps:
-                return engine_for(network, self.device, self.precision)
+                return network
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
-    def _engine_of(self, header: Header) -> Engine:
+    def _engine_for(self, network: Manifest) -> Engine:
         from bench.codecs.agvae.engines import engine_for
 
+        return engine_for(network, self.device, self.precision)
+
+    def _network_of(self, header: Header) -> Manifest:
+        """Return the network that decodes a file; of a conditional one that of its level."""
         wanted = header.model_id.hex()
         own: list[Manifest] = [n for n in self.networks if wanted in n.ids]
         try:
-            network = own[0] if own else checkpoints.by_model_id(wanted)
-            return engine_for(network, self.device, self.precision)
+            networks = own or checkpoints.by_model_id(wanted).networks
+        except Unavailable as error:
+            raise DecodeError(error.what, error.next_step) from error
+        for network in networks:
+            if network.whole is None or network.level == header.level:
+                return network
+        levels = ", ".join(f"{network.level:g}" for network in networks)
+        raise DecodeError(f"level {header.level:g} is none of this network's, {levels}")
+
+    def _engine_of(self, header: Header) -> Engine:
+        return self._decoder(self._network_of(header))
+
+    def _decoder(self, network: Manifest) -> Engine:
+        try:
+            return self._engine_for(network)
         except Unavailable as error:
             raise DecodeError(error.what, error.next_step) from error
 
@@ -343,47 +364,6 @@ class AgvaeMsSsimRefined(AgvaeMsSsim):
     title = "AG-VAE optimised for MS-SSIM, latents refined per image"
     parameters = _REFINED
     in_default_run = False
-
-
-_FAMILY = "agvae-branch"
-
-
-class AgvaeBranch(AgvaeCodec):
-    """The paper's codec, continued for as long as the variants that it is compared with."""
-
-    name = _FAMILY
-    display = "AG-VAE branch"
-    title = "AG-VAE ablation: gain units, asymmetric Gaussian; as many steps as its variants"
-    variant = "gain-asym"
-    branch = True
-    family = _FAMILY
-
-
-class AgvaeGauss(AgvaeBranch):
-    """One gained network, symmetric Gaussian entropy model."""
-
-    name = "agvae-gauss"
-    display = "AG-VAE Gaussian"
-    title = "AG-VAE ablation: gain units, symmetric Gaussian"
-    variant = "gain-gauss"
-
-
-class AgvaeNogain(AgvaeBranch):
-    """A network per level, asymmetric Gaussian entropy model."""
-
-    name = "agvae-nogain"
-    display = "AG-VAE no gain"
-    title = "AG-VAE ablation: a network per level, asymmetric Gaussian"
-    variant = "nogain-asym"
-
-
-class AgvaeNogainGauss(AgvaeBranch):
-    """A network per level, symmetric Gaussian entropy model."""
-
-    name = "agvae-nogain-gauss"
-    display = "AG-VAE no gain Gaussian"
-    title = "AG-VAE ablation: a network per level, symmetric Gaussian"
-    variant = "nogain-gauss"
 
 
 class AgvaeSmall(AgvaeCodec):

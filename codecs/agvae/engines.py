@@ -15,6 +15,8 @@ from bench.errors import Unavailable
 def engine_for(manifest: Manifest, device: str, precision: str = "") -> Engine:
     """Return the engine of a set of weights, made once per process, device and precision.
 
+    Of the levels of conditional networks, each an engine of its own, those used last are kept.
+
     An empty precision of g_a and g_s means bfloat16 on CUDA, else float32.
 
     Raises
@@ -24,11 +26,11 @@ def engine_for(manifest: Manifest, device: str, precision: str = "") -> Engine:
     Unavailable
         If the device needs Triton, and it is not installed.
     """
-    return _engine(manifest, device, precisions.named(precision, device))
+    kept = _engine if manifest.whole is None else _engine_of_level
+    return kept(manifest, device, precisions.named(precision, device))
 
 
-@lru_cache(maxsize=16)
-def _engine(manifest: Manifest, device: str, precision: str) -> Engine:
+def _new_engine(manifest: Manifest, device: str, precision: str) -> Engine:
     if not device.startswith("cuda"):
         return Engine(manifest, device, getattr(torch, precision))
     try:
@@ -39,3 +41,8 @@ def _engine(manifest: Manifest, device: str, precision: str) -> Engine:
             "Install it (python -m pip install triton), or use the CPU.",
         ) from error
     return DeviceEngine(manifest, device, getattr(torch, precision))
+
+
+_engine = lru_cache(maxsize=16)(_new_engine)
+_engine_of_level = lru_cache(maxsize=3)(_new_engine)
+"""A seventh of a gigabyte each, beside what they are made from again in a moment."""

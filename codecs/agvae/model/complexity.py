@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from bench.codec.complexity import Complexity, counted, empty_picture, of_sides
 from bench.codecs.agvae.model.config import PASSES, Config
+from bench.codecs.agvae.model.mechanisms import set_level
 from bench.codecs.agvae.model.model import AGVAE
 
 
 def of_config(config: Config) -> Complexity:
     """Return the complexity of a configuration; the context model runs once for each pass."""
     net = AGVAE(config).to("meta")
+    set_level(net, torch.zeros(1, device="meta"))
     parts: dict[str, Any] = {}
 
     def encode() -> None:

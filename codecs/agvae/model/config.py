@@ -112,13 +112,18 @@ class Config:
 
     @property
     def conditional(self) -> bool:
-        """Whether convolutions depend on the level; no codec can run that."""
+        """Whether convolutions depend on the level: one plain network for each whole level."""
         return self.mechanism == "conditional"
 
     @property
     def as_stored(self) -> Config:
         """The network that weights of this one are stored as: one with gain units if need be."""
         return self if self.conditional else replace(self, mechanism=MECHANISMS[0])
+
+    @property
+    def at_one_level(self) -> Config:
+        """The network that a conditional one is at a level."""
+        return replace(self, gain=False, mechanism=MECHANISMS[0])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:

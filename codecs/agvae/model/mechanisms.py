@@ -10,8 +10,9 @@ A configuration names one of them; ``gain`` is the paper's own, ``gain_units``:
                  channel and level (Choi et al. 2019); y and z have a fixed gain.
 
 All begin at a trained gained network: what they cannot express stays as it is at the middle level,
-a fixed gain for each channel. The first three are stored as gain units (``gain_tables``), so the
-codec runs them; a conditional network is one plain network per level (``at_one_level``).
+a fixed gain for each channel. Files hold the first three as gain units (``as_stored``), so the
+codec runs them like any other; of a conditional one it runs a plain network per level
+(``at_one_level``).
 
 References
 ----------
@@ -35,6 +36,11 @@ from bench.codecs.agvae.model.gain_units import (
     folding,
     interpolated,
 )
+
+SCALES, SHIFTS = "scales", "shifts"
+"""Last words of the names of a convolution's tables as files hold them, (levels, outputs)."""
+FIXED_GAINS = ("gain_y.gain", "gain_y.inverse", "gain_z.gain", "gain_z.inverse")
+"""Names of a conditional network's fixed gains as files hold them, (channels,)."""
 
 _TRANSFORMS = ("g_a", "g_s", "h_a", "h_s")
 _LOG_SCALE, _SHIFT = "log_scale", "shift"
@@ -169,7 +175,7 @@ def start(tensors: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     elif config.mechanism == "scalar":
         state[_SCALE_Y] = _mean_scale(tensors, "gain_y", middle)
     else:
-        for stem in _convolutions(tensors):
+        for stem in convolutions(tensors):
             zeros = torch.zeros(config.levels, len(tensors[f"{stem}.weight"]))
             state |= {f"{stem}.{_LOG_SCALE}": zeros, f"{stem}.{_SHIFT}": zeros.clone()}
         for unit, before, after in beside(config):
@@ -209,14 +215,34 @@ def _fixed(unit: str, log_gain: Tensor, log_inverse: Tensor, level: int) -> dict
     }
 
 
-def gain_tables(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """Return a state dict as one of a network with gain units that computes the same.
+def as_stored(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Return a state dict as files hold it.
 
-    Those of ``conditional`` and of networks without gain stay as they are.
+    ``cvr``, ``scaling`` and ``scalar`` become gain units that compute the same. Of ``conditional``
+    scales and gains are no logarithms any more: what a decoder computes with has to be the same on
+    every machine, and exponentials are not.
     """
+    if not config.gain:
+        return dict(state)
+    return _plain(state) if config.conditional else _gain_units(state, config)
+
+
+def as_trained(stored: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Return a state dict of ``config.as_stored`` from what a file holds."""
+    if not config.conditional:
+        return dict(stored)
+    state = {name: value for name, value in stored.items() if name not in FIXED_GAINS}
+    for stem in convolutions(stored):
+        state[f"{stem}.{_LOG_SCALE}"] = state.pop(f"{stem}.{SCALES}").log()
+        state[f"{stem}.{_SHIFT}"] = state.pop(f"{stem}.{SHIFTS}")
+    for name in FIXED_GAINS:
+        unit, word = name.split(".")
+        state[f"{unit}.{_FIXED}{word}"] = stored[name].log()
+    return state
+
+
+def _gain_units(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     stored = dict(state)
-    if not config.gain or config.conditional:
-        return stored
     scale = stored.pop(_SCALE_Y, torch.zeros(config.levels, 1))
     for unit, of_level in (("gain_y", scale), ("gain_z", torch.zeros(config.levels, 1))):
         for word, sign in (("gain", 1), ("inverse", -1)):
@@ -226,28 +252,39 @@ def gain_tables(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor
     return stored
 
 
-def at_one_level(state: Mapping[str, Tensor], config: Config, level: int) -> dict[str, Tensor]:
-    """Return a conditional network at one of its levels, as a network without gain."""
+def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    stored = dict(state)
+    for stem in convolutions(state):
+        stored[f"{stem}.{SCALES}"] = stored.pop(f"{stem}.{_LOG_SCALE}").exp()
+        stored[f"{stem}.{SHIFTS}"] = stored.pop(f"{stem}.{_SHIFT}")
+    for name in FIXED_GAINS:
+        unit, word = name.split(".")
+        stored[name] = stored.pop(f"{unit}.{_FIXED}{word}").exp()
+    return stored
+
+
+def at_one_level(stored: Mapping[str, Tensor], config: Config, level: int) -> dict[str, Tensor]:
+    """Return a conditional network, as a file holds it, at one of its levels without gain.
+
+    Each weight is multiplied by its scale, each bias too before its shift is added, and those
+    beside a gain are multiplied by it (``gain_units.folding``): single operations, in this order.
+    """
+    tables = (f".{SCALES}", f".{SHIFTS}")
     folded = {
         name: value
-        for name, value in state.items()
-        if not name.endswith(CONDITIONAL_TABLES) and not name.startswith("gain_")
+        for name, value in stored.items()
+        if not name.endswith(tables) and name not in FIXED_GAINS
     }
-    for stem in _convolutions(state):
-        scale, shift = state[f"{stem}.{_LOG_SCALE}"][level].exp(), state[f"{stem}.{_SHIFT}"][level]
+    for stem in convolutions(stored):
+        scale, shift = stored[f"{stem}.{SCALES}"][level], stored[f"{stem}.{SHIFTS}"][level]
         folded[f"{stem}.weight"] = folded[f"{stem}.weight"] * scale[:, None, None, None]
         folded[f"{stem}.bias"] = folded[f"{stem}.bias"] * scale + shift
-    gains = {
-        f"{unit}.{word}": state[f"{unit}.{_FIXED}{word}"].exp()
-        for unit in ("gain_y", "gain_z")
-        for word in ("gain", "inverse")
-    }
-    for name, factor in folding(config, gains).items():
+    for name, factor in folding(config, {name: stored[name] for name in FIXED_GAINS}).items():
         folded[name] = folded[name] * factor
     return folded
 
 
-def _convolutions(state: Mapping[str, Tensor]) -> Iterator[str]:
+def convolutions(state: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield the names of the convolutions of the four transforms."""
     for name, value in state.items():
         if value.ndim == 4 and name.startswith(tuple(f"{part}." for part in _TRANSFORMS)):

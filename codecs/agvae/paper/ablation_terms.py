@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import registry
-from bench.codecs.agvae.codec import AgvaeBranch
+from bench.codecs.agvae.family import AgvaeBranch
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.errors import CodecError
 
 EQUAL = ("budget", "batch", "crop", "seed", "rate", "decay", "average", "storage_bits")
 """What must be the same for variants to be comparable, beside data and start."""
+
+_ORDER = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def variants() -> list[Variant]:
     found = []
     for name, entry in registry.discover().items():
         cls = entry.cls
-        if cls is None or not issubclass(cls, AgvaeBranch):
+        if cls is None or not issubclass(cls, AgvaeBranch) or cls.variant not in _ORDER:
             continue
         networks: tuple[Manifest, ...] = ()
         reason = ""
@@ -41,8 +43,7 @@ def variants() -> list[Variant]:
         except CodecError as error:
             reason = str(error)
         found.append(Variant(name, cls.variant, networks, reason))
-    order = ("gain-asym", "gain-gauss", "nogain-asym", "nogain-gauss")
-    return sorted(found, key=lambda variant: order.index(variant.variant))
+    return sorted(found, key=lambda variant: _ORDER.index(variant.variant))
 
 
 def training_of(network: Manifest) -> dict[str, Any]:

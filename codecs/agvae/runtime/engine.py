@@ -44,7 +44,7 @@ class Engine:
         precision: torch.dtype = torch.float32,
     ) -> None:
         self.manifest = manifest
-        self.config = manifest.config
+        self.config = manifest.config.as_stored
         self._device, self._precision = torch.device(device), precision
         self._tensors = checkpoints.load(manifest)
         self._lock = threading.Lock()

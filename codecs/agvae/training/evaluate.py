@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[s
     """Return a row per level: mean of the real files' bpp, PSNR and MS-SSIM.
 
     The middle of every photograph is encoded to bytes by the codec and decoded from them. Levels
-    are multiples of 1/256.
+    are multiples of 1/256, those of a conditional network whole.
     """
     from bench.codecs.agvae.bitstream import container
     from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS
@@ -79,10 +80,16 @@ def real(manifest: Path, photos: Photos, levels: Sequence[float]) -> list[dict[s
     from bench.codecs.agvae.weights import checkpoints
     from bench.metrics import Undefined, create
 
-    engine = Engine(checkpoints.read_manifest(manifest))
+    networks = checkpoints.read_manifest(manifest).networks
+
+    @lru_cache(maxsize=1)
+    def engine_of(network: checkpoints.Manifest) -> Engine:
+        return Engine(network)
+
     psnr, similarity = create("psnr"), create("ms_ssim")
 
     def measure(image: Image, level: float) -> tuple[float, float, float]:
+        engine = engine_of(next(n for n in networks if n.whole is None or n.level == level))
         data = engine.encode([image], [round(level * LEVEL_STEPS)])[0]
         shown = engine.decode([container.read(data)])[0]
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench.codecs.agvae.model.mechanisms import gain_tables
+from bench.codecs.agvae.model.mechanisms import as_stored, as_trained
 from bench.codecs.agvae.training import evaluate
 from bench.codecs.agvae.training.options import Options
 from bench.codecs.agvae.training.photographs import UNKNOWN_LICENCE, Photos
@@ -76,15 +76,14 @@ def finish(run: Run, *, real_files: bool) -> Sequence[Mapping[str, Any]]:
     """Export a run's averaged weights, measure what is stored, complete the manifest."""
     options = run.options
     _export(run)
-    real_files = real_files and not options.config.conditional  # no codec runs those
     if real_files:
         rows = evaluate.real(options.manifest, run.validation, _levels(options))
     else:
         stored = load(read_manifest(options.manifest))
         stored.pop(Z_TABLES)
         device = torch.device(run.session.device)
-        config = options.config.as_stored
-        rows = evaluate.estimated(stored, config, run.validation, _levels(options), device)
+        weights, config = as_trained(stored, options.config), options.config.as_stored
+        rows = evaluate.estimated(weights, config, run.validation, _levels(options), device)
     manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
     manifest["reached"] = {
         "on": f"middles of {len(run.validation.members)} photographs that were not trained on",
@@ -96,7 +95,7 @@ def finish(run: Run, *, real_files: bool) -> Sequence[Mapping[str, Any]]:
 
 
 def _levels(options: Options) -> list[float]:
-    half = HALF_LEVELS if options.config.gain else ()
+    half = HALF_LEVELS if options.config.gain and not options.config.conditional else ()
     return sorted([float(level) for level in options.trained_levels] + list(half))
 
 
@@ -108,7 +107,7 @@ def _export(run: Run) -> None:
     base = _base(options.init, run.origin) if beside and options.init else None
     note = {"note": "; ".join(taints)} if taints else {}
     export(
-        gain_tables(run.trainer.average(), options.config),
+        as_stored(run.trainer.average(), options.config),
         options.config,
         options.out.parent,
         options.name,

@@ -78,6 +78,7 @@ def _released(path: Path) -> tuple[Config, Start]:
     manifest = checkpoints.read_manifest(manifest_path)
     stored = checkpoints.load(manifest)
     stored.pop(Z_TABLES, None)
+    weights = mechanisms.as_trained(stored, manifest.config)
     config = manifest.config.as_stored
     facts = manifest.facts
     taints = [str(facts["note"])] if facts.get("note") else []
@@ -89,7 +90,7 @@ def _released(path: Path) -> tuple[Config, Start]:
         "sha256": manifest.sha256,
         "training": facts.get("training", {}),
     }
-    return config, Start(stored, origin, tuple(taints))
+    return config, Start(weights, origin, tuple(taints))
 
 
 def _adapted(

@@ -122,11 +122,6 @@ class Options:
             )
         if self.branch and self.predicted:
             raise UsageError("--branch and --predicted exclude each other", "Leave one out.")
-        if self.branch and self.config.conditional:
-            raise UsageError(
-                f"--branch cannot store {self.variant}: its convolutions have tables of their own",
-                "Leave out --branch.",
-            )
         if not 0 < self.rate <= 4 or not 0 <= self.decay <= 1:
             raise UsageError(
                 f"--rate must lie in (0, 4] and --decay in [0, 1], found {self.rate:g}, "

@@ -6,8 +6,7 @@
 4. ``branch-*``: the ablation. Eight networks that continue the default codec for a few hundred
    steps, each from the same start, on the same crops, with the same number of steps and the same
    schedule; they are stored as differences from it.
-5. ``mechanism-*``: other ways to serve all rates with one network, branched on the same terms; the
-   one with conditional convolutions is stored whole.
+5. ``mechanism-*``: other ways to serve all rates with one network, branched and stored likewise.
 """
 
 from __future__ import annotations
@@ -202,9 +201,7 @@ def _branches(settings: Settings, common: Options) -> list[Stage]:
             for variant in ("nogain-asym", "nogain-gauss")
         }
         | {
-            f"mechanism-{word}-asym-mse": replace(
-                base, variant=f"{word}-asym", branch=word != "conditional"
-            )
+            f"mechanism-{word}-asym-mse": replace(base, variant=f"{word}-asym")
             for word in MECHANISMS[1:]
         }
     )

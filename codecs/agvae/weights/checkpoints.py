@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +34,6 @@ Z_TABLES = "z_frequencies"
 """Name of the integer tables of z among the stored tensors."""
 SOURCES = "photographs"
 """Folder beside the manifests of lists of photographs, which several of them share."""
-
-_ENCODER_ONLY = ("g_a.", "h_a.", "gain_y.log_gain", "gain_z.log_gain")
-_TRAINING_ONLY = ("z_prior.",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +60,9 @@ class Manifest:
         Of the safetensors file.
     facts
         The whole manifest: training data and licence, steps, storage, reached rates, note.
+    whole
+        The weights of all levels that these, of one of them, are computed from; None: they are a
+        file of their own.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Manifest:
     status: str
     sha256: str
     facts: Mapping[str, Any]
+    whole: Manifest | None = None
 
     @property
     def path(self) -> Path:
@@ -127,6 +128,17 @@ class Manifest:
         if self.level is not None:
             return (self.level,)
         return tuple(float(level) for level in range(self.config.levels))
+
+    @property
+    def networks(self) -> Sequence[Manifest]:
+        """What codecs run: these weights, or those of each level of a conditional network."""
+        return _at_each_level(self) if self.config.conditional else (self,)
+
+
+@lru_cache(maxsize=16)
+def _at_each_level(whole: Manifest) -> tuple[Manifest, ...]:
+    config = whole.config.at_one_level
+    return tuple(replace(whole, config=config, level=k, whole=whole) for k in whole.levels)
 
 
 def folders() -> list[Path]:
@@ -205,6 +217,8 @@ def find(
 ) -> list[Manifest]:
     """Return the networks of a variant, lowest level first: one with gain, several without.
 
+    Those of a conditional network are of one file.
+
     Branches are found where ``branch`` is true, and nothing else.
 
     Raises
@@ -223,10 +237,10 @@ def find(
     by_level = {manifest.level: manifest for manifest in reversed(matching)}
     gained = [by_level[None]] if None in by_level else []
     dedicated = sorted(level for level in by_level if level is not None)
-    networks = gained or [by_level[level] for level in dedicated]
-    for network in networks:
-        base_of(network)
-    return networks
+    files = gained or [by_level[level] for level in dedicated]
+    for file in files:
+        base_of(file)
+    return [network for file in files for network in file.networks]
 
 
 def base_of(manifest: Manifest) -> Manifest | None:
@@ -251,7 +265,7 @@ def base_of(manifest: Manifest) -> Manifest | None:
         f"{manifest.name} is stored as differences from {name} of sha256 {wanted[:12]}, which is "
         f"not available: {'; '.join(others) or 'there is no file of that name'}",
         f"Put that {name}.safetensors and its .json into $BENCH_WEIGHTS/agvae, or train the branch "
-        "again: bench train-all --only 'branch-*'.",
+        f"again: bench train-all --only '{manifest.name}'.",
     )
 
 
@@ -281,6 +295,21 @@ def load(manifest: Manifest) -> dict[str, Tensor]:
     Unavailable
         If the file is missing or is not the one that the manifest describes.
     """
+    from bench.codecs.agvae.model.mechanisms import at_one_level
+
+    if manifest.whole is None:
+        return _of_file(manifest)
+    assert manifest.level is not None
+    return at_one_level(_kept(manifest.whole), manifest.whole.config, int(manifest.level))
+
+
+@lru_cache(maxsize=1)
+def _kept(manifest: Manifest) -> dict[str, Tensor]:
+    """Return what a file holds; the last one's is kept, since a ladder needs all its levels."""
+    return _of_file(manifest)
+
+
+def _of_file(manifest: Manifest) -> dict[str, Tensor]:
     from bench.codecs.agvae.weights import difference, quantised
 
     stored = stored_tensors(manifest)
@@ -368,27 +397,3 @@ def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
         return stored
     base = _named_inside(manifest, stored[predicted.PREDICTED_FROM])
     return predicted.unpack(stored, stored_tensors(base))
-
-
-def model_id(stored: Mapping[str, Tensor], config: Config) -> str:
-    """Return 8 hexadecimal digits that stand for everything a decoder computes with.
-
-    Of the tensors as stored, integers and scales, those of the encoder alone do not count. Those of
-    a branch are taken as they are computed from base and differences.
-    """
-    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
-    for name in sorted(stored):
-        if name.startswith((*_ENCODER_ONLY, *_TRAINING_ONLY)):
-            continue
-        tensor = stored[name]
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:8]
-
-
-def names_of(networks: Sequence[Manifest]) -> str:
-    """Return the ids of a codec's networks and their tables as one word."""
-    if len(networks) == 1:
-        return networks[0].file_id
-    joined = " ".join(network.file_id for network in networks)
-    return hashlib.sha256(joined.encode()).hexdigest()[:8]

@@ -10,7 +10,10 @@ A branch continues the network of a base file for some steps. What it is, in its
     NAME.half     float16 (tensor's shape)   difference of a vector or table
     z_frequencies uint16 (tensor's shape)    as it is
     gain_y.gain   float32 (channels,)        of a network without gain: the gains of its level,
-                                             likewise gain_y.inverse, gain_z.gain, gain_z.inverse
+                                             likewise gain_y.inverse, gain_z.gain, gain_z.inverse;
+                                             of a conditional one: its fixed gains
+    version       uint8 ()                   2 of a conditional network; absent: 1
+    offsets       int16 (rows of tables,)    of a conditional network: see ``level_tables``
 
 A weight is ``(base integer + step * difference) * base scale``, times the gain of its channel where
 that is folded in (``gain_units.folding``); a vector is base (folded) plus difference. All are
@@ -32,7 +35,10 @@ from bench.codecs.agvae.bitstream.frequency_tables import NUM_SCALES, SCALES, st
 from bench.codecs.agvae.bitstream.rans import MAX_AUTO_LANES, Decoder, Encoder
 from bench.codecs.agvae.model.config import Config
 from bench.codecs.agvae.model.gain_units import folding
+from bench.codecs.agvae.model.mechanisms import FIXED_GAINS
+from bench.codecs.agvae.weights import level_tables
 from bench.codecs.agvae.weights.quantised import integers
+from bench.errors import DecodeError, Unavailable
 
 BASE = "base"
 HALF = ".half"
@@ -40,8 +46,8 @@ STEP = 1.75
 """Of the differences; what it costs was measured on Kodak (see WEIGHTS.md)."""
 
 _STREAM, _ROWS, _COLUMNS, _STEP = "stream", "rows", "columns", "step"
+_VERSION, _PLAIN, _CONDITIONAL = "version", 1, 2
 _Z_TABLES = "z_frequencies"
-_GAINS = ("gain_y.gain", "gain_y.inverse", "gain_z.gain", "gain_z.inverse")
 
 _RATIO = 1.12
 """Between neighbouring scales of the grid, roughly; a column's index counts such steps."""
@@ -73,13 +79,19 @@ def pack(
         step = scales[name] * factors.get(name, torch.ones(()))
         moved = (state[name] / step - steps[name]) / STEP
         differences[name] = torch.round(moved).to(torch.int32).numpy()
+    kept = dict(gains)
+    if config.conditional:
+        tables, kept = level_tables.pack(state)
+        differences |= tables
+        kept |= {name: state[name] for name in FIXED_GAINS}
+        kept[_VERSION] = torch.tensor(_CONDITIONAL, dtype=torch.uint8)
     stored = {
         **coded(differences),
         _STEP: torch.tensor(STEP),
         _Z_TABLES: state[_Z_TABLES].to(torch.uint16),
-        **gains,
+        **kept,
     }
-    for name, value in _vectors(others, factors, gains):
+    for name, value in _vectors(others, factors, gained=not kept):
         stored[name + HALF] = (state[name] - value).half()
     return stored
 
@@ -92,17 +104,43 @@ def unpack(
     Raises
     ------
     DecodeError
-        If the stream is damaged.
+        If the stream is damaged, or the file does not hold what ``config`` needs.
+    Unavailable
+        If the file is of another version.
     """
+    wanted = _CONDITIONAL if config.conditional else _PLAIN
+    found = int(stored[_VERSION]) if _VERSION in stored else _PLAIN
+    if found != wanted:
+        raise Unavailable(
+            f"differences of {config.variant} are of version {found}, wanted {wanted}",
+            "Install a version of agvae-bench that knows them, or train the branch again.",
+        )
+    try:
+        return _unpacked(stored, base, config)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise DecodeError(
+            f"the weights are damaged or are no differences of {config.variant}: {error}",
+            "Install them again.",
+        ) from error
+
+
+def _unpacked(
+    stored: Mapping[str, Tensor], base: Mapping[str, Tensor], config: Config
+) -> dict[str, Tensor]:
     steps, scales, others = integers(base)
-    gains = {name: stored[name] for name in _GAINS if name in stored}
-    factors = folding(config, gains) if gains else {}
+    gains = {name: stored[name] for name in FIXED_GAINS if config.conditional or name in stored}
+    factors = folding(config, gains) if gains and not config.conditional else {}
+    tables = level_tables.like(steps, config.levels) if config.conditional else {}
+    read = decoded(stored, steps | tables)
     state = {_Z_TABLES: stored[_Z_TABLES].to(torch.int32)}
-    for name, difference in decoded(stored, steps).items():
-        state[name] = (steps[name] + stored[_STEP] * difference) * scales[name]
+    for name in steps:
+        state[name] = (steps[name] + stored[_STEP] * read[name]) * scales[name]
         if name in factors:
             state[name] *= factors[name]
-    for name, value in _vectors(others, factors, gains):
+    if config.conditional:
+        kept = {name: read[name] for name in tables}
+        state |= gains | level_tables.unpack(kept, stored[level_tables.OFFSETS], config.levels)
+    for name, value in _vectors(others, factors, gained=not gains):
         state[name] = value + stored[name + HALF].float()
     return state
 
@@ -143,11 +181,11 @@ def decoded(stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[st
 
 
 def _vectors(
-    others: Mapping[str, Tensor], factors: Mapping[str, Tensor], gains: Mapping[str, Tensor]
+    others: Mapping[str, Tensor], factors: Mapping[str, Tensor], *, gained: bool
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the base's vectors and tables as the branch starts from them, gains folded in."""
     for name, value in others.items():
-        dropped = gains and name.startswith(("gain_y.", "gain_z."))
+        dropped = not gained and name.startswith(("gain_y.", "gain_z."))
         if name != _Z_TABLES and not dropped:
             yield name, value * factors[name] if name in factors else value
 

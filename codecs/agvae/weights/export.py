@@ -20,9 +20,9 @@ from bench.codecs.agvae.weights.checkpoints import (
     MANIFEST_VERSION,
     Z_TABLES,
     Manifest,
-    model_id,
     stored_tensors,
 )
+from bench.codecs.agvae.weights.ids import model_id
 from bench.codecs.agvae.weights.quantised import deflate, pack
 
 Z_TAIL = 2.0**-17

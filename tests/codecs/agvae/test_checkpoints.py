@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.codecs.agvae.model.config import Config, preset
-from bench.codecs.agvae.weights import checkpoints, export, quantised
+from bench.codecs.agvae.weights import checkpoints, export, ids, quantised
 from bench.errors import DecodeError, Unavailable
 
 
@@ -176,12 +176,12 @@ def test_model_id_covers_the_decoder_alone():
     """Any decoder tensor or size changes the id; the encoder's and the trainer's do not."""
     config = preset("small")
     stored = {name: torch.ones(3) for name in ("g_s.0.weight", "g_a.0.weight", "z_prior.biases.0")}
-    before = checkpoints.model_id(stored, config)
+    before = ids.model_id(stored, config)
 
     for name in ("g_a.0.weight", "z_prior.biases.0"):
-        assert before == checkpoints.model_id({**stored, name: torch.zeros(3)}, config)
-    assert before != checkpoints.model_id({**stored, "g_s.0.weight": torch.zeros(3)}, config)
-    assert before != checkpoints.model_id(stored, preset("small", asymmetric=False))
+        assert before == ids.model_id({**stored, name: torch.zeros(3)}, config)
+    assert before != ids.model_id({**stored, "g_s.0.weight": torch.zeros(3)}, config)
+    assert before != ids.model_id(stored, preset("small", asymmetric=False))
 
 
 def test_packaged_manifest_is_complete():

@@ -267,7 +267,8 @@ def test_registry_finds_the_family():
     found = registry.discover()
 
     family = {name for name, item in found.items() if item.cls and item.cls.family}
-    assert {"agvae-branch", "agvae-gauss", "agvae-nogain", "agvae-nogain-gauss"} == family
+    ablation = {"agvae-branch", "agvae-gauss", "agvae-nogain", "agvae-nogain-gauss"}
+    assert ablation | {"agvae-conditional", "agvae-cvr", "agvae-scalar"} == family
     assert {"agvae-branch"} == {found[name].cls.family for name in family}
     codec = registry.create("agvae")
     assert "development weights" in codec.version()

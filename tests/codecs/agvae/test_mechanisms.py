@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.codecs.agvae.model.config import MECHANISMS, Config, preset
-from bench.codecs.agvae.model.mechanisms import at_one_level, gain_tables, start
+from bench.codecs.agvae.model.mechanisms import as_stored, at_one_level, start
 from bench.codecs.agvae.model.model import AGVAE
 
 OTHERS = MECHANISMS[1:]
@@ -68,7 +68,7 @@ def test_they_are_stored_as_gain_units(gained, mechanism):
     """The codec's network computes the same from the stored tables, at any level."""
     config = preset("small", mechanism=mechanism)
     state = moved(start(gained, config))
-    stored = gain_tables(state, config)
+    stored = as_stored(state, config)
 
     assert {name: value.shape for name, value in gained.items()} == {
         name: value.shape for name, value in stored.items()
@@ -90,7 +90,7 @@ def test_a_conditional_network_is_a_plain_one_per_level(gained):
     plain = preset("small", gain=False)
 
     for level in (0, 5):
-        folded = network(plain, at_one_level(state, config, level))
+        folded = network(plain, at_one_level(as_stored(state, config), config, level))
         assert torch.allclose(seen(folded, level), seen(net, level), rtol=1e-4, atol=1e-4)
     x = torch.rand(2, 3, 64, 64)
     both = net(x, torch.tensor([0.0, 5.0]), hard=True).x_hat
