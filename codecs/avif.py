@@ -59,8 +59,8 @@ class Avif(Codec):
             )
 
     def ladder(self) -> Sequence[Setting]:
-        """Return 8 rungs over 0.1 to 2 bpp on Kodak."""
-        return [Setting(quality=q) for q in (8, 14, 23, 32, 41, 52, 66, 80)]
+        """Return 9 rungs over 0.07 to 2 bpp on Kodak."""
+        return [Setting(quality=q) for q in (3, 8, 14, 23, 32, 41, 52, 66, 80)]
 
     def version(self) -> str:
         """Return the versions of libavif and of the AV1 encoder."""

@@ -38,8 +38,8 @@ class Bpg(Codec):
         x265.check_available()
 
     def ladder(self) -> Sequence[Setting]:
-        """Return 8 rungs over about 0.1 to 2 bpp on Kodak."""
-        return [Setting(qp=qp) for qp in (45, 42, 39, 36, 33, 30, 26, 22)]
+        """Return 9 rungs over about 0.07 to 2 bpp on Kodak."""
+        return [Setting(qp=qp) for qp in (48, 45, 42, 39, 36, 33, 30, 26, 22)]
 
     def version(self) -> str:
         """Return x265's version, read from a stream of its own."""
