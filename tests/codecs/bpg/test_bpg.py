@@ -76,13 +76,13 @@ def test_higher_levels_earn_their_time(bpg, photo):
 
 
 def test_ladder(bpg, photo, psnr_db):
-    """Eight rungs; each is larger and better than the one before."""
+    """Nine rungs; each is larger and better than the one before."""
     rungs = []
     for setting in bpg.ladder():
         data = bpg.encode(photo, setting)
         rungs.append((len(data), psnr_db(photo, bpg.decode(data))))
 
-    assert len(rungs) == 8
+    assert len(rungs) == 9
     assert rungs == sorted(rungs)
     assert [p for _, p in rungs] == sorted(p for _, p in rungs)
 
