@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from bench import registry
 from bench.errors import UsageError, suggest
-from bench.figures import crops, rate_distortion, speed
+from bench.figures import crops, rate_distortion, speed, variants
 from bench.figures.results import Context
 from bench.figures.spec import Entry, FigureSet, options_of
 from bench.output.figure import Product, Skipped
@@ -22,7 +22,12 @@ from bench.output.figure import Product, Skipped
 Make = Callable[[Context, Entry, Any], Product]
 
 GROUP = "bench.figures"
-OWN: dict[str, Make] = {"rd": rate_distortion.make, "crops": crops.make, "speed": speed.make}
+OWN: dict[str, Make] = {
+    "rd": rate_distortion.make,
+    "crops": crops.make,
+    "speed": speed.make,
+    "variants": variants.make,
+}
 
 
 def names() -> list[str]:

@@ -7,8 +7,9 @@ less the first one's at the same rate.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
@@ -24,6 +25,7 @@ from bench.output.coverage import coverage
 from bench.output.families import anchor_of, image_curves, stem_of
 from bench.output.figure import MEASURED, join, series
 from bench.output.plot_styles import Style
+from bench.output.plots import Curve as DrawnCurve
 from bench.output.plots import footer, measured_curves
 from bench.output.provenance import of_record, pixels_of
 from bench.output.sheet import GREY, RATE, RC, Sheet, write_figure
@@ -64,20 +66,38 @@ def _figures(
             title = f"{name}{mark}, mean of {coverages[name].images(metric)}"
             about = footer(means, metric, coverages[name], reported=False)
             below = "\u00a0\u00b7 ".join(filter(None, (about, stamp.small_print())))
-            figure = draw(means, curves, anchor, metric, heading=title, small_print=below)
+            drawn = drawing(means, curves, anchor, metric)
+            figure = draw(drawn, anchor, metric, heading=title, small_print=below)
             yield f"{stems[name]}_{stem_of(family)}_{word}", title, stamp.full(), figure
 
 
-def draw(
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is drawn of a family.
+
+    Attributes
+    ----------
+    curves
+        Codec -> its curve, label and style.
+    gaps
+        Codec -> ``equal_quality.quality_gaps`` to the anchor, of all but that.
+    data
+        Every point of the panels ``rd`` and ``gap``, gaps with the ends of their intervals.
+    """
+
+    curves: Mapping[str, DrawnCurve]
+    gaps: Mapping[str, equal_quality.Floats]
+    data: pd.DataFrame
+
+
+def drawing(
     means: pd.DataFrame,
     curves: Mapping[str, Mapping[str, Curve]],
     anchor: str,
     metric: str,
-    *,
-    heading: str,
-    small_print: str,
-) -> Figure:
-    """Return curves and gaps of a family; call it inside ``mpl.rc_context(sheet.RC)``.
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Drawing:
+    """Return what ``draw`` draws.
 
     Parameters
     ----------
@@ -89,11 +109,13 @@ def draw(
         Codec that the gaps are against.
     metric
         Column name.
-    heading, small_print
-        Above and below the plot.
+    names
+        Codec -> what it is called instead of its label.
     """
-    sheet = Sheet([["rd"], ["gap"]], height_in=4.2, small_print=small_print)
-    form, drawn = column(metric), measured_curves(means, metric)
+    drawn = {
+        codec: replace(one, label=names.get(codec, one.label))
+        for codec, one in measured_curves(means, metric).items()
+    }
     gaps = {
         codec: equal_quality.quality_gaps(curves[anchor], curves[codec], metric)
         for codec in drawn
@@ -102,23 +124,39 @@ def draw(
     parts = [
         series("rd", codec, MEASURED, x=("bpp", one.points[:, 0]), y=(metric, one.points[:, 1]))
         for codec, one in drawn.items()
-    ] + [
-        series("gap", codec, MEASURED, x=("bpp", gap[:, 0]), y=(f"{metric}_gap", gap[:, 1]))
-        for codec, gap in gaps.items()
     ]
-    data = join(parts)
+    for codec, gap in gaps.items():
+        x, y = ("bpp", gap[:, 0]), (f"{metric}_gap", gap[:, 1])
+        parts.append(series("gap", codec, MEASURED, x=x, y=y, low=gap[:, 2], high=gap[:, 3]))
+    return Drawing(drawn, gaps, join(parts))
+
+
+def draw(drawn: Drawing, anchor: str, metric: str, *, heading: str, small_print: str) -> Figure:
+    """Return curves and gaps of a family; call it inside ``mpl.rc_context(sheet.RC)``.
+
+    Parameters
+    ----------
+    drawn
+        Of a family in one dataset.
+    anchor, metric
+        As ``drawing`` was given.
+    heading, small_print
+        Above and below the plot.
+    """
+    sheet = Sheet([["rd"], ["gap"]], height_in=4.2, small_print=small_print)
+    form, data = column(metric), drawn.data
     xlim = (0.0, 1.3 * float(data["x"].max()))
     sheet.panel("rd", f"(a) {heading}", x=RATE, y=form.title, xlim=xlim)
-    against = drawn[anchor].label.replace("\n", " ")
+    against = drawn.curves[anchor].label.replace("\n", " ")
     low = sheet.panel("gap", f"(b) less {against}, at equal rate", x=RATE, y=form.title, xlim=xlim)
     low.axhline(0, color=GREY, linewidth=0.6)
-    for codec, one in drawn.items():
+    for codec, one in drawn.curves.items():
         style = joined(one.style, len(one.points))
         sheet.line(data, "rd", codec, style)
-        if len(gaps.get(codec, ())):
+        if len(drawn.gaps.get(codec, ())):
             sheet.line(data, "gap", codec, style, label=one.label)
-            bars(low, gaps[codec], style)
-    sheet.words("rd", [(one.label, one.style) for one in drawn.values()])
+            bars(low, drawn.gaps[codec], style)
+    sheet.words("rd", [(one.label, one.style) for one in drawn.curves.values()])
     return sheet.finish()
 
 

@@ -45,6 +45,10 @@ ENTRIES = {
     "gain-vectors": "",
     "residuals": 'images = ["crop0.png"]',
     "speed": "",
+    "variants": (
+        'codecs = ["agvae-small", "bpg", "agvae-scalar"]\nnames = ["first", "second", "third"]\n'
+        'note = "On equal terms."'
+    ),
 }
 """Kind -> options of the one figure of that kind."""
 

@@ -115,7 +115,13 @@ def test_one_point_alone_is_drawn(tmp_path):
     means = summary.summarise(mine)
 
     with mpl.rc_context(RC):
-        figure = family_plots.draw(means, curves, "v", "psnr_db", heading="h", small_print="s")
+        figure = family_plots.draw(
+            family_plots.drawing(means, curves, "v", "psnr_db"),
+            "v",
+            "psnr_db",
+            heading="h",
+            small_print="s",
+        )
 
     low = figure.axes[1]
     assert any(line.get_gid() == "gap|v-three" for line in low.lines)
