@@ -113,6 +113,18 @@ EXAMPLES = {
 class Command(TyperCommand):
     """A command whose help has its options by panel, then examples."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's
+        """Read the words; an option of one value that stands there twice is an error.
+
+        Click would take the last one: ``-q 45 -q 48`` would measure 48 and say nothing.
+        """
+        if not ctx.resilient_parsing:
+            given = self.make_parser(ctx).parse_args(args=list(args))[2]
+            for param in {id(one): one for one in given}.values():
+                _check_given_once(param, given.count(param))
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's, or Typer's own
         """Write the help."""
         self.format_usage(ctx, formatter)
@@ -150,6 +162,19 @@ class Group(TyperGroup):
         options = [(_plain(record[0]), record[1]) for record in records if record is not None]
         _write_section(formatter, "Options", options)
         _write_examples(formatter, ("bench all --quick", "bench report", "bench COMMAND --help"))
+
+
+def _check_given_once(param: Any, times: int) -> None:  # noqa: ANN401 - click's
+    from bench.errors import UsageError
+
+    once = param.param_type_name == "option" and not (param.multiple or param.is_flag)
+    if once and times > 1:
+        raise UsageError(
+            f"{param.opts[0]} was given {times} times, it takes one value",
+            "Give it once; a list has commas and no spaces: 45,48."
+            if "," in (param.metavar or "")
+            else "Give it once.",
+        )
 
 
 def _plain(names: str) -> str:

@@ -28,6 +28,23 @@ def command(name: str) -> Any:
     return typer.main.get_command(command_line([name])).commands[name]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("all", "-d", "sample", "-c", "bpg", "-q", "45", "-q", "48"),
+        ("all", "-d", "sample", "--points", "4", "--points", "8"),
+        ("check", "--baseline", "a", "--baseline", "b"),
+        ("train", "--out", "a", "--out", "b"),
+    ],
+)
+def test_an_option_of_one_value_is_given_once(bench, words):
+    """The last one would win in silence."""
+    done = bench(*words)
+
+    assert 2 == done.code
+    assert f"{words[-2].replace('-q', '--quality')} was given 2 times" in done.stderr
+
+
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_a_help_is_readable(bench, monkeypatch, name: str):
     """No line is over 60 columns, nothing is cut, and no kind of value is named as in Python."""
