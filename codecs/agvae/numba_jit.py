@@ -1,36 +1,188 @@
-"""Loops compiled by numba: one decorator for all of them."""
+"""Loops compiled by numba: one decorator for all of them.
+
+A loop takes C-contiguous arrays and numbers, and returns nothing, a truth value or an integer. It
+is compiled once for each kind of arguments, and ``machine_code.py`` keeps the result: a process
+that finds all of it there never imports numba.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
 
-import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.codecs.agvae import machine_code
 
 F = TypeVar("F", bound=Callable[..., Any])
+Kind = tuple[np.dtype[Any], int] | type
+
+_RESULTS: dict[str, Callable[[int], int | bool | None]] = {
+    "None": lambda _: None,
+    "bool": bool,
+    "int": int,
+}
+"""Return annotation -> what is made of the 64-bit integer that a loop's code returns."""
 
 
 def compiled(function: F) -> F:
-    """Return ``function`` compiled by numba, without the GIL, cached on disk where that can be."""
-    try:
-        loop = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast("F", numba.njit(nogil=True)(function))
-    _name_files_by_source(loop)
-    return cast("F", loop)
+    """Return ``function`` compiled by numba, without the GIL, kept on disk where that can be."""
+    return cast("F", Loop(function))
 
 
-def _name_files_by_source(loop: Any) -> None:  # noqa: ANN401 - numba is untyped
-    """Let cached machine code of another source or another numba never be loaded.
+class Loop:
+    """A function of arrays and numbers that is compiled when it is first called.
 
-    numba writes the index of its cache before the machine code that the index names, under names
-    that repeat after every change of source or version. Between the two writes (for ever, if the
-    process is killed there) the new index names the old code, and another process runs it.
+    Attributes
+    ----------
+    py_func
+        The function as it was written.
     """
-    files = getattr(getattr(loop, "_cache", None), "_cache_file", None)
-    if files is not None:  # else numba does not compile at all: NUMBA_DISABLE_JIT
-        stamp = repr((numba.__version__, files._source_stamp)).encode()  # noqa: SLF001
-        tag = hashlib.sha256(stamp).hexdigest()[:12]
-        stem = files._data_name_pattern.removesuffix(".{number:d}.nbc")  # noqa: SLF001
-        files._data_name_pattern = f"{stem}.{tag}.{{number:d}}.nbc"  # noqa: SLF001
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        assert isinstance(function, FunctionType)
+        self.py_func = function
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self._ready: dict[tuple[Kind, ...], Callable[..., Any]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401 - as the function
+        """Return what the function returns."""
+        kinds = tuple(map(_kind, arguments))
+        call = self._ready.get(kinds)
+        if call is None:
+            with self._lock:
+                call = self._ready.setdefault(kinds, self._made(kinds))
+        return call(*arguments)
+
+    @cached_property
+    def by_numba(self) -> Callable[..., Any]:
+        """The function compiled by numba alone, with the loops that it calls."""
+        import numba
+
+        space = dict(self.py_func.__globals__)
+        inner = {k: v.by_numba for k, v in _used(self.py_func) if isinstance(v, Loop)}
+        function = FunctionType(self.py_func.__code__, space | inner, self.__name__)
+        return cast("Callable[..., Any]", numba.njit(nogil=True, error_model="numpy")(function))
+
+    def _made(self, kinds: tuple[Kind, ...]) -> Callable[..., Any]:
+        """Return what a call with such arguments runs."""
+        result = _RESULTS.get(self.py_func.__annotations__.get("return", ""))
+        if object in kinds or result is None or _settings_of_numba():
+            return self.by_numba
+        words = [
+            kind.__name__ if isinstance(kind, type) else (kind[0].str, kind[1]) for kind in kinds
+        ]
+        name = machine_code.name_of(self.__name__, repr((words, _identity(self.py_func))))
+        address = machine_code.load(name)
+        if address is None:
+            address = machine_code.store(name, *self._intermediate(kinds))
+        return self.by_numba if address is None else _caller(address, kinds, result)
+
+    def _intermediate(self, kinds: tuple[Kind, ...]) -> tuple[str, str]:
+        """Return the name and LLVM's code of a C function that calls the loop.
+
+        An array is a pointer and its sides.
+        """
+        import numba
+
+        compiler: Any = numba  # its annotations are not of what it takes
+        parameters, values, types = [], [], []
+        for i, kind in enumerate(kinds):
+            parameters.append(f"a{i}")
+            if isinstance(kind, type):
+                values.append(f"a{i}")
+                types.append(compiler.float64 if kind is float else compiler.int64)
+                continue
+            sides = [f"a{i}_{axis}" for axis in range(kind[1])]
+            parameters += sides
+            values.append(f"carray(a{i}, ({', '.join(sides)},))")
+            element = compiler.from_dtype(kind[0])
+            types += [compiler.types.CPointer(element), *[compiler.int64] * kind[1]]
+        nothing = self.py_func.__annotations__["return"] == "None"
+        body = "loop({}); return 0" if nothing else "return int(loop({}))"
+        source = f"def entry({', '.join(parameters)}): {body.format(', '.join(values))}"
+        space: dict[str, Any] = {"loop": self.by_numba, "carray": compiler.carray}
+        exec(source, space)  # noqa: S102 - made here, of indices
+        signature = compiler.int64(*types)
+        made = compiler.cfunc(signature, nopython=True, error_model="numpy")(space["entry"])
+        return made.native_name, made.inspect_llvm()
+
+
+def _kind(argument: Any) -> Kind:  # noqa: ANN401
+    """Return type and axes of an array, or the type of a number; object: neither."""
+    if type(argument) is np.ndarray:
+        good = argument.flags.carray or (argument.flags.c_contiguous and argument.flags.aligned)
+        return (argument.dtype, argument.ndim) if good and argument.ndim else object
+    if isinstance(argument, float):
+        return float
+    return int if isinstance(argument, int | np.integer) else object
+
+
+def _caller(
+    address: int, kinds: tuple[Kind, ...], result: Callable[[int], Any]
+) -> Callable[..., Any]:
+    """Return a function that calls machine code with such arguments."""
+    letters = "".join(
+        ("d" if kind is float else "i") if isinstance(kind, type) else "p" + "i" * kind[1]
+        for kind in kinds
+    )
+    function = machine_code.function_at(address, letters)
+
+    def call(*arguments: Any) -> Any:  # noqa: ANN401
+        flat: list[int | float] = []
+        for argument in arguments:
+            if type(argument) is np.ndarray:
+                flat.append(_pointer(argument))
+                flat.extend(argument.shape)
+            else:
+                flat.append(argument)
+        return result(function(*flat))
+
+    return call
+
+
+def _pointer(array: NDArray[Any]) -> int:
+    """Return the address of an array's first element."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # read-only, or empty; slower
+        return int(array.ctypes.data)
+
+
+def _settings_of_numba() -> bool:
+    """Return whether the environment asks numba for something: no compiling, checks of bounds."""
+    harmless = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
+    return any(name.startswith("NUMBA_") and name not in harmless for name in os.environ)
+
+
+def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the globals that a function reads."""
+    for name in sorted({*function.__code__.co_names} & {*function.__globals__}):
+        yield name, function.__globals__[name]
+
+
+def _identity(function: FunctionType) -> list[Any]:
+    """Return all that decides what a function computes: its code, its constants, what it calls."""
+    code = function.__code__
+    parts: list[Any] = [function.__annotations__.get("return"), *_plain(code)]
+    for name, value in _used(function):
+        if isinstance(value, Loop):
+            parts.append((name, _identity(value.py_func)))
+        elif isinstance(value, bool | int | float | np.generic):
+            parts.append((name, type(value).__name__, repr(value)))
+        elif value is not np:
+            raise TypeError(f"{function.__name__} reads {name}: neither a number nor a loop")
+    return parts
+
+
+def _plain(code: CodeType) -> list[Any]:
+    """Return what a code object does, without where it was written."""
+    constants = [_plain(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code, constants, code.co_names, code.co_varnames, code.co_argcount]

@@ -292,11 +292,12 @@ class Decoder:
     def _part(self, contexts: Ints) -> tuple[Ints, Ints]:
         """Return the table symbols of a part and the positions of the escapes among them."""
         symbols, escaped = np.empty_like(contexts), np.empty_like(contexts)
-        bank = self._bank
-        self._position, count = decode(
-            contexts, (bank.entries, bank.buckets, bank.origin),
-            self._states, self._words, self._position, symbols, escaped,
+        bank, position = self._bank, np.array([self._position])
+        count = decode(
+            contexts, bank.entries, bank.buckets, bank.origin,
+            self._states, self._words, position, symbols, escaped,
         )  # fmt: skip
+        self._position = int(position[0])
         if self._position > self._num_words:
             raise DecodeError(
                 f"the stream is damaged: it ends {4 * self._states.size + 2 * self._num_words}"

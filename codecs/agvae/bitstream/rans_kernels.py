@@ -30,10 +30,18 @@ BLOCK = 64
 
 
 @compiled
+def _total(values: npt.NDArray[np.int64]) -> int:
+    total = 0
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
+@compiled
 def apportion(weights: npt.NDArray[np.int64], total: int, out: npt.NDArray[np.int64]) -> None:
     """Webster's apportionment with at least one seat each, by integer comparisons only."""
     n = weights.size
-    mass = max(weights.sum(), 1)
+    mass = max(_total(weights), 1)
     seats = 0
     for i in range(n):
         out[i] = max(1, weights[i] * total // mass)
@@ -130,25 +138,28 @@ def encode(where: Ints, entries: Longs, states: Longs, out: Words, position: int
 
 
 @compiled
-def decode(
+def decode(  # noqa: PLR0913, PLR0917 - arrays, not objects, reach machine code
     contexts: Ints,
-    tables: tuple[Longs, Longs, Ints],
+    entries: Longs,
+    buckets: Longs,
+    origin: Ints,
     states: Longs,
     words: Words,
-    position: int,
+    position: npt.NDArray[np.int64],
     symbols: Ints,
     escaped: Ints,
-) -> tuple[int, int]:
-    """Decode one part; return the new position (beyond the words: truncated) and the escapes.
+) -> int:
+    """Decode one part; return the number of escapes.
 
-    ``words`` ends in ``BLOCK`` zeros that are no data, so one look per block bounds every read.
+    ``position`` (1,) is moved on; beyond the words: they are truncated. ``words`` ends in ``BLOCK``
+    zeros that are no data, so one look per block bounds every read.
     """
-    entries, buckets, origin = tables
+    at_word = position[0]
     mask = states.size - 1
     num_words = words.size - BLOCK
     count = 0
     for begin in range(0, contexts.size, BLOCK):
-        if position > num_words:
+        if at_word > num_words:
             break
         for i in range(begin, min(begin + BLOCK, contexts.size)):
             c = np.int64(contexts[i])
@@ -170,12 +181,13 @@ def decode(
                     rest = slot - (entry & np.uint64(TOTAL - 1))
             x = freq * (x >> np.uint64(PRECISION_BITS)) + rest
             # without a branch: whether a word is due cannot be predicted
-            refilled = (x << np.uint64(16)) | np.uint64(words[position])
+            refilled = (x << np.uint64(16)) | np.uint64(words[at_word])
             due = x < np.uint64(STATE_LOW)
             states[i & mask] = refilled if due else x
-            position += int(due)
+            at_word += int(due)
             symbols[i] = np.int32(entry >> np.uint64(32))
             if entry & np.uint64(ESCAPE_FLAG):
                 escaped[count] = i
                 count += 1
-    return position, count
+    position[0] = at_word
+    return count

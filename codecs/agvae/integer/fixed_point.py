@@ -133,8 +133,8 @@ class Affine:
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         added = residual.contiguous().numpy()
-        out = np.empty(added.shape, np.float32)
-        int8_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, out)
+        out, total = np.empty(added.shape, np.float32), np.empty_like(bias)
+        int8_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, total, out)
         return torch.from_numpy(out)
 
     def requantised(self, x: Tensor, slope: float) -> Tensor:
@@ -152,8 +152,8 @@ class Affine:
         """Return ``requantised`` of activations that are in limbs already."""
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
-        out = np.empty((sums.shape[1], bias.size), np.float32)
-        int8_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, out)
+        out, total = np.empty((sums.shape[1], bias.size), np.float32), np.empty_like(bias)
+        int8_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, total, out)
         return torch.from_numpy(out)
 
     def sums(self, x: Tensor) -> Tensor:
@@ -182,7 +182,10 @@ class Depthwise:
         if _on_cpu(x):
             out = torch.empty_like(x)
             weight, bias = self.weight.numpy(), self.bias.numpy()
-            requantise_kernels.depthwise(x.numpy(), weight, bias, float(LIMIT), out.numpy())
+            scratch = np.empty_like(bias)
+            requantise_kernels.depthwise(
+                x.numpy(), weight, bias, float(LIMIT), scratch, out.numpy()
+            )
             return out
         shifted = _shifted(pad(x))
         total = torch.addcmul(self.bias, shifted[0], self.weight[0])

@@ -17,8 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.integer import requantise_kernels
-from bench.codecs.agvae.integer.requantise_kernels import Doubles, Floats
+from bench.codecs.agvae.integer.requantise_kernels import (
+    Doubles,
+    Floats,
+    requantised_and_added,
+    requantised_and_leaked,
+)
 from bench.codecs.agvae.numba_jit import compiled
 
 Bytes = npt.NDArray[np.int8]
@@ -48,7 +52,8 @@ class Limbs:
     def __init__(self, weight: Tensor, scale: float) -> None:
         digits = np.empty((2, *weight.shape), np.int8)
         small = bool((weight.abs() <= _LARGEST).all())
-        if not small or split(weight.contiguous().numpy(), 1.0, digits):
+        rest = np.empty(weight.shape[1], np.int32)
+        if not small or split(weight.contiguous().numpy(), 1.0, digits, rest):
             raise ValueError(f"weights must be integers of magnitude up to {_LARGEST}")
         self._weight = torch.from_numpy(np.concatenate(tuple(digits), 1))
         self._scale = scale
@@ -66,9 +71,10 @@ class Limbs:
         if not len(x):
             return None
         source = x.contiguous().numpy()
+        rest = np.empty(source.shape[1], np.int32)
         for count in (2, 3):
             out = np.empty((count, *source.shape), np.int8)
-            if not split(source, self._scale, out):
+            if not split(source, self._scale, out, rest):
                 return torch.from_numpy(out)
         return None
 
@@ -104,14 +110,13 @@ def available() -> bool:
 
 
 @compiled
-def split(x: Floats, scale: float, out: Bytes) -> bool:
+def split(x: Floats, scale: float, out: Bytes, rest: Sums) -> bool:
     """Write the signed bytes of ``x * scale`` into ``out``; return whether that failed.
 
     It fails where a number is not an integer, or too large; rows after it are not split. ``x`` is
-    (N, inputs), ``out`` (limbs, N, inputs), most significant first.
+    (N, inputs), ``out`` (limbs, N, inputs), most significant first, ``rest`` (inputs,) is scratch.
     """
     limbs, rows, columns = out.shape
-    rest = np.empty(columns, np.int32)
     for i in range(rows):
         odd = 0
         for j in range(columns):
@@ -148,26 +153,31 @@ def _total(sums: Sums, i: int, scale: float, bias: Doubles, out: Doubles) -> Non
 
 @compiled
 def requantise(
-    sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, out: Floats
+    sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, total: Doubles, out: Floats
 ) -> None:
     """Fill ``out`` (N, outputs) with the rounded, saturated and leaky values of ``Limbs.sums``.
 
     ``scale`` is what one unit of the sums is worth; it and ``bias`` (outputs,) are in steps.
+    ``total`` (outputs,) is scratch.
     """
-    total = np.empty(out.shape[1])
     for i in range(len(out)):
         _total(sums, i, scale, bias, total)
         for j in range(total.size):
-            out[i, j] = requantise_kernels.requantised_and_leaked(total[j], limit, slope)
+            out[i, j] = requantised_and_leaked(total[j], limit, slope)
 
 
 @compiled
 def requantise_and_add(
-    sums: Sums, scale: float, bias: Doubles, limit: float, residual: Floats, out: Floats
+    sums: Sums,
+    scale: float,
+    bias: Doubles,
+    limit: float,
+    residual: Floats,
+    total: Doubles,
+    out: Floats,
 ) -> None:
     """Fill ``out`` with the requantised sum of ``residual`` and the requantised values."""
-    total = np.empty(out.shape[1])
     for i in range(len(out)):
         _total(sums, i, scale, bias, total)
         for j in range(total.size):
-            out[i, j] = requantise_kernels.requantised_and_added(total[j], residual[i, j], limit)
+            out[i, j] = requantised_and_added(total[j], residual[i, j], limit)

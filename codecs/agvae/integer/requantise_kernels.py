@@ -62,13 +62,15 @@ def requantise_and_add(x: Doubles, residual: Floats, limit: float) -> None:
 
 
 @compiled
-def depthwise(x: Floats, weight: Doubles, bias: Doubles, limit: float, out: Floats) -> None:
+def depthwise(
+    x: Floats, weight: Doubles, bias: Doubles, limit: float, total: Doubles, out: Floats
+) -> None:
     """Fill ``out`` with the requantised 3x3 depthwise convolution of ``x``, zeros around it.
 
-    ``x`` and ``out`` are (B, H, W, C), ``weight`` (9, C), row by row, ``bias`` (C,).
+    ``x`` and ``out`` are (B, H, W, C), ``weight`` (9, C), row by row, ``bias`` (C,); ``total``
+    (C,) is scratch.
     """
     batch, height, width, channels = x.shape
-    total = np.empty(channels)
     for b in range(batch):
         for row in range(height):
             for column in range(width):

@@ -1,47 +1,148 @@
-"""Compiled loops: never those of an older source, and compiled where nothing can be cached."""
+"""Compiled loops: never those of another source or CPU, and compiled where nothing is kept."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
-from numba.core import caching
 
-from bench.codecs.agvae import numba_jit
+from bench.codecs.agvae import machine_code, numba_jit
 from bench.codecs.agvae.bitstream import rans_kernels
 
 
-def test_machine_code_of_an_older_source_is_never_run(tmp_path: Path, monkeypatch):
-    """Killed between writing the cache's index and its code, the old code is not left in force."""
-    path = tmp_path / "loops.py"
-
-    def answer(value: int) -> int:
-        path.write_text(f"def answer():\n    return {value}\n")
-        space: dict = {"__name__": "loops"}
-        exec(compile(path.read_text(), path, "exec"), space)
-        return numba_jit.compiled(space["answer"])()
-
-    with monkeypatch.context() as patch:
-        assert 1 == answer(1)
-        patch.setattr(caching.IndexDataCacheFile, "_save_data", lambda *_: None)
-        assert 22 == answer(22)  # of another length: a source is known by size and time
-
-    assert 22 == answer(22)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, the only one for machine code."""
+    monkeypatch.setattr(machine_code, "folders", lambda: iter([tmp_path]))
+    return tmp_path
 
 
-def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def no_numba(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A process in which numba compiles nothing."""
+    monkeypatch.setattr(numba_jit.Loop, "_intermediate", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(numba_jit.Loop, "by_numba", property(lambda _: pytest.fail("numba used")))
+    return monkeypatch
+
+
+def sums_of(constant: int):
+    """Return a loop that adds a constant to numbers, which it reads as a global."""
+    space: dict = {"__name__": "loops", "CONSTANT": constant}
+    code = "def total(x):\n  s = 0\n  for i in range(x.size):\n    s += x[i] + CONSTANT\n  return s"
+    exec(code, space)
+    space["total"].__annotations__["return"] = "int"
+    return numba_jit.compiled(space["total"])
+
+
+def answer() -> int:
+    """Return what a new loop makes, from wherever its code comes."""
+    return sums_of(7)(np.array([3, 1]))
+
+
+def test_code_is_kept_and_found_without_numba(folder: Path, request: pytest.FixtureRequest):
+    """The second process reads what the first one wrote; the numbers are the same."""
+    first = answer()
+    request.getfixturevalue("no_numba")
+
+    assert 18 == first == answer()
+    assert 1 == len(list(folder.glob("total-*.loop")))
+
+
+def test_another_constant_is_another_loop(folder: Path):
+    """Names hash what code depends on: a global number, the source, versions, CPU."""
+    x = np.arange(3)
+
+    assert [3, 33] == [sums_of(0)(x), sums_of(10)(x)]
+    assert 2 == len(list(folder.iterdir()))
+
+
+def test_another_cpu_never_gets_the_code(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A home folder that two machines share holds a file for each."""
+    names = {machine_code.name_of("loop", "same")}
+    monkeypatch.setattr(machine_code, "_environment", lambda: ("3.13", "other CPU"))
+    names.add(machine_code.name_of("loop", "same"))
+
+    assert 2 == len(names)
+    assert [] == list(folder.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "folder"])
+def test_damaged_code_is_compiled_again(folder: Path, damage: str):
+    """A file that is cut, changed, empty or no file at all is never run."""
+    answer()
+    [path] = folder.iterdir()
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        flipped = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
+        path.write_bytes({"cut": data[:-1], "flipped": flipped, "empty": b""}[damage])
+
+    assert machine_code.load(path.name) is None
+    assert 18 == answer()
+    assert (machine_code.load(path.name) is None) == (damage == "folder")
+
+
+def test_loops_run_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A read-only installation without a home folder still gets compiled loops."""
-    real = numba.njit
+    (tmp_path / "file").write_bytes(b"")
+    for places in ([], [tmp_path / "file" / "below"]):
+        monkeypatch.setattr(machine_code, "folders", lambda places=places: iter(places))
 
-    def njit(**options: bool):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(**options)
+        assert 18 == answer()
 
-    monkeypatch.setattr(numba, "njit", njit)
-    out = np.empty(2, np.int64)
-    numba_jit.compiled(rans_kernels.apportion.py_func)(np.array([3, 1]), 8, out)
 
-    assert [6, 2] == out.tolist()
+def test_settings_of_numba_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whoever asks for bounds checks or for no compiler gets that, not machine code from disk."""
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    monkeypatch.setattr(numba_jit.Loop, "by_numba", property(lambda loop: loop.py_func))
+
+    assert 18 == answer()
+    assert [] == list(folder.iterdir())
+
+
+def test_arrays_with_gaps_are_read_right(folder: Path, no_numba: pytest.MonkeyPatch):
+    """What is not contiguous goes to numba, which knows strides; never to code that does not."""
+    no_numba.setattr(numba_jit.Loop, "by_numba", property(lambda loop: loop.py_func))
+    x = np.arange(12).reshape(3, 4)[:, 1]
+
+    assert 15 == sums_of(0)(x)
+    assert [] == list(folder.iterdir())
+
+
+def test_read_only_and_empty_arrays(folder: Path):
+    """Arrays that cannot be written to, or have no element, reach the code as well."""
+    x = np.arange(4)
+    x.setflags(write=False)
+
+    assert [6, 0] == [sums_of(0)(x), sums_of(0)(np.empty(0, np.int64))]
+    assert 1 == len(list(folder.iterdir()))
+
+
+def test_a_loop_reads_nothing_but_numbers(folder: Path):
+    """A global array's content would not be part of the name: such a loop is refused."""
+    loop = sums_of(0)
+    loop.py_func.__globals__["CONSTANT"] = np.zeros(3)
+
+    with pytest.raises(TypeError, match="CONSTANT: neither a number nor a loop"):
+        loop(np.arange(3))
+    assert [] == list(folder.iterdir())
+
+
+def test_a_start_imports_no_numba():
+    """A process that finds all code on disk saves the second that importing numba takes."""
+    rans_kernels.apportion(np.array([3, 1]), 8, np.empty(2, np.int64))
+    code = (
+        "import sys, numpy as np\n"
+        "from bench.codecs.agvae.bitstream.rans_kernels import apportion\n"
+        "out = np.empty(2, np.int64)\n"
+        "apportion(np.array([3, 1]), 8, out)\n"
+        "print(out, *{'numba', 'scipy', 'pandas', 'torch'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "[6 2]" == done.stdout.strip()
