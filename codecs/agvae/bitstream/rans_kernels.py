@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.codecs.agvae.numba_jit import compiled
+from bench.image.numba_jit import compiled
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.uint64]

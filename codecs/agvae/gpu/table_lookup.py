@@ -25,7 +25,7 @@ from bench.codecs.agvae.bitstream.rans_kernels import (
     TOTAL,
     Ints,
 )
-from bench.codecs.agvae.numba_jit import compiled
+from bench.image.numba_jit import compiled
 
 Longs = npt.NDArray[np.int64]
 

@@ -23,7 +23,7 @@ from bench.codecs.agvae.integer.requantise_kernels import (
     requantised_and_added,
     requantised_and_leaked,
 )
-from bench.codecs.agvae.numba_jit import compiled
+from bench.image.numba_jit import compiled
 
 Bytes = npt.NDArray[np.int8]
 Sums = npt.NDArray[np.int32]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.codecs.agvae.numba_jit import compiled
+from bench.image.numba_jit import compiled
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32] | Doubles

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.codecs.agvae import machine_code, numba_jit
 from bench.codecs.agvae.bitstream import rans_kernels
+from bench.image import machine_code, numba_jit
 
 
 @pytest.fixture
@@ -146,3 +146,12 @@ def test_a_start_imports_no_numba():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "[6 2]" == done.stdout.strip()
+
+
+def test_fused_loops_are_others(folder: Path):
+    """Code that rounds a product and a sum once is never taken for code that rounds both."""
+    loop = sums_of(7)
+    fused = numba_jit.compiled_fused(loop.py_func)
+
+    assert [18, 18] == [loop(np.array([3, 1])), fused(np.array([3, 1]))]
+    assert 2 == len(list(folder.iterdir()))

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.codecs.agvae import machine_code
+from bench.image import machine_code
 
 F = TypeVar("F", bound=Callable[..., Any])
 Kind = tuple[np.dtype[Any], int] | type
@@ -36,6 +36,11 @@ def compiled(function: F) -> F:
     return cast("F", Loop(function))
 
 
+def compiled_fused(function: F) -> F:
+    """Return ``function`` compiled likewise; products and sums may be fused, rounded once."""
+    return cast("F", Loop(function, fused=True))
+
+
 class Loop:
     """A function of arrays and numbers that is compiled when it is first called.
 
@@ -43,11 +48,13 @@ class Loop:
     ----------
     py_func
         The function as it was written.
+    fused
+        Whether products and sums may be fused, which rounds them once.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], *, fused: bool = False) -> None:
         assert isinstance(function, FunctionType)
-        self.py_func = function
+        self.py_func, self.fused = function, fused
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self._ready: dict[tuple[Kind, ...], Callable[..., Any]] = {}
         self._lock = threading.Lock()
@@ -69,7 +76,9 @@ class Loop:
         space = dict(self.py_func.__globals__)
         inner = {k: v.by_numba for k, v in _used(self.py_func) if isinstance(v, Loop)}
         function = FunctionType(self.py_func.__code__, space | inner, self.__name__)
-        return cast("Callable[..., Any]", numba.njit(nogil=True, error_model="numpy")(function))
+        fast: set[str] = {"contract"} if self.fused else set()
+        njit = numba.njit(nogil=True, error_model="numpy", fastmath=fast or False)
+        return cast("Callable[..., Any]", njit(function))
 
     def _made(self, kinds: tuple[Kind, ...]) -> Callable[..., Any]:
         """Return what a call with such arguments runs."""
@@ -79,7 +88,7 @@ class Loop:
         words = [
             kind.__name__ if isinstance(kind, type) else (kind[0].str, kind[1]) for kind in kinds
         ]
-        name = machine_code.name_of(self.__name__, repr((words, _identity(self.py_func))))
+        name = machine_code.name_of(self.__name__, repr((words, _identity(self))))
         address = machine_code.load(name)
         if address is None:
             address = machine_code.store(name, *self._intermediate(kinds))
@@ -168,13 +177,14 @@ def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
         yield name, function.__globals__[name]
 
 
-def _identity(function: FunctionType) -> list[Any]:
-    """Return all that decides what a function computes: its code, its constants, what it calls."""
-    code = function.__code__
-    parts: list[Any] = [function.__annotations__.get("return"), *_plain(code)]
+def _identity(loop: Loop) -> list[Any]:
+    """Return all that decides what a loop computes: its code, its constants, what it calls."""
+    function = loop.py_func
+    parts: list[Any] = [function.__annotations__.get("return"), *_plain(function.__code__)]
+    parts += ["fused"] if loop.fused else []
     for name, value in _used(function):
         if isinstance(value, Loop):
-            parts.append((name, _identity(value.py_func)))
+            parts.append((name, _identity(value)))
         elif isinstance(value, bool | int | float | np.generic):
             parts.append((name, type(value).__name__, repr(value)))
         elif value is not np:
