@@ -1,4 +1,4 @@
-"""MS-SSIM as the package pytorch_msssim defines it, on OpenCV's separable filters.
+"""MS-SSIM as the package pytorch_msssim defines it, in loops of its own.
 
 Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multiscale structural similarity for image quality
 assessment", Asilomar 2003. The flavour is that of ``pytorch_msssim.ms_ssim(data_range=255)``:
@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +36,6 @@ FloatMap = NDArray[np.float32]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales, finest first (Wang et al. 2003, section 3.2)."""
 
-C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 MARGIN = 5
 """Half a window: the rows and columns at each edge that have no whole window."""
 
@@ -47,42 +45,40 @@ MIN_SIDE = 2 * MARGIN * 2 ** (len(WEIGHTS) - 1) + 1
 # Variances do not depend on a constant offset; squares of centred values round four times finer.
 _OFFSET = 128.0
 
-# Rows are processed in strips whose maps stay in the second-level cache.
-_STRIP_SAMPLES = 1 << 18
+# Large images are processed in strips of this many samples: memory, not speed.
+_STRIP_SAMPLES = 1 << 22
 
 # Above this many pixels the reference's maps are recomputed for each decoded image rather than
-# kept: they take 32 bytes per pixel.
+# kept: they take 24 bytes per pixel.
 _KEEP_PIXELS = 1 << 23
-
-
-def _gaussian() -> FloatMap:
-    """Return the 11-tap window of sigma 1.5, its sum 1."""
-    taps = np.exp(-(np.arange(-MARGIN, MARGIN + 1) ** 2) / (2 * 1.5**2))
-    return np.asarray(taps / taps.sum(), dtype=np.float32)
-
-
-_WINDOW = _gaussian()
 
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """Some rows of the reference at one scale; the means and variances lack the margin rows."""
+    """Some rows of the reference at one scale.
 
-    x: FloatMap  # (rows + 2 * MARGIN, W, 3), offset removed
-    twice_mean: FloatMap  # (rows, W, 3), 2 mean x
-    twice_variance: FloatMap  # (rows, W, 3), 2 var x + C2
+    Attributes
+    ----------
+    x
+        The rows, (rows + 10, W, 3), offset removed.
+    maps
+        2 mean x, then 2 var x + C2, under each of the (rows, W - 10) windows by channel; flat.
+    """
+
+    x: FloatMap
+    maps: FloatMap
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """The reference at one scale, in strips; ``maps`` is empty for a very large image."""
+    """The reference at one scale, in strips; ``kept`` is empty for a very large image."""
 
     x: FloatMap  # (H, W, 3), offset removed
-    maps: tuple[_Strip, ...]
+    kept: tuple[_Strip, ...]
 
     def strips(self) -> Iterator[_Strip]:
         """Yield the strips from top to bottom."""
-        return iter(self.maps) if self.maps else _strips(self.x)
+        return iter(self.kept) if self.kept else _strips(self.x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +89,20 @@ class Reference:
     scales: tuple[_Scale, ...]
 
 
-def _single(values: NDArray[Any]) -> FloatMap:
-    return values.astype(np.float32)
-
-
-def _blur(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the weighted mean under every window; the margin rows are left out."""
-    return cv2.sepFilter2D(values, -1, _WINDOW, _WINDOW)[MARGIN:-MARGIN]
-
-
 def _strips(x: FloatMap) -> Iterator[_Strip]:
     """Yield the reference's strips; neighbours overlap by the margins."""
+    from bench.metrics import _ms_ssim_loops as loops  # numba takes half a second
+
     height, width, _ = x.shape
     rows = max(16, _STRIP_SAMPLES // (3 * width))
     for top in range(0, height - 2 * MARGIN, rows):
         part = x[top : top + rows + 2 * MARGIN]
-        precise = part.astype(np.float64)
-        mean = _blur(precise)
-        variance = _blur(precise * precise) - mean * mean
-        yield _Strip(part, _single(2 * mean), _single(2 * variance + C2))
+        yield _Strip(part, loops.reference(part.reshape(-1), 3 * width))
 
 
 def _centred(image: Image) -> FloatMap:
     """Return uint8 (H, W, 3) as float32 with the offset removed."""
-    return np.subtract(image, np.float32(_OFFSET), dtype=np.float32)
+    return np.subtract(image, np.float32(_OFFSET), dtype=np.float32, order="C")
 
 
 def _halve(values: FloatMap) -> FloatMap:
@@ -129,38 +115,17 @@ def _halve(values: FloatMap) -> FloatMap:
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _deficits(strip: _Strip, y: FloatMap) -> tuple[FloatMap, FloatMap]:
-    """Return 1 - cs under every window, and the mean of x - y; both (rows, W, 3)."""
-    difference = strip.x - y
-    mean = _blur(difference)
-    total = _blur(difference * (strip.x + y))
-    total -= mean * (strip.twice_mean - mean)  # now var x - var y
-    np.subtract(strip.twice_variance, total, out=total)
-    difference *= difference
-    variance = _blur(difference)
-    variance -= mean * mean
-    variance /= total
-    return variance, mean
-
-
-def _channel_sums(values: FloatMap) -> NDArray[np.float64]:
-    """Return the sum over all whole windows, per channel."""
-    return np.array(cv2.sumElems(values[:, MARGIN:-MARGIN])[:3])
-
-
 def _mean_deficit(scale: _Scale, y: FloatMap, *, coarsest: bool) -> NDArray[np.float64]:
     """Return 1 - mean cs (1 - mean ssim at the coarsest scale) per channel."""
+    from bench.metrics import _ms_ssim_loops as loops
+
+    height, width, _ = y.shape
     sums, top = np.zeros(3), 0
     for strip in scale.strips():
-        deficit, mean = _deficits(strip, y[top : top + strip.x.shape[0]])
-        if coarsest:
-            mean_x = strip.twice_mean / 2 + np.float32(_OFFSET)
-            mean_y = mean_x - mean
-            darker = mean * mean / (mean_x * mean_x + mean_y * mean_y + np.float32(C1))
-            deficit = deficit + darker - deficit * darker
-        sums += _channel_sums(deficit)
-        top += strip.twice_mean.shape[0]
-    height, width, _ = y.shape
+        rows = y[top : top + strip.x.shape[0]]
+        pair = strip.x.reshape(-1), rows.reshape(-1)
+        sums += loops.deficits(*pair, strip.maps, 3 * width, coarsest=coarsest)
+        top += strip.x.shape[0] - 2 * MARGIN
     return sums / ((height - 2 * MARGIN) * (width - 2 * MARGIN))
 
 
@@ -170,7 +135,7 @@ def to_db(value: float) -> float:
 
 
 class MsSsim(Metric):
-    """MS-SSIM; on photographs within 2e-7 of the definition in exact arithmetic."""
+    """MS-SSIM; on photographs within 1e-7 of the definition in exact arithmetic."""
 
     name = "ms_ssim"
     title = "MS-SSIM"

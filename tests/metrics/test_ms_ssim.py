@@ -52,12 +52,12 @@ def theirs(reference, decoded, *, exact=False):
     "number", [*range(1, 4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 25))]
 )
 def test_kodak(kodim, number):
-    """Every Kodak image, at a low, a middling or a high JPEG quality, is right to 2e-7."""
+    """Every Kodak image, at a low, a middling or a high JPEG quality, is right to 1e-8."""
     reference = kodim(number)
     decoded = jpeg(reference, (5, 40, 92)[number % 3])
 
     assert theirs(reference, decoded, exact=True) == pytest.approx(
-        MS_SSIM(reference, decoded), rel=0, abs=2e-7
+        MS_SSIM(reference, decoded), rel=0, abs=1e-8
     )
 
 
@@ -74,12 +74,12 @@ def test_kodak_as_published(kodim):
 
 @pytest.mark.parametrize("number", [9, 12, 20, 22])
 def test_flat_areas(kodim, number):
-    """Bright skies at the worst JPEG quality, where float32 loses most, are right to 2e-7."""
+    """Bright skies at the worst JPEG quality, where float32 loses most, are right to 1e-8."""
     reference = kodim(number)
     decoded = jpeg(reference, 1)
 
     assert theirs(reference, decoded, exact=True) == pytest.approx(
-        MS_SSIM(reference, decoded), rel=0, abs=2e-7
+        MS_SSIM(reference, decoded), rel=0, abs=1e-8
     )
 
 
@@ -105,7 +105,7 @@ def test_sizes(photo, height, width):
     decoded = jpeg(np.ascontiguousarray(reference), 30)
 
     assert theirs(reference, decoded, exact=True) == pytest.approx(
-        MS_SSIM(reference, decoded), rel=0, abs=2e-7
+        MS_SSIM(reference, decoded), rel=0, abs=1e-8
     )
     assert theirs(reference, decoded) == pytest.approx(MS_SSIM(reference, decoded), rel=0, abs=1e-5)
 
@@ -141,11 +141,14 @@ def _hard_cases(photo, rng):
     ],
 )
 def test_hard_cases(photo, rng, case):
-    """Gray, flat, inverted and unrelated images meet the definition in float64 to 1e-5."""
+    """Gray, flat, inverted and unrelated images meet the definition in float64 to 1e-5.
+
+    A difference of 255 everywhere loses more in float32; pytorch_msssim itself loses 5e-5 there.
+    """
     reference, decoded = _hard_cases(photo, rng)[case]
 
     assert theirs(reference, decoded, exact=True) == pytest.approx(
-        MS_SSIM(reference, decoded), rel=0, abs=1e-5
+        MS_SSIM(reference, decoded), rel=0, abs=5e-5 if case == "black and white" else 1e-5
     )
 
 
@@ -223,10 +226,12 @@ def test_decibels():
 
 
 def test_needs_no_torch():
-    """Workers that score MS-SSIM and PSNR alone never pay for importing torch."""
+    """Workers that score MS-SSIM and PSNR alone never pay for importing torch, nor numba."""
+    MS_SSIM(np.zeros((161, 161, 3), np.uint8), np.zeros((161, 161, 3), np.uint8))  # compiles
     code = (
         "import sys, numpy as np; from bench.metrics import create; x = np.zeros((161,161,3),'u1');"
-        "create('ms_ssim')(x, x + 9); create('psnr')(x, x + 9); sys.exit('torch' in sys.modules)"
+        "create('ms_ssim')(x, x + 9); create('psnr')(x, x + 9);"
+        "sys.exit(bool({'torch', 'numba'} & {*sys.modules}))"
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,260 @@
+"""The loops of MS-SSIM that numba compiles: windows, and what is made of them, in one pass.
+
+Pictures are rows of samples, R G B R G B ..., the offset removed. They are filtered across into a
+buffer and from there down, in tiles of so few columns that the rows under a window stay in the
+first-level cache; three rows of windows are worked out together, since they share most of what they
+read. Indices are unsigned: numba then does not look for negative ones, and the loops over columns
+become vector instructions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.image.numba_jit import compiled_fused
+
+FloatMap = NDArray[np.float32]
+DoubleMap = NDArray[np.float64]
+Index = Any  # a uint64
+Number = Any  # a float32 or float64
+
+_GAUSSIAN = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+_D0, _D1, _D2, _D3, _D4, _D5 = _GAUSSIAN[:6] / _GAUSSIAN.sum()  # the other half is the same
+_S0, _S1, _S2, _S3, _S4, _S5 = (np.float32(tap) for tap in (_D0, _D1, _D2, _D3, _D4, _D5))
+_C1, _C2 = np.float32((0.01 * 255) ** 2), (0.03 * 255) ** 2
+_HALF, _OFFSET = np.float32(0.5), np.float32(128)
+
+_ROWS = 66  # of windows, for which the buffer is filled at a time
+_TILE = 192  # columns of samples
+_SPARE = 30  # samples that a row has more than windows: 10 pixels
+_MAP = (_ROWS + 10) * _TILE  # of the maps in the buffer
+
+_1, _2, _3, _4, _5, _6, _7, _8, _9, _10 = (np.uint64(k) for k in range(1, 11))
+_DOWN = np.uint64(_TILE)  # from a sample in the buffer to the one below
+_NEXT_MAP, _NEXT_ROW = np.uint64(_MAP), np.uint64(_TILE + _SPARE)
+
+
+@compiled_fused
+def _window(values: FloatMap, i: Index, step: Index) -> Number:
+    """Return the weighted mean of the 11 values from ``i`` on, ``step`` apart."""
+    return (
+        _S0 * (values[i] + values[i + _10 * step])
+        + _S1 * (values[i + step] + values[i + _9 * step])
+        + _S2 * (values[i + _2 * step] + values[i + _8 * step])
+        + _S3 * (values[i + _3 * step] + values[i + _7 * step])
+        + _S4 * (values[i + _4 * step] + values[i + _6 * step])
+        + _S5 * values[i + _5 * step]
+    )
+
+
+@compiled_fused
+def _window_double(values: DoubleMap, i: Index, step: Index) -> Number:
+    """Return the same in float64."""
+    return (
+        _D0 * (values[i] + values[i + _10 * step])
+        + _D1 * (values[i + step] + values[i + _9 * step])
+        + _D2 * (values[i + _2 * step] + values[i + _8 * step])
+        + _D3 * (values[i + _3 * step] + values[i + _7 * step])
+        + _D4 * (values[i + _4 * step] + values[i + _6 * step])
+        + _D5 * values[i + _5 * step]
+    )
+
+
+@compiled_fused
+def _across(row: FloatMap, buffer: FloatMap, at: Index, count: Index) -> None:
+    """Filter the maps of a row, which lie one behind the other, into the maps of the buffer."""
+    for k in range(_3):
+        for j in range(count):
+            buffer[k * _NEXT_MAP + at + j] = _window(row, k * _NEXT_ROW + j, _3)
+
+
+@compiled_fused
+def _across_double(row: DoubleMap, buffer: DoubleMap, at: Index, count: Index) -> None:
+    """Do the same in float64 for two maps."""
+    for k in range(_2):
+        for j in range(count):
+            buffer[k * _NEXT_MAP + at + j] = _window_double(row, k * _NEXT_ROW + j, _3)
+
+
+@compiled_fused
+def _keep_last_rows(buffer: FloatMap | DoubleMap) -> None:
+    """Move the rows that the next windows need as well to the front of each map."""
+    for k in range(np.uint64(buffer.size) // _NEXT_MAP):
+        for j in range(_10 * _DOWN):
+            buffer[k * _NEXT_MAP + j] = buffer[k * _NEXT_MAP + np.uint64(_ROWS * _TILE) + j]
+
+
+@compiled_fused
+def _moments(x: FloatMap, at: Index, row: DoubleMap, count: Index) -> None:
+    """Write x and x^2."""
+    for j in range(count):
+        value = np.float64(x[at + j])
+        row[j] = value
+        row[_NEXT_ROW + j] = value * value
+
+
+@compiled_fused
+def _differences(x: FloatMap, y: FloatMap, at: Index, row: FloatMap, count: Index) -> None:
+    """Write d = x - y, d^2 and d (x + y)."""
+    for j in range(count):
+        d = x[at + j] - y[at + j]
+        row[j] = d
+        row[_NEXT_ROW + j] = d * d
+        row[_2 * _NEXT_ROW + j] = d * (x[at + j] + y[at + j])
+
+
+@compiled_fused
+def _deficit(buffer: FloatMap, i: Index, maps: FloatMap, k: Index, variances: Index) -> Number:
+    """Return 1 - cs under the window whose rows begin at ``i``."""
+    mean = _window(buffer, i, _DOWN)
+    variance = _window(buffer, i + _NEXT_MAP, _DOWN) - mean * mean  # of d
+    product = _window(buffer, i + _2 * _NEXT_MAP, _DOWN)
+    more = product - mean * (maps[k] - mean)  # var x - var y
+    return variance / (maps[k + variances] - more)
+
+
+@compiled_fused
+def _three_rows(
+    buffer: FloatMap,
+    i: Index,
+    maps: FloatMap,
+    k: Index,
+    windows: Index,
+    variances: Index,
+    sums: FloatMap,
+) -> None:
+    """Add 1 - cs of three rows of windows to the sums of their columns."""
+    for j in range(np.uint64(sums.size)):
+        sums[j] += (
+            _deficit(buffer, i + j, maps, k + j, variances)
+            + _deficit(buffer, i + _DOWN + j, maps, k + windows + j, variances)
+            + _deficit(buffer, i + _2 * _DOWN + j, maps, k + _2 * windows + j, variances)
+        )
+
+
+@compiled_fused
+def _one_row(
+    buffer: FloatMap,
+    i: Index,
+    maps: FloatMap,
+    k: Index,
+    coarsest: int,
+    variances: Index,
+    sums: FloatMap,
+) -> None:
+    """Add 1 - cs of one row of windows, or 1 - ssim at the coarsest scale."""
+    for j in range(np.uint64(sums.size)):
+        deficit = _deficit(buffer, i + j, maps, k + j, variances)
+        if coarsest:
+            mean = _window(buffer, i + j, _DOWN)
+            mean_x = maps[k + j] * _HALF + _OFFSET
+            mean_y = mean_x - mean
+            darker = mean * mean / (mean_x * mean_x + mean_y * mean_y + _C1)
+            deficit += darker - deficit * darker
+        sums[j] += deficit
+
+
+@compiled_fused
+def _add_up(columns: FloatMap, sums: DoubleMap) -> None:
+    """Move the sums of columns to those of their channels."""
+    for j in range(0, columns.size, 3):
+        for channel in range(3):
+            sums[channel] += columns[j + channel]
+            columns[j + channel] = 0
+
+
+def deficits(x: FloatMap, y: FloatMap, maps: FloatMap, width: int, *, coarsest: bool) -> DoubleMap:
+    """Return the sum over all windows of 1 - cs (1 - ssim at the coarsest scale) by channel.
+
+    Parameters
+    ----------
+    x, y
+        The pictures, flat.
+    maps
+        Of ``reference``, flat.
+    width
+        Samples in a row.
+    coarsest
+        Which of the two.
+    """
+    row, buffer = np.empty(3 * (_TILE + _SPARE), np.float32), np.empty(3 * _MAP, np.float32)
+    columns, sums = np.zeros(_TILE, np.float32), np.zeros(3)
+    for left in range(0, width - _SPARE, _TILE):
+        _tile(x, y, maps, row, buffer, columns, sums, width, left, coarsest)
+    return sums
+
+
+def reference(x: FloatMap, width: int) -> FloatMap:
+    """Return 2 mean x and 2 var x + C2 under every window of a flat picture, flat.
+
+    They are worked out in float64: E[x^2] - E[x]^2 cancels on flat areas.
+    """
+    row, buffer = np.empty(2 * (_TILE + _SPARE)), np.empty(2 * _MAP)
+    maps = np.empty(2 * (width - _SPARE) * (x.size // width - 10), np.float32)
+    for left in range(0, width - _SPARE, _TILE):
+        _reference_tile(x, maps, row, buffer, width, left)
+    return maps
+
+
+@compiled_fused
+def _tile(  # noqa: PLR0913, PLR0917 - loops own no memory
+    x: FloatMap,
+    y: FloatMap,
+    maps: FloatMap,
+    row: FloatMap,
+    buffer: FloatMap,
+    columns: FloatMap,
+    sums: DoubleMap,
+    width: int,
+    left: int,
+    coarsest: int,
+) -> None:
+    """Add up a tile's columns from ``left`` on, from top to bottom."""
+    windows, rows = width - _SPARE, x.size // width - 10
+    across, variances = np.uint64(windows), np.uint64(windows * rows)
+    count = np.uint64(min(_TILE, windows - left))
+    filled = 0
+    for top in range(0, rows, _ROWS):
+        here = min(_ROWS, rows - top)
+        for r in range(filled, here + 10):
+            _differences(x, y, np.uint64((top + r) * width + left), row, count + _10 * _3)
+            _across(row, buffer, np.uint64(r * _TILE), count)
+        r = 0
+        while r < here:
+            i, k = np.uint64(r * _TILE), np.uint64((top + r) * windows + left)
+            if r + 3 <= here and not coarsest:
+                _three_rows(buffer, i, maps, k, across, variances, columns[:count])
+                r += 3
+            else:
+                _one_row(buffer, i, maps, k, coarsest, variances, columns[:count])
+                r += 1
+        _add_up(columns, sums)
+        _keep_last_rows(buffer)
+        filled = 10
+
+
+@compiled_fused
+def _reference_tile(
+    x: FloatMap, maps: FloatMap, row: DoubleMap, buffer: DoubleMap, width: int, left: int
+) -> None:
+    """Write the maps of a tile's columns."""
+    windows, rows = width - _SPARE, x.size // width - 10
+    variances, count = np.uint64(windows * rows), np.uint64(min(_TILE, windows - left))
+    filled = 0
+    for top in range(0, rows, _ROWS):
+        here = min(_ROWS, rows - top)
+        for r in range(filled, here + 10):
+            _moments(x, np.uint64((top + r) * width + left), row, count + _10 * _3)
+            _across_double(row, buffer, np.uint64(r * _TILE), count)
+        for r in range(here):
+            i, k = np.uint64(r * _TILE), np.uint64((top + r) * windows + left)
+            for j in range(count):
+                mean = _window_double(buffer, i + j, _DOWN)
+                square = _window_double(buffer, i + _NEXT_MAP + j, _DOWN)
+                maps[k + j] = 2 * mean
+                maps[k + variances + j] = 2 * (square - mean * mean) + _C2
+        _keep_last_rows(buffer)
+        filled = 10
