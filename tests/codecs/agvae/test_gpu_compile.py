@@ -21,6 +21,9 @@ from bench.codecs.agvae.gpu.kernels import decoding, encoding, layers, pixels  #
 
 HOPPER = GPUTarget("cuda", 90, 32)
 
+# Triton 3.8 builds a syntax tree in a way that Python 3.13 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:AnnAssign.__init__ missing:DeprecationWarning")
+
 # Pointers by the name of the argument; int32 where nothing is said.
 TYPES = {
     "words": "i16",
