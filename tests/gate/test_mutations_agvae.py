@@ -54,9 +54,10 @@ def locked_agvae(pair) -> Locked:
     return pair.lock({"agvae": [Setting(level=level) for level in (1, 3, 4, 6)]})
 
 
-def test_unchanged(pair, locked_agvae):
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_unchanged(pair, locked_agvae, times: int):
     """Measured again, everything is identical to the byte."""
-    for _ in range(3):
+    for _ in range(times):
         fresh()
         report = pair.check(locked_agvae)
 

@@ -41,7 +41,7 @@ def results_dir(tmp_path_factory: pytest.TempPathFactory, photo, run_bench) -> P
     image.save(photo[90:290, 200:440], crops / "fur.png")
     # no suite calls its files so, but a folder of somebody's may
     (crops / "fur.png").rename(crops / HOSTILE.replace("/", "\N{DIVISION SLASH}"))
-    image.save(photo.repeat(3, axis=0).repeat(3, axis=1), large / "large.png")
+    image.save(photo.repeat(2, axis=0).repeat(2, axis=1), large / "large.png")
     common = ("--quality", QUALITY, "--metric", "psnr", "--metric", "ms_ssim", "--offline", "-j1")
     out = base / "out"
     datasets = ("-d", f"folder:{crops}", "-d", f"folder:{large}")

@@ -165,7 +165,7 @@ def test_says_what_is_large_and_shown_in_part(html: str, outcome: Outcome):
     """A picture beyond the window is cut, and its place in the whole is kept."""
     large = next(s for s in numbers(html)["scenes"] if s["image"].startswith("large"))
 
-    assert [1353, 900] == large["size"]
+    assert [902, 600] == large["size"]
     assert [768, 512] == large["window"][2:]
     assert outcome.size_bytes == len(html.encode())
 
