@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -14,36 +13,58 @@ from bench.image import Image
 TOLERANCES = tolerance.load(Path(__file__))
 
 
-def test_ratio_follows_the_work(photo: Image):
-    """Twice the calibration job is a ratio of two, thrice of three, on whatever machine."""
+class Machine:
+    """A clock that only work moves: a unit of work takes so long, and a little more each time."""
 
-    def times(count: int) -> bytes:
-        for _ in range(count):
-            speed.calibrate()
+    def __init__(self, unit_s: float, growth: float, interrupted: int) -> None:
+        self.now_s, self.unit_s = 0.0, unit_s
+        self.growth, self.interrupted, self.done = growth, interrupted, 0
+
+    def perf_counter(self) -> float:
+        """Stand in for the clock of the module ``time``."""
+        return self.now_s
+
+    def work(self, units: int) -> bytes:
+        """Work, and lose ten units to another process each ``interrupted`` times."""
+        self.done += 1
+        lost = 10 if self.interrupted and self.done % self.interrupted == 0 else 0
+        self.now_s += self.unit_s * (units + lost)
+        self.unit_s *= 1 + self.growth
         return b""
 
-    found = speed.ratios(lambda: times(2), lambda: times(3))
+
+@pytest.mark.parametrize(
+    ("unit_s", "growth", "interrupted"),
+    [(1e-6, 0, 0), (0.01, 0, 0), (2.0, 0, 0), (0.01, 0.01, 0), (0.01, 0, 31)],
+)
+def test_ratio_follows_the_work(monkeypatch, unit_s: float, growth: float, interrupted: int):
+    """Twice the calibration job is a ratio of two, thrice of three, on whatever machine.
+
+    A faster one, a slower one, one that slows down meanwhile and one with other work.
+    """
+    machine = Machine(unit_s, growth, interrupted)
+    monkeypatch.setattr(speed, "time", machine)
+    monkeypatch.setattr(speed, "calibrate", lambda: machine.work(1))
+    found = speed.ratios(lambda: machine.work(2), lambda: machine.work(3))
     summary = {name: speed._summary(values) for name, values in found.items()}
 
-    assert 7 <= len(found["encode"]) <= 41
-    assert 1.6 < summary["encode"]["ratio"] < 2.4
-    assert 2.4 < summary["decode"]["ratio"] < 3.6
+    assert 7 <= len(found["encode"]) == len(found["decode"]) <= 41
+    assert pytest.approx(2, rel=0.01) == summary["encode"]["ratio"]
+    assert pytest.approx(3, rel=0.01) == summary["decode"]["ratio"]
 
 
 def test_slower_codec_is_found(gate, photo: Image, monkeypatch):
-    """An encoder that sleeps through three calibration jobs is slower."""
+    """An encoder that runs three calibration jobs besides is slower."""
     from bench.codecs.jpeg import Jpeg
 
     setting = gate.ladder("jpeg")[4].json
     jobs = {"jpeg": (setting, speed.crop(photo))}
     locked = speed.measure(jobs, lambda *_: gate.inline)
-    started = time.perf_counter()
-    speed.calibrate()
-    pause_s = 3 * (time.perf_counter() - started)
     encode = Jpeg.encode
 
     def slow(self, image, chosen):
-        time.sleep(pause_s)
+        for _ in range(3):
+            speed.calibrate()
         return encode(self, image, chosen)
 
     monkeypatch.setattr(Jpeg, "encode", slow)
