@@ -128,7 +128,7 @@ def drawn() -> Callable[[Any], None]:
 
     def wait(page: Any) -> None:
         page.wait_for_function(
-            "document.getElementById('busy').hidden && viewer.stage.panes.length"
+            "viewer.stage.panes.length && viewer.stage.box.ariaBusy === 'false'"
         )
         page.wait_for_timeout(120)
 

@@ -40,7 +40,8 @@ def test_a_reload_shows_the_same(visit: Visit, drawn: Helper, mode: Helper):
     page.select_option("#gain", "64")
     mode(page, "side")
     page.click("#zoom-in")
-    page.evaluate("() => viewer.divide(0.3)")
+    page.wait_for_function(WRITTEN)
+    page.evaluate("() => viewer.divide(0.3)")  # alone, with nothing else that would write it
     page.wait_for_function(WRITTEN)
     before = page.evaluate(STATE)
     page.reload()

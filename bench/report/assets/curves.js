@@ -31,6 +31,7 @@ const curves = (() => {
   }
 
   function draw(keepView = false) {
+    core.emit("changed", "curves");
     const measured = state.metric == null ? [] : lines(state.metric);
     const none = state.metric == null;
     for (const part of ["#chart", "#chart-hint", "#chips"]) $(part).hidden = none;
@@ -41,7 +42,6 @@ const curves = (() => {
     $("#lower-note").hidden = core.metric(state.metric).higher;
     chart.show({ curves: [...measured, ...reported(state.metric, measured)], metric: state.metric, log: state.log, keepView });
     $("#chart").setAttribute("aria-label", `${core.metric(state.metric).title} against bits per pixel, ${measured.length} codecs on ${core.dataset().name}; the same numbers are in the table below`);
-    core.emit("changed", "curves");
   }
 
   function chips() {

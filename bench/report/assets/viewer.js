@@ -78,6 +78,7 @@ const viewer = (() => {
   /** Decode what is wanted and show it; a later wish overtakes an earlier one. */
   async function update() {
     const mine = ++turn;
+    $("#stage").setAttribute("aria-busy", "true");
     const busy = setTimeout(() => ($("#busy").hidden = false), 150);
     const shots = [shotOf(state.a), shotOf(state.b), state.scene.original];
     try {
@@ -92,7 +93,10 @@ const viewer = (() => {
       $("#match").textContent = `A picture cannot be decoded by this browser (${error.message}).`;
     } finally {
       clearTimeout(busy);
-      if (mine === turn) $("#busy").hidden = true;
+      if (mine === turn) {
+        $("#busy").hidden = true;
+        $("#stage").setAttribute("aria-busy", "false");
+      }
     }
   }
 
@@ -215,9 +219,10 @@ const viewer = (() => {
     divider.style.left = `${100 * state.split}%`;
     if (state.mode === "slider") $("#tag-o").style.left = `${100 * state.split}%`;
     divider.setAttribute("aria-valuenow", Math.round(100 * state.split));
-    if (state.mode !== "slider" || stage.split === null) return;
-    stage.split = state.split;
-    stage.draw();
+    if (state.mode === "slider" && stage.split !== null) {
+      stage.split = state.split;
+      stage.draw();
+    }
     core.emit("changed", "pictures");
   }
 
