@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(interpreted: str) -> subprocess.CompletedProcess[str]:
-    """Run the tests of ``gpu_kernels.py`` in a fresh process."""
-    file = str(Path(__file__).with_name("gpu_kernels.py"))
+    """Run the tests of ``gpu_kernels.py`` and ``gpu_networks.py`` in a fresh process."""
+    files = [str(Path(__file__).with_name(f"gpu_{name}.py")) for name in ("kernels", "networks")]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=3", file],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=3", *files],
         cwd=ROOT,
         env={**os.environ, "TRITON_INTERPRET": interpreted},
         capture_output=True,
