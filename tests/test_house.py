@@ -11,6 +11,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).resolve().parent.parent / "bench"
 
 ORDER = (
@@ -131,6 +133,18 @@ def test_codecs_import_no_command_line():
     codecs = [path for path in (BENCH / "codecs").rglob("*.py") if path.parent.name != "commands"]
 
     assert [] == [path for path in codecs if any(n.startswith("bench.cli") for n in imported(path))]
+
+
+@pytest.mark.parametrize("folder", ["bench", "codecs", "docs", "tests"])
+def test_no_file_is_long(folder: str):
+    """At most 400 lines, tests included: more wants to be cut by topic."""
+    lines = {
+        str(path.relative_to(BENCH.parent)): len(path.read_bytes().splitlines())
+        for path in (BENCH.parent / folder).rglob("*.py")
+    }
+
+    assert lines
+    assert {} == {name: count for name, count in lines.items() if count > 400}
 
 
 if __name__ == "__main__":
