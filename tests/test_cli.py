@@ -96,6 +96,13 @@ def test_list_verbose_shows_ceilings(run_bench: Bench):
     text = run_bench("list", "--verbose").stdout
 
     assert text.count("no-codec ceiling") >= 5
+    ceilings = {
+        block.lstrip("* ").split()[0]: block.partition("no-codec ceiling ")[2].splitlines()[0]
+        for block in re.split(r"\n(?=[* ] \S)", text)
+        if "no-codec ceiling " in block
+    }
+    assert "none (its colour conversion loses nothing)" == ceilings["null"]
+    assert re.fullmatch(r"3\d\.\d+ dB", ceilings["jpeg"])
     assert "subsampling: chroma format (one of 4:2:0, 4:4:4; default 4:2:0)" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,14 +138,22 @@ def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
             if image is not None:
                 from bench.metrics import create
 
-                value = create("psnr")(image, codec.ceiling(image, settings[-1]))
-                entry["ceiling_db"] = None if value == float("inf") else round(value, 2)
+                best = codec.ceiling(image, settings[-1])
+                value = None if best is None else round(create("psnr")(image, best), 2)
+                entry["ceiling_db"] = "inf" if value == inf else value
         except BenchError as error:
             entry |= {"available": "no", "reason": str(error)}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may raise anything
             entry |= {"available": "no", "reason": f"{type(error).__name__}: {one_line(error)}"}
         found.append(entry)
     return found
+
+
+def _ceiling(value_db: float | str | None) -> str:
+    """Return in words what the colour conversion alone allows; None: not known."""
+    if value_db is None:
+        return "unknown"
+    return "none (its colour conversion loses nothing)" if value_db == "inf" else f"{value_db} dB"
 
 
 def _print_codecs(codecs: list[dict[str, Any]], *, verbose: bool) -> None:
@@ -156,11 +165,10 @@ def _print_codecs(codecs: list[dict[str, Any]], *, verbose: bool) -> None:
         star = "*" if codec["default"] else " "
         typer.echo(f"{star} {codec['name']:<{width}}  {codec['label']}")
         if verbose:
-            ceiling = codec["ceiling_db"]
             about = [
                 f"{codec['title']}; {codec['source']}",
                 *([f"note: {codec['note']}"] if codec["note"] else []),
-                f"no-codec ceiling {f'{ceiling} dB' if ceiling else 'none (stays in RGB)'}",
+                f"no-codec ceiling {_ceiling(codec['ceiling_db'])}",
                 f"{codec['rate'] or 'no rate parameter'}: {codec['ladder']}",
                 *(f"{name}: {text}" for name, text in codec["parameters"].items()),
             ]

@@ -236,8 +236,11 @@ class Codec(abc.ABC):
         """Return a caveat that must stand beside the numbers; usually empty."""
         return ""
 
-    def ceiling(self, image: Image, setting: Setting) -> Image:  # noqa: ARG002
-        """Return ``image`` after the codec's colour conversion alone: its best possible output."""
+    def ceiling(self, image: Image, setting: Setting) -> Image | None:  # noqa: ARG002
+        """Return ``image`` after the codec's colour conversion alone: its best possible output.
+
+        The image itself where the conversion loses nothing, None where nobody knows.
+        """
         return image
 
     def recognises(self, data: bytes) -> bool:  # noqa: ARG002

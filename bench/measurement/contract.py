@@ -221,15 +221,20 @@ def _moved(codec: Codec, setting: Setting) -> Iterator[tuple[str, Setting]]:
 
 
 def ceiling_is_a_picture(codec: Codec, images: Mapping[str, Image]) -> None:
-    """The colour conversion alone keeps the shape, and a photograph above 25 dB."""
+    """The colour conversion alone, where it is known, keeps shape and a photograph above 25 dB."""
     for kind in ("1x1", "13x8", "photo"):
         ceiling = codec.ceiling(images[kind], middle(codec))
+        if ceiling is None:
+            continue
         expect(
             images[kind].shape == ceiling.shape and ceiling.dtype == np.uint8,
             f"ceiling() of {kind} is {ceiling.dtype} of {ceiling.shape}",
         )
-    found = metrics.create("psnr")(images["photo"], codec.ceiling(images["photo"], middle(codec)))
-    expect(found >= _FEWEST_DB, f"ceiling() of the photograph has {found:.1f} dB: no conversion")
+        found = metrics.create("psnr")(images[kind], ceiling)
+        expect(
+            kind != "photo" or found >= _FEWEST_DB,
+            f"ceiling() of the photograph has {found:.1f} dB: no conversion",
+        )
 
 
 def network_says_what_it_is(codec: Codec, images: Mapping[str, Image]) -> None:  # noqa: ARG001

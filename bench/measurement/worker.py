@@ -232,8 +232,8 @@ def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
         except (CodecFailed, MetricError) as error:
             fields["score_error"] = failure(error)
     if task.ceiling:
-        psnr = _metric("psnr")
-        fields["ceiling_db"] = psnr(image, codec.ceiling(image, task.setting))
+        best = codec.ceiling(image, task.setting)
+        fields["ceiling_db"] = None if best is None else _metric("psnr")(image, best)
         _check_untouched(codec, task.row.pixels)
 
 

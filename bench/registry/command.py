@@ -55,6 +55,9 @@ class CommandCodec(Codec):
         name = self.command.effort
         return f"{name} {setting[name]}" if name in setting else name
 
+    def ceiling(self, image: Image, setting: Setting) -> None:
+        """Return None: what a program does to colours before it codes them cannot be asked."""
+
     def note(self) -> str:
         """Return the caveat of the file."""
         return self.command.note

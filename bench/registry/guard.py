@@ -118,7 +118,7 @@ _RESULTS: dict[str, Callable[[str, Any], object]] = {
     "label": _text,
     "encode": _bytes,
     "decode": _picture,
-    "ceiling": _picture,
+    "ceiling": lambda what, value: None if value is None else _picture(what, value),
     "ladder": _ladder,
     "ledger": _parts,
     "facts": _facts,

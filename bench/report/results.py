@@ -37,16 +37,17 @@ def measured_ceilings(
     psnr, records = metrics_of.create("psnr"), []
     succeeded = results.rows[results.rows["bpp"].notna()]
     for (dataset, word), curve in succeeded.groupby(["dataset", "codec"], sort=True):
-        best = curve.sort_values("bpp").iloc[-1]
-        values = []
+        largest = curve.sort_values("bpp").iloc[-1]
+        values: list[float] = []
         for image in images[str(dataset)]:
             with contextlib.suppress(BenchError):
                 codec, pixels = codec_of(str(word)), original(str(dataset), image)
-                setting = setting_of({str(key): value for key, value in best.items()})
-                values.append(psnr(pixels, codec.ceiling(pixels, setting)))
+                setting = setting_of({str(key): value for key, value in largest.items()})
+                best = codec.ceiling(pixels, setting)
+                values += [] if best is None else [psnr(pixels, best)]
         if values:
             mean = sum(values) / len(values)
-            records.append((dataset, word, best["label"], mean, len(values)))
+            records.append((dataset, word, largest["label"], mean, len(values)))
     return pd.DataFrame(records, columns=results.ceilings.columns)
 
 

@@ -280,7 +280,7 @@ def codecs(context: Context) -> Markup:
         look = context.looks[str(codec)]
         low, high = float(curve["bpp"].min()), float(curve["bpp"].max())
         value = ceilings.get(str(codec), math.nan)
-        shown = "none: stays in RGB" if math.isinf(value) else Td.num(value, 2).html
+        shown = "none: loses nothing" if math.isinf(value) else Td.num(value, 2).html
         rows.append(
             [
                 Td(look.tag(), look.name),

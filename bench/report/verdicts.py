@@ -223,12 +223,15 @@ def _chroma(means: pd.DataFrame, ceilings: pd.DataFrame, names: Mapping[str, str
     labels = dict(zip(means["codec"], means["label"], strict=True))
     values = dict(zip(ceilings["codec"], ceilings["ceiling_psnr_db"], strict=True))
     half = [str(c) for c, label in labels.items() if "4:2:0" in str(label)]
-    if not half or len(half) == len(labels):
+    full = [str(c) for c, label in labels.items() if "4:4:4" in str(label) or "RGB" in str(label)]
+    if not half or not full:
         return []
     parts = [f"{values[c]:.1f} dB for {names[c]}" for c in half if c in values]
+    all_known = len(half) + len(full) == len(labels)  # a label of another codec may say neither
     text = (
         f"{listed([names[c] for c in half])} store{'s' if len(half) == 1 else ''} colour at half "
-        "resolution (4:2:0), the others do not."
+        f"resolution (4:2:0), {'the others' if all_known else listed([names[c] for c in full])} "
+        f"do{'es' if len(full) == 1 and not all_known else ''} not."
     )
     if parts:
         text += f" Even with nothing lost in coding, PSNR could not exceed {listed(parts)}."

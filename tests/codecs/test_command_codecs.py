@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from small_runs import go
 
 from bench import registry
 from bench.codec import Codec, Setting
 from bench.errors import DecodeError, EncodeError, SettingError, Unavailable, UsageError
-from bench.image import Image
+from bench.image import Image, save
 from bench.registry import from_file
 from bench.registry.command import codec_class
 from bench.registry.command_file import read
@@ -117,6 +118,16 @@ def test_pixels_travel_through_the_programs(folder: Path):
     assert np.array_equal(_pixels(), codec.decode(data))
     assert codec.version() == "raw 1.0"
     assert [10, 90] == [setting["quality"] for setting in codec.ladder()]
+
+
+def test_its_ceiling_is_unknown(folder: Path):
+    """A program may halve colour inside: nothing claims that its conversion loses nothing."""
+    codec, photos = _write(folder), folder.parent / "photos"
+    photos.mkdir()
+    save(_pixels(), photos / "p.png")
+
+    assert codec_class(codec)().ceiling(_pixels(), Setting(quality=10)) is None
+    assert go(f"folder:{photos}", codecs=[str(codec)], points=2).ceilings.empty
 
 
 def test_label_says_effort_and_other_parameters(folder: Path):

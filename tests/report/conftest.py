@@ -127,9 +127,7 @@ def drawn() -> Callable[[Any], None]:
     """Return a function that waits until the viewer shows what was asked for."""
 
     def wait(page: Any) -> None:
-        page.wait_for_function(
-            "viewer.stage.panes.length && viewer.stage.box.ariaBusy === 'false'"
-        )
+        page.wait_for_function("viewer.stage.panes.length && viewer.stage.box.ariaBusy === 'false'")
         page.wait_for_timeout(120)
 
     return wait

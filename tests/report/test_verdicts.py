@@ -158,9 +158,23 @@ def test_reasons_name_chroma_and_overhead():
     chroma, overhead = verdicts.reasons(rows, ceilings, ledger, NAMES, [])
 
     assert "JPEG stores colour at half resolution" in chroma
+    assert "resolution (4:2:0), the others do not." in chroma
     assert "41.3 dB for JPEG" in chroma
     assert "10 % in JPEG" in overhead.replace("10.0", "10")
     assert "1.0 % in A" in overhead
+
+
+def test_nothing_is_said_of_the_colour_of_a_codec_that_says_nothing():
+    """A program's label may hide 4:2:0 in words of its own, so 'the others' would be a guess."""
+    rows = rows_of({"a": (RATES, WORSE), "jpeg": (RATES, WORSE), "b": (RATES, WORSE)})
+    labels = {"a": "a RGB (v1)", "jpeg": "jpeg 4:2:0 (v1)", "b": "b sample 2x2 (v1)"}
+    rows["label"] = rows["codec"].map(labels)
+    ceilings = pd.DataFrame({"codec": ["a", "jpeg"], "ceiling_psnr_db": [math.inf, 41.26]})
+    (chroma,) = verdicts.reasons(rows, ceilings, Ledger({}, []), NAMES, [])
+
+    assert chroma.startswith("JPEG stores colour at half resolution (4:2:0), A does not.")
+    unknown = rows[rows["codec"] != "a"]
+    assert [] == verdicts.reasons(unknown, ceilings, Ledger({}, []), NAMES, [])
 
 
 @pytest.mark.parametrize(
