@@ -73,14 +73,33 @@ def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
     return told + [plain_text(line) for line in covered.reasons(metrics)]
 
 
-def _middle(means: pd.DataFrame, anchor: str) -> float:
-    """Return the rate of the anchor's middle point, in bpp."""
+def _nearest(curve: pd.DataFrame, rate: float) -> int:
+    """Return where in a curve the point is whose rate is nearest to one in bpp."""
+    return int(np.abs(np.log(curve["bpp"].to_numpy(float) / rate)).argmin())
+
+
+def _common_rate(means: pd.DataFrame, anchor: str) -> tuple[float, float]:
+    """Return the anchor's rate that all codecs come nearest to, and how far apart they are there.
+
+    Its ends are passed over where it has others, and of equals the one nearest to the middle is
+    taken. The rate is in bpp, the distance the largest rate over the smallest.
+    """
+    curves = [curve for _, curve in means.groupby("codec")]
     rates = sorted(means.loc[means["codec"] == anchor, "bpp"]) or sorted(means["bpp"])
-    return float(rates[(len(rates) - 1) // 2])
+    inner = rates[1:-1] if len(rates) > 2 else rates
+    found = []
+    for at, rate in enumerate(inner):
+        near = [float(curve["bpp"].iloc[_nearest(curve, rate)]) for curve in curves]
+        off_middle = abs(at - (len(inner) - 1) / 2)
+        found.append((round(max(near) / min(near), 3), off_middle, float(rate)))
+    apart, _, rate = min(found)
+    return rate, apart
 
 
 def _points_words(means: pd.DataFrame, anchor: str) -> str:
-    return f"the point of each codec nearest to {_middle(means, anchor):.3g} bpp"
+    rate, apart = _common_rate(means, anchor)
+    differ = f"; they differ by up to {100 * (apart - 1):.0f} % in rate" if apart > 1.02 else ""
+    return f"the point of each codec nearest to {rate:.3g} bpp{differ}"
 
 
 def _points_table(
@@ -88,8 +107,8 @@ def _points_table(
 ) -> list[str]:
     """Return a line for each codec: its point, and its BD-rate by the metric in ``known``.
 
-    The point is the one whose rate is nearest to the middle of the anchor's: a rate is no answer
-    by itself, and equal rates can be compared by eye.
+    The point is the one nearest to that rate of the anchor at which all are nearest: a rate is no
+    answer by itself, and about equal rates can be compared by eye.
     """
     shown = [name for name in quality_columns(means) if column(name).decibels is None]
     rates = {
@@ -100,12 +119,12 @@ def _points_table(
     first = {str(c): rates.get(str(c), {}).get("bd_rate_percent", math.nan) for c in means["codec"]}
     if known and anchor in first:
         first[anchor] = 0.0
-    target = math.log(_middle(means, anchor))
+    rate, _ = _common_rate(means, anchor)
     cells = [["", "bpp", *(column(name).short for name in shown)]]
     cells[0] += [f"BD-rate ({column(known[0]).short})"] if known else []
     for codec in sorted(first, key=lambda codec: (math.isnan(first[codec]), first[codec], codec)):
-        curve = means[means["codec"] == codec].reset_index(drop=True)
-        point = curve.loc[(np.log(curve["bpp"]) - target).abs().idxmin()]
+        curve = means[means["codec"] == codec]
+        point = curve.iloc[_nearest(curve, rate)]
         values = [number(float(point[name]), column(name).digits) for name in shown]
         row = [plain_text(codec), number(float(point["bpp"]), 3), *values]
         cells.append(row + ([_interval(rates.get(codec), codec == anchor)] if known else []))

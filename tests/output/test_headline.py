@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import pytest
@@ -13,7 +14,12 @@ from bench.output import headline
 CURVES = {"bpg": 34.0, "jpeg": 28.0, "agvae": 35.0}
 
 
-def rows(points: int = 6, images: int = 3, codecs: tuple[str, ...] = tuple(CURVES)) -> pd.DataFrame:
+def rows(
+    points: int = 6,
+    images: int = 3,
+    codecs: tuple[str, ...] = tuple(CURVES),
+    curves: Mapping[str, float] = CURVES,
+) -> pd.DataFrame:
     """Smooth curves of PSNR and MS-SSIM; every codec has ``points`` settings."""
     return pd.DataFrame(
         {
@@ -24,8 +30,8 @@ def rows(points: int = 6, images: int = 3, codecs: tuple[str, ...] = tuple(CURVE
             "setting": f'{{"quality":{step}}}',
             "bytes": 1000.0,
             "bpp": 0.1 * 1.5**step * (1 + image / 10),
-            "psnr_db": CURVES[codec] + 2.4 * step + image,
-            "ms_ssim": 1 - 10 ** (-(CURVES[codec] - 20 + 2 * step + image) / 10),
+            "psnr_db": curves[codec] + 2.4 * step + image,
+            "ms_ssim": 1 - 10 ** (-(curves[codec] - 20 + 2 * step + image) / 10),
             "error": "",
         }
         for codec in codecs
@@ -67,6 +73,22 @@ def test_a_point_of_each_codec_at_about_one_rate():
     assert all("%" in line and line.endswith("]") for line in (lines[0], lines[2]))
     assert not any("no interval" in line for line in said(frame))
     assert 1 == said(rows(images=3)).count("no interval: 3 image(s), 5 needed")
+
+
+def test_the_common_rate_is_where_the_codecs_are_nearest():
+    """Not the middle of the anchor's points, where the other one's are elsewhere; and it is said.
+
+    Qualities at 0.437 and 0.771 bpp, as a quick run of JPEG and WebP has them, invite a wrong
+    comparison; at 1.1 bpp they lie nearer, and how far apart they are stands above them.
+    """
+    rates = {"jpeg": (0.24, 0.44, 1.1, 2.2), "webp": (0.13, 0.24, 0.77, 1.9)}
+    frame = rows(points=4, codecs=("jpeg", "webp"), curves={"jpeg": 28.0, "webp": 31.0})
+    step = frame["setting"].str.extract(r"(\d)")[0].astype(int)
+    frame["bpp"] = [rates[c][s] for c, s in zip(frame["codec"], step, strict=True)]
+    first, _, *lines = said(frame)[:4]
+
+    assert first.endswith("nearest to 1.1 bpp; they differ by up to 43 % in rate")
+    assert {"jpeg": "1.100", "webp": "0.770"} == {x.split()[0]: x.split()[1] for x in lines}
 
 
 def test_one_metric_has_one_table():

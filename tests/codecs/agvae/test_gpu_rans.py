@@ -28,7 +28,7 @@ def run(interpreted: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,  # of a loaded machine; 28 s of processor time
     )
 
 
