@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
 import subprocess
@@ -15,7 +17,7 @@ import torch
 from bench import registry
 from bench.codec import Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.codec import Agvae
+from bench.codecs.agvae.codec import Agvae, _without_collector
 from bench.codecs.agvae.engines import engine_for
 from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.weights import checkpoints
@@ -306,3 +308,19 @@ def test_networks_take_the_weights_as_they_are(small):
 
     assert own
     assert all(v.data_ptr() == engine._tensors[k].data_ptr() for k, v in own.items())
+
+
+def test_what_stays_is_not_searched_for_garbage(monkeypatch: pytest.MonkeyPatch):
+    """Torch's import runs without the collector, which is on again after it, whatever happens."""
+    frozen = gc.get_freeze_count()
+    with _without_collector():
+        assert gc.isenabled()  # torch is here already: nothing to do
+    monkeypatch.delitem(sys.modules, "torch")
+    try:
+        with contextlib.suppress(ImportError), _without_collector():
+            inside = gc.isenabled()
+            raise ImportError
+        assert [False, True] == [inside, gc.isenabled()]
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
