@@ -201,7 +201,7 @@ def draw(
     numbers = {str(row.codec): row for row in rows.itertuples()}
     for key, axes in sheet.axes.items():
         picture = pictures.get(key, original)
-        axes.imshow(picture, interpolation="nearest", gid=f"crop|{key}")
+        axes.imshow(picture, interpolation="none", gid=f"crop|{key}")
         axes.set_anchor("N")  # what is left over lies above the small print
         axes.set_xticks([])
         axes.set_yticks([])

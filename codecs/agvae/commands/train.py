@@ -86,10 +86,10 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     branch: Annotated[
         bool, typer.Option("--branch", help="Store the weights as differences from --init.")
     ] = False,
-    predicted: Annotated[
-        bool,
-        typer.Option("--predicted", help="Store whole weights, a third smaller beside --init's."),
-    ] = False,
+    predicted_from: Annotated[
+        Path | None,
+        typer.Option(help="Store the integers smaller, as predicted from NAME.safetensors."),
+    ] = None,
     pause_after: PauseAfter = None,
     device: Device = "auto",
     fuse: Fuse = True,
@@ -102,8 +102,11 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Train one network, or continue: the same command goes on where it was stopped."""
     from bench.codecs.agvae.training.options import Options
     from bench.codecs.agvae.training.schedule import Budget
+    from bench.codecs.agvae.weights.checkpoints import read_manifest
 
     paths = paths_of(data, more)
+    if predicted_from is not None:
+        read_manifest(predicted_from.with_suffix(".json"))
     if check:
         _check(paths, data_dir)
         return
@@ -125,7 +128,7 @@ def train(  # noqa: PLR0913, PLR0917 - one parameter an option
         seed=seed,
         storage_bits=storage_bits,
         branch=branch,
-        predicted=predicted,
+        predicted_from=predicted_from,
     )
     _train(
         options.with_out(options.out),

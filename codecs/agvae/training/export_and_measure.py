@@ -103,8 +103,8 @@ def _export(run: Run) -> None:
     """Write weights and manifest, still without what they reach."""
     options = run.options
     taints = [*run.taints, *_licence_taints(run.training)]
-    beside = options.branch or options.predicted
-    base = _base(options.init, run.origin) if beside and options.init else None
+    base = _base(options.init, run.origin) if options.branch and options.init else None
+    other = options.predicted_from
     note = {"note": "; ".join(taints)} if taints else {}
     export(
         as_stored(run.trainer.average(), options.config),
@@ -119,13 +119,15 @@ def _export(run: Run) -> None:
             "training": training_facts(run),
             **note,
         },
-        base=base if options.branch else None,
-        predicted_from=base if options.predicted else None,
+        base=base,
+        predicted_from=read_manifest(other.with_suffix(".json"))
+        if other is not None and other.is_file()
+        else None,
     )
 
 
 def _base(init: Path, origin: Mapping[str, Any]) -> Manifest:
-    """Return what differences are stored from; it must be the file that the run began with.
+    """Return the base of a branch; it must be the file that the run began with.
 
     Raises
     ------
@@ -141,9 +143,9 @@ def _base(init: Path, origin: Mapping[str, Any]) -> Manifest:
         )
     if not base.stands_alone or not base.config.gain:
         raise UsageError(
-            f"--init {init} is no base of others: wanted whole weights of a gained network that "
+            f"--init {init} is no base of a branch: wanted whole weights of a gained network that "
             "stand alone",
-            "Give another file, or leave out --branch or --predicted.",
+            "Give another file, or leave out --branch.",
         )
     return base
 

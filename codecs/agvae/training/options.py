@@ -70,8 +70,9 @@ class Options:
         While the rate falls, the network is trained with its weights rounded so.
     branch
         Store differences from ``init``, which is a base file of a gained network.
-    predicted
-        Store whole weights as predicted from those of ``init``, likewise.
+    predicted_from
+        Store the integers as predicted from those of this file, where it is there: a base file for
+        whole weights, another branch of ``init`` for a branch.
     """
 
     data: tuple[Path, ...]
@@ -94,7 +95,7 @@ class Options:
     average: float = 0.9995
     storage_bits: int | None = None
     branch: bool = False
-    predicted: bool = False
+    predicted_from: Path | None = None
 
     def __post_init__(self) -> None:
         """Check what does not depend on files.
@@ -114,14 +115,11 @@ class Options:
         self._check_crop()
         if self.storage_bits is not None and not 8 <= self.storage_bits <= 12:
             raise UsageError(f"--storage-bits must be 8 to 12, found {self.storage_bits}")
-        needs_init = self.branch or self.predicted
-        if needs_init and (self.init is None or self.init.suffix != ".safetensors"):
+        if self.branch and (self.init is None or self.init.suffix != ".safetensors"):
             raise UsageError(
-                f"{'--branch' if self.branch else '--predicted'} stores differences from released "
-                f"weights: wanted --init NAME.safetensors, found {self.init or 'none'}"
+                "--branch stores differences from released weights: wanted --init "
+                f"NAME.safetensors, found {self.init or 'none'}"
             )
-        if self.branch and self.predicted:
-            raise UsageError("--branch and --predicted exclude each other", "Leave one out.")
         if not 0 < self.rate <= 4 or not 0 <= self.decay <= 1:
             raise UsageError(
                 f"--rate must lie in (0, 4] and --decay in [0, 1], found {self.rate:g}, "
@@ -206,7 +204,7 @@ class Options:
     def fixed(self) -> dict[str, Any]:
         """Return as plain data what may not change when a run is continued."""
         values = asdict(self)
-        for name in ("data", "out", "init", "validation", "budget", "branch", "predicted"):
+        for name in ("data", "out", "init", "validation", "budget", "branch", "predicted_from"):
             del values[name]
         return values
 

@@ -155,7 +155,7 @@ def stages(settings: Settings) -> list[Stage]:
         metric="ms-ssim",
         crop=max(settings.crop, _MS_SSIM_CROP),
         rate=0.5,
-        predicted=True,
+        predicted_from=common.out,
     )
     base = replace(
         common,
@@ -205,6 +205,10 @@ def _branches(settings: Settings, common: Options) -> list[Stage]:
             for word in MECHANISMS[1:]
         }
     )
+    for name, options in named.items():
+        if not options.config.asymmetric:  # it moves as its asymmetric twin does
+            twin = settings.work / f"{name.replace('-gauss-', '-asym-')}.safetensors"
+            named[name] = replace(options, predicted_from=twin)
     return [Stage(options.with_out(settings.work / name)) for name, options in named.items()]
 
 

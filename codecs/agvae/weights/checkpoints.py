@@ -113,7 +113,7 @@ class Manifest:
 
     @property
     def predicted_from(self) -> Mapping[str, Any] | None:
-        """Name, model id and sha256 of the file that the integers of whole weights need."""
+        """Name, model id and sha256 of the file that predicts the integers of this one."""
         found: Mapping[str, Any] | None = self.facts.get("predicted_from")
         return found
 
@@ -165,9 +165,9 @@ def manifests() -> list[Manifest]:
     return list(found.values())
 
 
-def _everywhere() -> Iterator[Manifest]:
+def _everywhere(*more: Path) -> Iterator[Manifest]:
     """Yield every set of weights, also those that another of their name hides."""
-    for folder in folders():
+    for folder in (*more, *folders()):
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
             yield _read(path, path.stat().st_mtime_ns)
 
@@ -224,7 +224,7 @@ def find(
     Raises
     ------
     Unavailable
-        If a manifest cannot be read, or the base of a branch that was found is not available.
+        If a manifest cannot be read, or another file that those found need is not available.
     """
     matching = [
         manifest
@@ -240,32 +240,52 @@ def find(
     files = gained or [by_level[level] for level in dedicated]
     for file in files:
         base_of(file)
+        predicting(file)
     return [network for file in files for network in file.networks]
 
 
 def base_of(manifest: Manifest) -> Manifest | None:
-    """Return the file that branches and predicted weights need, wherever it lies; None: neither.
+    """Return the base file that a branch needs, wherever it lies; None: it is no branch.
 
     Raises
     ------
     Unavailable
         If no file of that sha256 is available.
     """
-    needed = manifest.base or manifest.predicted_from
-    if needed is None:
+    return None if manifest.base is None else _named(manifest, manifest.base, branch=False)
+
+
+def predicting(manifest: Manifest) -> Manifest | None:
+    """Return the file that predicts the integers of another, wherever it lies; None: it needs none.
+
+    Raises
+    ------
+    Unavailable
+        If no file of that sha256 is available.
+    """
+    if manifest.predicted_from is None:
         return None
+    return _named(manifest, manifest.predicted_from, branch=manifest.base is not None)
+
+
+def _named(manifest: Manifest, needed: Mapping[str, Any], *, branch: bool) -> Manifest:
+    """Return the file that a manifest names by sha256, beside it or wherever weights may lie.
+
+    It must be one that nothing predicts, a branch or not.
+    """
     name, wanted = str(needed["name"]), needed["sha256"]
-    others = []
-    for other in _everywhere():
-        if other.sha256 == wanted and other.stands_alone and other.path.is_file():
+    others = dict[Path, str]()
+    for other in _everywhere(manifest.folder):
+        fits = other.predicted_from is None and (other.base is not None) == branch
+        if other.sha256 == wanted and fits and other.path.is_file():
             return other
         if other.name == name:
-            others.append(f"{other.folder} has one of sha256 {other.sha256[:12]}")
+            others[other.folder] = f"{other.folder} has one of sha256 {other.sha256[:12]}"
     raise Unavailable(
         f"{manifest.name} is stored as differences from {name} of sha256 {wanted[:12]}, which is "
-        f"not available: {'; '.join(others) or 'there is no file of that name'}",
+        f"not available: {'; '.join(others.values()) or 'there is no file of that name'}",
         f"Put that {name}.safetensors and its .json into $BENCH_WEIGHTS/agvae, or train the branch "
-        f"again: bench train-all --only '{manifest.name}'.",
+        "again: bench train-all --only 'branch-*'.",
     )
 
 
@@ -310,33 +330,37 @@ def _kept(manifest: Manifest) -> dict[str, Tensor]:
 
 
 def _of_file(manifest: Manifest) -> dict[str, Tensor]:
-    from bench.codecs.agvae.weights import difference, quantised
+    from bench.codecs.agvae.weights import difference, predicted, quantised
 
     stored = stored_tensors(manifest)
-    if manifest.base is None:
+    base = base_of(manifest)
+    if base is None:
         return quantised.unpack(stored)
-    base = _named_inside(manifest, stored[difference.BASE])
-    return difference.unpack(stored, stored_tensors(base), manifest.config)
+    _check_inside(manifest, stored[difference.BASE], base)
+    whole = stored_tensors(base)
+    other = predicting(manifest)
+    if other is None:
+        return difference.unpack(stored, whole, manifest.config)
+    _check_inside(manifest, stored[predicted.PREDICTED_FROM], other)
+    moved = difference.differences(stored_tensors(other), whole, other.config)
+    return difference.unpack(stored, whole, manifest.config, moved)
 
 
-def _named_inside(manifest: Manifest, inside: Tensor) -> Manifest:
-    """Return the file that others need; their own bytes must name the one that the manifest does.
+def _check_inside(manifest: Manifest, inside: Tensor, named: Manifest) -> None:
+    """Check that a file's own bytes name the file that its manifest does.
 
     Raises
     ------
     Unavailable
-        If it is another one, or is not available.
+        If they name another one.
     """
-    base = base_of(manifest)
-    assert base is not None
     found = inside.numpy().tobytes().hex()
-    if found != base.sha256:
+    if found != named.sha256:
         raise Unavailable(
             f"{manifest.path} holds differences from a file of sha256 {found[:12]}, its manifest "
-            f"names {base.sha256[:12]}",
+            f"names {named.sha256[:12]}",
             "The manifest is damaged or was replaced; install the weights again.",
         )
-    return base
 
 
 def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTables:
@@ -369,7 +393,9 @@ def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTa
 
 
 def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
-    """Return the tensors of a set of weights as its own file holds them, predicted ones made whole.
+    """Return the tensors of a set of weights as its own file holds them.
+
+    Whole weights that another file predicts are put together; branches stay differences.
 
     Raises
     ------
@@ -393,7 +419,8 @@ def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
             "The file is damaged or was replaced; install the weights again.",
         )
     stored = load_bytes(data)
-    if manifest.predicted_from is None:
+    other = predicting(manifest)
+    if other is None or manifest.base is not None:
         return stored
-    base = _named_inside(manifest, stored[predicted.PREDICTED_FROM])
-    return predicted.unpack(stored, stored_tensors(base))
+    _check_inside(manifest, stored[predicted.PREDICTED_FROM], other)
+    return predicted.unpack(stored, stored_tensors(other))

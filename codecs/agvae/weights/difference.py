@@ -14,12 +14,16 @@ A branch continues the network of a base file for some steps. What it is, in its
                                              of a conditional one: its fixed gains
     version       uint8 ()                   2 of a conditional network; absent: 1
     offsets       int16 (rows of tables,)    of a conditional network: see ``level_tables``
+    predicted_from  uint8 (32,)              sha256 of another branch of the same base, if there is
+                                             one that predicts the differences
+    ratios        float32 (tensors,)         by name: what that one's differences are multiplied by
 
 A weight is ``(base integer + step * difference) * base scale``, times the gain of its channel where
 that is folded in (``gain_units.folding``); a vector is base (folded) plus difference. All are
 single, correctly rounded operations: the same weights on every machine. The tensors' streams follow
 one another by name, coded with the tables of the latent (symmetric, scale ``rows + columns``, cut
-to the grid): a tenth smaller than LZMA makes them.
+to the grid): a tenth smaller than LZMA makes them. Branches that saw the same crops move alike:
+where another one predicts, the stream holds what is left over (``predicted.prediction``).
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ STEP = 1.75
 """Of the differences; what it costs was measured on Kodak (see WEIGHTS.md)."""
 
 _STREAM, _ROWS, _COLUMNS, _STEP = "stream", "rows", "columns", "step"
+_RATIOS = "ratios"
 _VERSION, _PLAIN, _CONDITIONAL = "version", 1, 2
 _Z_TABLES = "z_frequencies"
 
@@ -58,8 +63,9 @@ def pack(
     base: Mapping[str, Tensor],
     config: Config,
     gains: Mapping[str, Tensor],
+    predicting: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Return the tensors to store, without ``base``.
+    """Return the tensors to store, without ``base`` and ``predicted_from``.
 
     Parameters
     ----------
@@ -71,14 +77,20 @@ def pack(
         Of the branch.
     gains
         ``gain_units.level_gains`` of the base for a network without gain, else empty.
+    predicting
+        ``differences`` of another branch that predict those of this one.
     """
     steps, scales, others = integers(base)
     factors = folding(config, gains) if gains else {}
-    differences = {}
+    differences, predicted = dict[str, NDArray[np.int32]](), dict[str, Tensor]()
     for name in sorted(steps):
         step = scales[name] * factors.get(name, torch.ones(()))
-        moved = (state[name] / step - steps[name]) / STEP
-        differences[name] = torch.round(moved).to(torch.int32).numpy()
+        moved = torch.round((state[name] / step - steps[name]) / STEP)
+        if predicting is not None:
+            one = ratio(moved, predicting[name], rows=False)
+            predicted[name] = one
+            moved -= prediction(predicting[name], one)
+        differences[name] = moved.to(torch.int32).numpy()
     kept = dict(gains)
     if config.conditional:
         tables, kept = level_tables.pack(state)
@@ -91,13 +103,18 @@ def pack(
         _Z_TABLES: state[_Z_TABLES].to(torch.uint16),
         **kept,
     }
+    if predicted:
+        stored[_RATIOS] = torch.cat(list(predicted.values()))
     for name, value in _vectors(others, factors, gained=not kept):
         stored[name + HALF] = (state[name] - value).half()
     return stored
 
 
 def unpack(
-    stored: Mapping[str, Tensor], base: Mapping[str, Tensor], config: Config
+    stored: Mapping[str, Tensor],
+    base: Mapping[str, Tensor],
+    config: Config,
+    predicting: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Return the branch that ``pack`` was given, up to rounding.
 
@@ -116,7 +133,7 @@ def unpack(
             "Install a version of agvae-bench that knows them, or train the branch again.",
         )
     try:
-        return _unpacked(stored, base, config)
+        return _unpacked(stored, base, config, predicting)
     except (KeyError, ValueError, RuntimeError) as error:
         raise DecodeError(
             f"the weights are damaged or are no differences of {config.variant}: {error}",
@@ -124,25 +141,71 @@ def unpack(
         ) from error
 
 
+def differences(
+    stored: Mapping[str, Tensor],
+    base: Mapping[str, Tensor],
+    config: Config,
+    predicting: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return the integers of a branch by name, also those of a conditional network's tables.
+
+    Parameters
+    ----------
+    stored, base, config
+        As for ``unpack``.
+    predicting
+        The differences of the branch that predicts these; None where the file names none.
+
+    Raises
+    ------
+    DecodeError
+        If the stream is damaged.
+    """
+    steps, _, _ = integers(base)
+    tables = level_tables.like(steps, config.levels) if config.conditional else {}
+    read = decoded(stored, steps | tables)
+    if predicting is not None:
+        for name, one in zip(sorted(steps), stored[_RATIOS], strict=True):
+            read[name] += prediction(predicting[name], one)
+    return read
+
+
 def _unpacked(
-    stored: Mapping[str, Tensor], base: Mapping[str, Tensor], config: Config
+    stored: Mapping[str, Tensor],
+    base: Mapping[str, Tensor],
+    config: Config,
+    predicting: Mapping[str, Tensor] | None,
 ) -> dict[str, Tensor]:
     steps, scales, others = integers(base)
     gains = {name: stored[name] for name in FIXED_GAINS if config.conditional or name in stored}
     factors = folding(config, gains) if gains and not config.conditional else {}
-    tables = level_tables.like(steps, config.levels) if config.conditional else {}
-    read = decoded(stored, steps | tables)
+    read = differences(stored, base, config, predicting)
     state = {_Z_TABLES: stored[_Z_TABLES].to(torch.int32)}
     for name in steps:
         state[name] = (steps[name] + stored[_STEP] * read[name]) * scales[name]
         if name in factors:
             state[name] *= factors[name]
     if config.conditional:
-        kept = {name: read[name] for name in tables}
+        kept = {name: read[name] for name in read if name not in steps}
         state |= gains | level_tables.unpack(kept, stored[level_tables.OFFSETS], config.levels)
     for name, value in _vectors(others, factors, gained=not gains):
         state[name] = value + stored[name + HALF].float()
     return state
+
+
+def ratio(steps: Tensor, predicting: Tensor, *, rows: bool) -> Tensor:
+    """Return what predicting integers are multiplied by, least squares, float32 (rows or 1,)."""
+    wanted, given = (t.double().reshape(len(t) if rows else 1, -1) for t in (steps, predicting))
+    return ((wanted * given).sum(1) / given.square().sum(1).clamp_min(1)).float()
+
+
+def prediction(predicting: Tensor, ratio: Tensor) -> Tensor:
+    """Return the nearest integers to the products, halves to even, int32, of the tensor's shape.
+
+    Single products in float32, correctly rounded: the same on every machine.
+    """
+    column = ratio.reshape(-1, *[1] * (predicting.ndim - 1))
+    return torch.round(predicting.float() * column).to(torch.int32)
 
 
 def coded(integers_of: Mapping[str, NDArray[np.int32]]) -> dict[str, Tensor]:

@@ -86,7 +86,8 @@ def export(  # noqa: PLR0913 - independent facts of one set of weights
         Store a branch: differences from these weights, a gained network's, with ``bits`` of its
         own.
     predicted_from
-        Store whole weights smaller, as predicted from these, of a network of the same shapes.
+        Store integers smaller, as predicted from those of this file: whole weights from whole
+        ones of the same shapes, a branch from another branch of its base.
 
     Raises
     ------
@@ -104,12 +105,13 @@ def export(  # noqa: PLR0913 - independent facts of one set of weights
             stored = deflate(stored)
         else:
             stored = predicted.pack(stored, stored_tensors(predicted_from))
-            stored[predicted.PREDICTED_FROM] = _named(predicted_from)
-            beside = {"predicted_from": _identity(predicted_from)}
     else:
-        stored, computed_with = _as_branch(state, config, level, base)
+        stored, computed_with = _as_branch(state, config, level, base, predicted_from)
         beside = {"base": _identity(base)}
         bits = base.facts["storage_bits"]
+    if predicted_from is not None:
+        stored[predicted.PREDICTED_FROM] = _named(predicted_from)
+        beside["predicted_from"] = _identity(predicted_from)
     data = save(stored)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,15 +144,23 @@ def _named(other: Manifest) -> Tensor:
 
 
 def _as_branch(
-    state: Mapping[str, Tensor], config: Config, level: float | None, base: Manifest
+    state: Mapping[str, Tensor],
+    config: Config,
+    level: float | None,
+    base: Manifest,
+    predicted_from: Manifest | None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return what a branch's file holds, and what is computed with once it is read."""
     base_tensors = stored_tensors(base)
     gains = {} if level is None else level_gains(base_tensors, int(level))
     whole = {**state, Z_TABLES: z_tables(state, config)}
-    stored = difference.pack(whole, base_tensors, config, gains)
+    moved = None
+    if predicted_from is not None:
+        of_other = stored_tensors(predicted_from)
+        moved = difference.differences(of_other, base_tensors, predicted_from.config)
+    stored = difference.pack(whole, base_tensors, config, gains, moved)
     stored[difference.BASE] = _named(base)
-    return stored, difference.unpack(stored, base_tensors, config)
+    return stored, difference.unpack(stored, base_tensors, config, moved)
 
 
 @torch.no_grad()

@@ -9,8 +9,8 @@ own, but still points in the same direction. Its file holds::
     NAME.bits       uint8 ()                 of an integer of this tensor
     NAME.scale and all else                  as ``quantised.pack`` gives it
 
-An integer is its residual plus the predicting file's integer times the ratio, rounded to the
-nearest, halves to even: one correctly rounded product in float32, so every machine gets the same.
+An integer is its residual plus the rounded product of the predicting file's integer and the ratio
+(``difference.prediction``).
 Nothing is lost: the tensors, and with them the model id, are those of the file stored by itself.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.weights.difference import coded, decoded
+from bench.codecs.agvae.weights.difference import coded, decoded, prediction, ratio
 from bench.codecs.agvae.weights.quantised import LOW, SCALE, integers, split
 from bench.errors import DecodeError
 
@@ -43,13 +43,13 @@ def pack(packed: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, 
     predicting, _, _ = integers(base)
     residuals = {}
     for name, steps in own.items():
-        ratio = _ratio(steps, predicting[name])
-        residual = steps - _prediction(predicting[name], ratio)
+        by = ratio(steps, predicting[name], rows=True)
+        residual = steps - prediction(predicting[name], by)
         residuals[name] = residual.to(torch.int32).numpy()
         bits = 8 + (len(packed[name + LOW]) if name + LOW in packed else 0)
         stored |= {
             name + SCALE: packed[name + SCALE],
-            name + _RATIO: ratio,
+            name + _RATIO: by,
             name + _BITS: torch.tensor(bits, dtype=torch.uint8),
         }
     return stored | coded(residuals)
@@ -71,21 +71,9 @@ def unpack(stored: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str
         if name not in coded_names and not name.endswith((_RATIO, _BITS))
     }
     for name, residual in decoded(stored, predicting).items():
-        steps = residual + _prediction(predicting[name], stored[name + _RATIO])
+        steps = residual + prediction(predicting[name], stored[name + _RATIO])
         bits = int(stored[name + _BITS])
         if steps.abs().max() >> (bits - 1):
             raise DecodeError(f"{name}: an integer of over {bits} bits", "The file is damaged.")
         packed |= split(name, steps.to(torch.int16), bits)
     return packed
-
-
-def _ratio(steps: Tensor, predicting: Tensor) -> Tensor:
-    """Return what each output's predicting integers are multiplied by, float32 (outputs,)."""
-    wanted, given = steps.flatten(1).double(), predicting.flatten(1).double()
-    return ((wanted * given).sum(1) / given.square().sum(1).clamp_min(1)).float()
-
-
-def _prediction(predicting: Tensor, ratio: Tensor) -> Tensor:
-    """Return the nearest integers to the products, int32, of the tensor's shape."""
-    column = ratio.reshape(-1, *[1] * (predicting.ndim - 1))
-    return torch.round(predicting.float() * column).to(torch.int32)

@@ -70,11 +70,44 @@ def test_a_damaged_file_is_an_error(pair):
     from safetensors.torch import load_file
 
     stored = load_file(twin.path)
-    base = checkpoints.stored_tensors(checkpoints.base_of(twin))
+    base = checkpoints.stored_tensors(checkpoints.predicting(twin))
     few = {"g_s.0.0.weight.bits": torch.tensor(3, dtype=torch.uint8)}
     for damage in ({"stream": stored["stream"][:-40]}, few):
         with pytest.raises(DecodeError, match="damaged"):
             predicted.unpack({**stored, **damage}, base)
+
+
+def test_a_branch_predicts_another(small_net, small_dir, tmp_path, monkeypatch):
+    """Bit by bit the same branch, smaller; without the file that predicts it is not available."""
+    folder = tmp_path / "agvae"
+    folder.mkdir()
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(small_dir / "agvae" / f"{BASE}{suffix}", folder)
+    base = checkpoints.read_manifest(folder / f"{BASE}.json")
+    monkeypatch.setattr(checkpoints, "folders", lambda: [folder])
+    torch.manual_seed(4)
+    moved = {
+        name: value + 0.008 * value.std() * torch.randn_like(value) if value.ndim == 4 else value
+        for name, value in small_net.state_dict().items()
+    }
+    again = {
+        name: value + 0.002 * value.std() * torch.randn_like(value) if value.ndim == 4 else value
+        for name, value in moved.items()
+    }
+    config = preset("small")
+    one = checkpoints.read_manifest(export(moved, config, folder, "one", base=base))
+    alone = export(again, config, tmp_path / "alone", "two", base=base)
+    alone = checkpoints.read_manifest(alone)
+    two = export(again, config, folder, "two", base=base, predicted_from=one)
+    two = checkpoints.read_manifest(two)
+    wanted, found = checkpoints.load(alone), checkpoints.load(two)
+
+    assert all(torch.equal(value, found[name]) for name, value in wanted.items())
+    assert (alone.model_id, wanted.keys()) == (two.model_id, found.keys())
+    assert two.path.stat().st_size < 0.9 * alone.path.stat().st_size
+    one.path.unlink()
+    with pytest.raises(Unavailable, match="stored as differences from one of sha256"):
+        checkpoints.load(two)
 
 
 def test_it_predicts_nothing_else(pair):

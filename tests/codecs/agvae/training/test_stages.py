@@ -80,7 +80,7 @@ def test_branches_are_differences_from_their_trunk(trained):
 
 def test_a_state_is_exported_again(trained, tmp_path):
     """A finished run's state gives the same file without another step; another base is refused."""
-    name = "branch-nogain-gauss-mse-level1"
+    name = "branch-nogain-asym-mse-level1"
     state = (trained.work / f"{name}.state").read_bytes()
     (tmp_path / f"{name}.state").write_bytes(state)
     again = replace(trained, work=tmp_path, only=(name,))
