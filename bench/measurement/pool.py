@@ -35,6 +35,8 @@ DEFAULT_TIMEOUT_S = 1800.0
 _TICK_S = 0.1
 _LOADING_S = 60.0  # what a codec's libraries may take besides
 _TRIES = 3  # to start a process
+_ALONE_CPU_S = 1.0  # what the first process and its decoder take before others are started
+_ALONE_S = 10.0  # and how long they have for that
 
 
 @dataclass(slots=True, eq=False)
@@ -249,9 +251,31 @@ class LocalPool(Executor):
     def _dispatch(self) -> None:
         for slot in self._slots:
             while slot.call is None and self._waiting:
+                if slot.child is None and not self._worth_another():
+                    break
                 call = self._next(slot)
                 if call.future.set_running_or_notify_cancel():
                     slot.take(call)
+
+    def _worth_another(self) -> bool:
+        """Return whether to start a process, which costs more than many small cells do.
+
+        The first starts at once, the others when it has worked for longer than its start takes and
+        calls still wait.
+        """
+        first = self._slots[0].child
+        if not self._begun:
+            self._begun = time.monotonic()
+            return True
+        if first is None or time.monotonic() > self._begun + _ALONE_S:
+            return True
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(first.pid)
+            times = [one.cpu_times() for one in (process, *process.children())]
+            return bool(sum(t.user + t.system for t in times) > _ALONE_CPU_S)
+        return True
+
+    _begun = 0.0
 
     def _next(self, slot: _Slot) -> _Call:
         """Take the next call for a process: of its own picture, else of one that nobody has."""

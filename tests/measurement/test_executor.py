@@ -22,8 +22,9 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.measurement import executor
+from bench.measurement import executor, pool
 from bench.measurement.pool import LocalPool, _Call, _Slot
+from bench.measurement.run import run
 from bench.measurement.worker import Task
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
@@ -158,7 +159,7 @@ def test_workers_die_with_their_parent(plugin: Path, crops: Path, tmp_path: Path
 
 
 def _wait_for_children(process):
-    for _ in range(200):
+    for _ in range(1000):
         children = process.children(recursive=True)
         if len(children) >= 2:
             return children
@@ -191,11 +192,11 @@ def test_ctrl_c_ends_cleanly_and_the_next_run_goes_on(
     assert f"{20 - kept} measured now, {kept} stored before" in again.stderr
 
 
-def test_jobs_do_not_change_results(plugin: Path, crops: Path, tmp_path: Path, run_bench: Bench):
-    """One process and three give equal rows."""
-    for jobs in (1, 3):
-        run_bench(*words(crops, tmp_path / str(jobs), "jpeg", "webp"), "-j", jobs, "--quick")
-    one, three = (rows_of(tmp_path / str(jobs))[NUMBERS] for jobs in (1, 3))
+def test_jobs_do_not_change_results(crops: Path, monkeypatch: pytest.MonkeyPatch):
+    """One process and three, which all start at once, give equal rows."""
+    monkeypatch.setattr(pool, "_ALONE_S", -1.0)
+    asked = [f"folder:{crops}"], ["jpeg", "webp"], ["psnr"]
+    one, three = (run(*asked, quick=True, jobs=jobs).rows[NUMBERS] for jobs in (1, 3))
 
     pd.testing.assert_frame_equal(one, three)
 
@@ -292,13 +293,13 @@ def test_workers_have_images_of_their_own():
 
 def test_a_process_goes_on_with_its_picture():
     """Its own picture first, then one that no other process has, and at the end any."""
-    pool = object.__new__(LocalPool)  # without its processes and the thread that sees to them
-    one, two = pool._slots = [_Slot(""), _Slot("")]
-    pool._waiting = deque(_Call(Future(), b"", "", near) for near in "aabbc")
-    two.near, two.call = "a", pool._waiting[0]
+    two_of_them = object.__new__(LocalPool)  # without processes and the thread that sees to them
+    one, two = two_of_them._slots = [_Slot(""), _Slot("")]
+    two_of_them._waiting = deque(_Call(Future(), b"", "", near) for near in "aabbc")
+    two.near, two.call = "a", two_of_them._waiting[0]
     taken = []
-    while pool._waiting:
-        one.near = pool._next(one).near
+    while two_of_them._waiting:
+        one.near = two_of_them._next(one).near
         taken.append(one.near)
 
     assert ["b", "b", "c", "a", "a"] == taken

@@ -1,16 +1,19 @@
-"""An encoder that changes how its process is scheduled does so for its own cell alone."""
+"""What one cell changes ends with it, and processes are started where there is work for them."""
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from bench.measurement import child
+from bench.measurement import child, pool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's scheduler")
 
@@ -77,3 +80,32 @@ def test_threads_are_put_back_too(fresh: None):
     thread.join()
 
     assert [os.SCHED_BATCH, usual] == found
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "alone_s", "wanted"),
+    [(math.inf, math.inf, False), (0, math.inf, True), (math.inf, -1, True)],
+    ids=["small cells", "long cells", "a cell that waits"],
+)
+def test_a_second_process_is_started_for_work(
+    monkeypatch: pytest.MonkeyPatch, cpu_s: float, alone_s: float, wanted: bool
+):
+    """The first starts at once; others when it has worked, or waited, for longer than a start."""
+    monkeypatch.setattr(pool, "_ALONE_CPU_S", cpu_s)
+    monkeypatch.setattr(pool, "_ALONE_S", alone_s)
+    two = object.__new__(pool.LocalPool)  # without its processes and the thread that sees to them
+    two._slots = [pool._Slot(""), pool._Slot("")]
+
+    assert two._worth_another()
+    two._slots[0].child = cast("child.Child", SimpleNamespace(pid=os.getpid()))
+    assert wanted == two._worth_another()
+
+
+def test_a_dead_first_process_holds_nobody_up():
+    """Where it has ended and its number is nobody's, others start."""
+    two = object.__new__(pool.LocalPool)
+    two._slots = [pool._Slot(""), pool._Slot("")]
+    two._worth_another()
+    two._slots[0].child = cast("child.Child", SimpleNamespace(pid=2**22 + 1))
+
+    assert two._worth_another()
