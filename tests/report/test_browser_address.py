@@ -19,6 +19,9 @@ STATE = """() => ({ dataset: core.state.dataset, metric: curves.state.metric,
   rate: viewer.state.rate, a: viewer.state.a, b: viewer.state.b, mode: viewer.state.mode,
   split: viewer.state.split, between: viewer.state.between, gain: viewer.state.gain,
   zoom: viewer.zoomed()?.flat().map((v) => v.toFixed(2)) ?? null })"""
+GONE_TO = """words => new Promise((done) => {
+  addEventListener("hashchange", done, { once: true }); location.hash = words; })
+  .then(() => null)"""
 WRITTEN = "() => location.hash === `#pictures&${address.written()}`"
 
 
@@ -78,8 +81,7 @@ NONSENSE = (
 def test_an_address_of_nonsense_is_harmless(page: Any, drawn: Helper):
     """What the page does not know is passed over, and nothing of it becomes part of the page."""
     for words in NONSENSE:
-        page.evaluate("words => { location.hash = words; }", words)
-        page.wait_for_timeout(50)
+        page.evaluate(GONE_TO, words)
         drawn(page)
 
         assert page.evaluate("() => window.owned") is None

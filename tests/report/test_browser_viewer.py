@@ -217,7 +217,7 @@ def test_flicker_passes_the_original(page: Any, mode: Helper):
     for _ in range(4):
         seen.append(page.inner_text("#tag-a").split("\n")[0])
         page.click("#flicker-swap")
-        page.wait_for_timeout(60)
+        page.wait_for_function("viewer.stage.box.ariaBusy === 'false'")
 
     assert [seen[0], "original", seen[2], "original"] == seen
     assert seen[0] != seen[2]
