@@ -76,6 +76,8 @@ class LatentCoder:
                 symbols, of_symbols = self.encode_pass(k, psi, y, y_hat)
             with phases("entropy coding"):
                 at_once(Encoder.put, encoders, symbols, of_symbols)
+                del symbols, of_symbols  # a byte a pixel each, beside the next pass
+        del psi, y_hat  # 4 bytes a pixel each
         with phases("entropy coding"):
             return at_once(self._finish, encoders, [choice for _, choice in coded])
 

@@ -20,6 +20,7 @@ from bench.codecs.agvae.bitstream.rans_kernels import (
     BLOCK,
     STATE_LOW,
     Ints,
+    count,
     decode,
     encode,
     locate,
@@ -81,6 +82,7 @@ class Encoder:
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
         self._parts: list[list[Ints]] = []
+        self._counts = np.zeros(bank.entries.size, np.int64)
         self.lanes = 0
         self.part_sizes_bytes: list[int] = []
 
@@ -107,13 +109,15 @@ class Encoder:
         flat = _int32(values, "symbols")
         bank = self._bank
         where, escaped = np.empty_like(flat), np.empty_like(flat)
-        count = locate(flat, table, bank.origin, bank.low, bank.high, where, escaped)
-        if count < 0:
-            raise ValueError(f"symbol {-1 - count} is skipped (context -1), so it must be 0")
+        found = locate(flat, table, bank.origin, bank.low, bank.high, where, escaped)
+        if found < 0:
+            raise ValueError(f"symbol {-1 - found} is skipped (context -1), so it must be 0")
         part = [where]
-        if count:
-            at = escaped[:count]
+        if found:
+            at = escaped[:found]
             part += _escape_parts(bank, flat[at], table[at])
+        for segment in part:
+            count(segment, self._counts)
         self._parts.append(part)
 
     def use(self, bank: Bank) -> None:
@@ -123,9 +127,7 @@ class Encoder:
     @property
     def ideal_bits(self) -> float:
         """Information content of all parts under the integer tables, in bits."""
-        per_entry = self._bank.bits
-        segments = (segment for part in self._parts for segment in part)
-        return sum(float(per_entry[where[where >= 0]].sum()) for where in segments)
+        return float(self._counts @ self._bank.bits)
 
     def finish(self, lanes: int | None = None) -> bytes:
         """Return the stream of all parts; may be called again with another lane count.

@@ -118,6 +118,14 @@ def locate(
 
 
 @compiled
+def count(where: Ints, counts: npt.NDArray[np.int64]) -> None:
+    """Add to ``counts`` how often ``where`` names each entry; negative ones are skipped."""
+    for i in range(where.size):
+        if where[i] >= 0:
+            counts[where[i]] += 1
+
+
+@compiled
 def encode(where: Ints, entries: Longs, states: Longs, out: Words, position: int) -> int:
     """Code one part backwards into ``out`` below ``position``; return the new position."""
     mask = states.size - 1

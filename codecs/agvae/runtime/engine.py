@@ -249,6 +249,9 @@ class Engine:
 
 
 def _stacked(latents: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Return y and z of several images as one batch each."""
-    y, z = (torch.stack(part) for part in zip(*latents, strict=True))
+    """Return y and z of several images as one batch each; of one, without a copy."""
+    y, z = (
+        part[0][None] if len(part) == 1 else torch.stack(part)
+        for part in zip(*latents, strict=True)
+    )
     return y, z
