@@ -75,13 +75,10 @@ class AgvaeCodec(Codec):
             raise Unavailable(
                 f"no {self.preset} {'branches' if self.branch else 'weights'} of {self.variant} "
                 f"({self.metric}) are available",
-                f"Make them with `bench train-all --data FOLDER --only '{self._stages}'`; "
-                "TRAINING.md of AG-VAE says how.",
+                "Make them with `bench train-all --data FOLDER --only "
+                f"'{self.stage or self.preset}-{self.variant}-{self.metric}*'`; TRAINING.md of "
+                "AG-VAE says how.",
             )
-
-    @property
-    def _stages(self) -> str:
-        return f"{self.stage or self.preset}-{self.variant}-{self.metric}*"
 
     def ladder(self) -> Sequence[Setting]:
         """Return the levels that the network was trained at, and those below it can do."""

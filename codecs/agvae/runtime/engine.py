@@ -25,6 +25,7 @@ from bench.codecs.agvae.runtime.refinement_loss import Objective
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms
 from bench.codecs.agvae.weights import checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
+from bench.codecs.agvae.weights.counted import coding_tables
 from bench.errors import DecodeError
 from bench.image import Image
 from bench.stopwatch import Phases
@@ -218,7 +219,7 @@ class Engine:
     @cached_property
     def tables(self) -> CodingTables:
         """The coder's tables."""
-        return checkpoints.coding_tables(self.manifest, self._tensors)
+        return coding_tables(self.manifest, self._tensors)
 
     @cached_property
     def _analysis(self) -> Transforms:

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 from bench.codecs.agvae.model.config import Config
 from bench.errors import DecodeError, Unavailable
@@ -27,7 +26,6 @@ from bench.errors import DecodeError, Unavailable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.codecs.agvae.bitstream.coding_tables import CodingTables
 
 MANIFEST_VERSION = 1
 Z_TABLES = "z_frequencies"
@@ -285,7 +283,7 @@ def _named(manifest: Manifest, needed: Mapping[str, Any], *, branch: bool) -> Ma
         f"{manifest.name} is stored as differences from {name} of sha256 {wanted[:12]}, which is "
         f"not available: {'; '.join(others.values()) or 'there is no file of that name'}",
         f"Put that {name}.safetensors and its .json into $BENCH_WEIGHTS/agvae, or train the branch "
-        "again: bench train-all --only 'branch-*'.",
+        f"again: bench train-all --only '{manifest.name}'.",
     )
 
 
@@ -361,35 +359,6 @@ def _check_inside(manifest: Manifest, inside: Tensor, named: Manifest) -> None:
             f"names {named.sha256[:12]}",
             "The manifest is damaged or was replaced; install the weights again.",
         )
-
-
-def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTables:
-    """Return the tables of a network's coder; ``tensors`` are those of ``load``.
-
-    Raises
-    ------
-    Unavailable
-        If the file of its counted tables is missing or is not the one that the manifest describes.
-    """
-    from bench.codecs.agvae.bitstream import coding_tables as of_files
-
-    own = tensors[Z_TABLES].numpy()
-    if manifest.tables is None:
-        return of_files.CodingTables(own)
-    path = manifest.tables_path
-    try:
-        counted = of_files.read(path)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise Unavailable(
-            f"{path}: coding tables cannot be read ({error})", "Install the weights again."
-        ) from error
-    found, wanted = of_files.digest(counted), manifest.tables["sha256"]
-    if found != wanted:
-        raise Unavailable(
-            f"{path}: its numbers have sha256 {found[:12]}, the manifest says {wanted[:12]}",
-            "The file is damaged or was replaced; install the weights again.",
-        )
-    return of_files.CodingTables(own, counted, manifest.config.lowest_level)
 
 
 def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:

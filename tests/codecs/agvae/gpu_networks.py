@@ -27,7 +27,7 @@ from bench.codecs.agvae.gpu.latent_coder import DeviceLatentCoder
 from bench.codecs.agvae.gpu.table_lookup import lookup
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms, hyper_size
-from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights import checkpoints, counted
 from bench.errors import DecodeError
 from bench.stopwatch import Phases
 
@@ -93,7 +93,7 @@ def both_coders(net, tables: CodingTables) -> tuple[LatentCoder, DeviceLatentCod
 def test_counted_tables_travel_as_on_the_cpu(small_net):
     """The shipped small network's tables: every choice decodes, and the same bytes are written."""
     [manifest] = checkpoints.find("gain-asym", preset="small")
-    tables = checkpoints.coding_tables(manifest, checkpoints.load(manifest))
+    tables = counted.coding_tables(manifest, checkpoints.load(manifest))
     slow, fast = both_coders(small_net, tables)
     torch.manual_seed(4)
     y, z = torch.randn(2, 5, 1, 64), torch.randn(2, 2, 1, 32) * 0.3

@@ -17,6 +17,7 @@ from bench.codecs.agvae.model.config import preset
 from bench.codecs.agvae.runtime.engine import Engine
 from bench.codecs.agvae.training import count_tables
 from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights import counted as counted_tables
 from bench.errors import Unavailable
 
 NAME = "small-gain-asym-mse"
@@ -106,13 +107,13 @@ def test_other_tables_are_refused(weights):
     swapped = {**arrays, "z_index": np.flip(arrays["z_index"], 1)}
     coding_tables.save(manifest.tables_path, swapped)
     with pytest.raises(Unavailable, match="sha256"):
-        checkpoints.coding_tables(manifest, tensors)
+        counted_tables.coding_tables(manifest, tensors)
     manifest.tables_path.write_bytes(b"PK\3\4" + bytes(60))
     with pytest.raises(Unavailable, match="cannot be read"):
-        checkpoints.coding_tables(manifest, tensors)
+        counted_tables.coding_tables(manifest, tensors)
     manifest.tables_path.unlink()
     with pytest.raises(Unavailable, match="cannot be read"):
-        checkpoints.coding_tables(manifest, tensors)
+        counted_tables.coding_tables(manifest, tensors)
 
 
 @pytest.mark.parametrize(

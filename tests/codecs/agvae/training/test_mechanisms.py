@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from bench.codecs.agvae.bitstream import container
+from bench.codecs.agvae.model import mechanisms
 from bench.codecs.agvae.model.config import MECHANISMS, preset
 from bench.codecs.agvae.runtime.engine import Engine
-from bench.codecs.agvae.training import initialise
+from bench.codecs.agvae.training import evaluate, initialise
+from bench.codecs.agvae.training.photographs import Photos, read
 from bench.codecs.agvae.training.run import Session
 from bench.codecs.agvae.training.stages import run, stages
 from bench.codecs.agvae.weights import checkpoints
@@ -51,13 +53,16 @@ def test_what_is_stored_is_what_was_trained(branched, pieces):
         manifest = checkpoints.read_manifest(stage.options.manifest)
         assert stage.finished
         assert stage.options.variant == manifest.config.variant
-        stored = checkpoints.load(manifest)
+        stored, steps = checkpoints.load(manifest), 700
+        assert "base" in manifest.facts
+        network = manifest.networks[-1]
         if manifest.config.conditional:
-            assert manifest.base is None
-            assert stored["g_a.0.log_scale"].any()
+            assert _spread(stored["g_s.0.0.scales"]) > 0.1
+            steps = 7 * 256
+        data = Engine(network).encode([image], [steps])[0]
+        assert image.shape == Engine(network).decode([container.read(data)])[0].shape
+        if manifest.config.conditional:
             continue
-        data = Engine(manifest).encode([image], [700])[0]
-        assert image.shape == Engine(manifest).decode([container.read(data)])[0].shape
         gain, inverse = stored["gain_y.log_gain"], stored["gain_y.log_inverse"]
         assert _spread(stored["gain_z.log_gain"]) < _HALF_PRECISION
         if stage.options.variant == "scalar-asym":
@@ -75,22 +80,24 @@ def test_they_are_as_near_to_their_base_as_its_branches(branched):
             assert (stored[name] - base[name]).abs().max() < 0.1 * base[name].abs().max(), name
 
 
-def test_conditional_networks_have_estimated_bits_alone(branched):
-    """No codec runs one, so its table says that its bits are estimates, whatever was asked for."""
+def test_a_conditional_network_is_measured_in_real_files(branched):
+    """At whole levels, by the plain network of each: near what training estimates there."""
     [stage] = [s for s in stages(branched) if s.options.variant == "conditional-asym"]
+    manifest = checkpoints.read_manifest(stage.options.manifest)
+    one = Photos(read(branched.data).members[:1])
+    tensors = checkpoints.load(manifest)
+    del tensors[checkpoints.Z_TABLES]
+    weights = mechanisms.as_trained(tensors, manifest.config)
 
-    facts = checkpoints.read_manifest(stage.options.manifest).facts
+    found = evaluate.real(stage.options.manifest, one, [0.0, 7.0])
 
-    assert "estimated bits" == facts["reached"]["by"]
-    with pytest.raises(UsageError, match="--branch cannot store conditional-asym"):
-        type(stage.options)(
-            **{
-                name: getattr(stage.options, name)
-                for name in stage.options.__dataclass_fields__
-                if name != "branch"
-            },
-            branch=True,
-        )
+    device = torch.device("cpu")
+    wanted = evaluate.estimated(weights, manifest.config, one, [0.0, 7.0], device)
+    for real, estimate in zip(found, wanted, strict=True):
+        assert estimate["psnr_db"] == pytest.approx(real["psnr_db"], abs=0.05)
+        assert estimate["bpp"] == pytest.approx(real["bpp"], rel=0.1)
+    levels = [row["level"] for row in manifest.facts["reached"]["rows"]]
+    assert [0, 1, 2, 3, 4, 5, 6, 7] == levels
 
 
 def test_no_mechanism_becomes_another(branched):
