@@ -338,3 +338,23 @@ def test_suggestion(known: list[str], expected: str):
     suggest: Callable[[str, list[str]], str] = errors.suggest
 
     assert expected == suggest("wepb", known)
+
+
+def test_a_codec_is_looked_for_in_the_folder_once(monkeypatch: pytest.MonkeyPatch):
+    """Finding it for each of thousands of cells does not list the folder each time."""
+    listed = []
+    stems = registry._stems
+    monkeypatch.setattr(registry, "_stems", lambda: listed.append(1) or stems())
+    found = {registry.find("jpeg") for _ in range(9)}
+
+    assert ["jpeg"] == [item.name for item in found if item]
+    assert len(listed) <= 1
+
+
+def test_a_file_that_is_dropped_later_is_found(folder: Path):
+    """Also where another codec was looked for before it was there."""
+    _drop(folder, "zzfirst.py", CODEC.format(cls="First", name="zzfirst"))
+    assert registry.find("zzfirst") is not None
+    _drop(folder, "zzlater.py", CODEC.format(cls="Later", name="zzlater"))
+
+    assert registry.find("zzlater") is not None

@@ -8,6 +8,7 @@ when the dataset is opened; hashes are remembered, so that this costs nothing th
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -262,9 +263,13 @@ def _choose(dataset: Dataset, images: Sequence[str]) -> Dataset:
     if not images:
         return dataset
     chosen: list[Item] = []
+    named, spelt = defaultdict[str, list[Item]](list), defaultdict[str, list[Item]](list)
+    for item in dataset.items:
+        named[item.name].append(item)
+        for word in {item.file.stem, Path(item.file.name).name}:
+            spelt[word].append(item)
     for typed in images:
-        hits = [item for item in dataset.items if typed == item.name]
-        hits = hits or [i for i in dataset.items if typed in (i.file.stem, Path(i.file.name).name)]
+        hits = named.get(typed) or spelt.get(typed, [])
         if len(hits) != 1:
             told = "has no image" if not hits else f"has {len(hits)} images"
             raise UsageError(

@@ -95,6 +95,12 @@ def _stems() -> list[str]:
     )
 
 
+@cache
+def _stems_in(folder: Path) -> frozenset[str]:
+    """Return these names as they were when a codec in ``folder`` was first looked for."""
+    return frozenset(_stems()) if folder == _FOLDER else frozenset()
+
+
 def _classes(module: ModuleType) -> list[type[Codec]]:
     """Return the concrete codecs that ``module`` itself defines or re-exports from inside it."""
     found = [
@@ -305,7 +311,7 @@ def find(name: str) -> Found | None:
     Of a codec in ``codecs/`` whose file is called like it, that file alone is imported: a worker
     process waits for no library that it does not use.
     """
-    alone = not discover.cache_info().currsize and name in _stems()
+    alone = not discover.cache_info().currsize and name in _stems_in(_FOLDER)
     found = _own(_FOLDER, name).get(name) if alone else None
     return found or discover().get(name)
 

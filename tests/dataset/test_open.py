@@ -363,3 +363,20 @@ def test_overview(kodak_dir: Path, empty: Path) -> None:
     assert "24 of 24" == rows["kodak"]["available"]
     assert "0 of 61" == rows["clic2020-mobile"]["available"]
     assert all(row["title"] and row["licence"] for row in rows.values())
+
+
+def test_many_names_are_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Naming all images of a folder takes time in proportion, not by the square."""
+    names = [f"{k:02}" for k in range(30)]
+    for name in names:
+        image.save(np.zeros((2, 2, 3), np.uint8), tmp_path / f"{name}.png")
+    looked_at = []
+    stem = manifest.File.stem.fget
+    assert stem is not None
+    monkeypatch.setattr(
+        manifest.File, "stem", property(lambda file: looked_at.append(file) or stem(file))
+    )
+    opened = dataset.open_dataset(f"folder:{tmp_path}", images=names)
+
+    assert [f"{name}.png" for name in names] == [item.name for item in opened.items]
+    assert len(looked_at) <= 3 * len(names)
