@@ -34,8 +34,8 @@ class CommandCodec(Codec):
     def __init__(self) -> None:
         for words in (self.command.encode, self.command.decode, self.command.version):
             if shutil.which(words[0]) is None:
-                note = f" {self.command.note}" if self.command.note else ""
-                raise Unavailable(f"the program {words[0]} is not installed.{note}")
+                how = f" {self.command.install}" if self.command.install else ""
+                raise Unavailable(f"the program {words[0]} is not installed.{how}")
 
     def ladder(self) -> Sequence[Setting]:
         """Return the ladder of the file."""

@@ -12,10 +12,11 @@
     high = 100
     ladder = [10, 30, 50, 80]
 
-Optional: ``title``, ``note``, ``effort`` (a parameter's name or words), ``input`` (``png`` or
-``ppm``), ``timeout_s``, ``magic`` (first bytes of a file, in hexadecimal). No shell is involved:
-the text is split into arguments once, and a value fills its place within one argument, whatever
-characters it has. Each call runs in an empty folder of its own.
+Optional: ``title``, ``note`` (a caveat), ``install`` (how to get the programs), ``effort`` (a
+parameter's name or words), ``input`` (``png`` or ``ppm``), ``timeout_s``, ``magic`` (first bytes of
+a file, in hexadecimal). No shell is involved: the text is split into arguments once, and a value
+fills its place within one argument, whatever characters it has. Each call runs in an empty folder
+of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from bench.metrics import program
 from bench.metrics.program import DEFAULT_TIMEOUT_S
 
 _REQUIRED = ("encode", "decode", "suffix", "version", "parameters")
-_OPTIONAL = ("title", "note", "effort", "input", "timeout_s", "magic")
+_WORDS = ("title", "note", "install", "effort")
+_OPTIONAL = (*_WORDS, "input", "timeout_s", "magic")
 _OF_PARAMETER = ("default", "low", "high", "choices", "help", "ladder")
 _INPUTS = ("png", "ppm")
 _PATHS = ("input", "output")
@@ -57,8 +59,8 @@ class Command:
         Of compressed files, with the dot.
     parameters, ladder, rate
         As in the contract of codecs.
-    title, note, effort
-        For people.
+    title, note, install, effort
+        For people; ``install`` is said where a program is missing.
     input_suffix
         Of the pictures that travel to the encoder and back, ``.png`` or ``.ppm``.
     timeout_s
@@ -77,6 +79,7 @@ class Command:
     rate: str
     title: str
     note: str
+    install: str
     effort: str
     input_suffix: str
     timeout_s: float
@@ -118,7 +121,7 @@ def _command(path: Path, entries: dict[str, Any]) -> Command:
     rate, values = _ladder(tables, parameters)
     text = {
         name: _text(entries, name)
-        for name in ("encode", "decode", "suffix", "version", "title", "note", "effort", "magic")
+        for name in ("encode", "decode", "suffix", "version", *_WORDS, "magic")
     }
     if not text["suffix"].startswith(".") or "/" in text["suffix"]:
         raise ValueError(f"suffix must begin with a dot, found {text['suffix']!r}")
@@ -141,6 +144,7 @@ def _command(path: Path, entries: dict[str, Any]) -> Command:
         rate=rate,
         title=text["title"] or f"{text['encode'].split()[0]}, by {path.name}",
         note=text["note"],
+        install=text["install"],
         effort=text["effort"],
         input_suffix=f".{picture}",
         timeout_s=float(timeout_s),

@@ -179,12 +179,14 @@ def test_what_a_decoder_writes_must_be_a_picture(folder: Path):
 
 
 def test_a_missing_program_makes_the_codec_unavailable(folder: Path):
-    """With its name and the note of the file, which says how to get it."""
-    path = _write(
-        folder, 'note = "Install it with: apt install x"', decode="nosuch {input} {output}"
-    )
+    """With its name and how to get it, which is no caveat of a codec that is here."""
+    install = 'install = "Install it with: apt install x"'
+    path = _write(folder, install, decode="nosuch {input} {output}")
     with pytest.raises(Unavailable, match=r"program nosuch is not installed\. Install it"):
         codec_class(path)()
+
+    assert "" == codec_class(_write(folder, install))().note()
+    assert "a caveat" == codec_class(_write(folder, 'note = "a caveat"'))().note()
 
 
 @pytest.mark.parametrize(
