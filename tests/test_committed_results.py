@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.analysis import bjontegaard, summary
 from bench.analysis.published_names import find
+from bench.codecs.agvae.model.config import lambda_at
 from bench.measurement.results import load_results, read_csv
 from bench.output.write import write
 
@@ -35,6 +37,7 @@ RATES = {
     "webp": "quality",
     "bpg": "qp",
     "agvae": "level",
+    "agvae-refined": "level",
 }
 
 
@@ -52,11 +55,13 @@ def points(frame: pd.DataFrame) -> bjontegaard.Curve:
 
 
 def test_all_of_kodak_and_no_failure():
-    """24 images of each setting, eight settings of each codec and more, and none failed."""
+    """24 images of each setting, eight settings of a codec and more, refined five; none failed."""
     rows = read_csv(KODAK / "rows.csv")
 
     assert {24} == set(rows.groupby(["codec", "setting"]).size())
-    assert 8 <= rows.groupby("codec")["setting"].nunique().min()
+    settings = rows.groupby("codec")["setting"].nunique()
+    assert 5 == settings.pop("agvae-refined")
+    assert 8 <= settings.min()
     assert {"agvae", "avif", "bpg", "jpeg", "webp"} <= set(rows["codec"])
     assert {""} == set(rows["error"])
 
@@ -99,12 +104,25 @@ def test_bpg_equals_the_published_curve_by_ms_ssim_too():
     assert -0.9 == pytest.approx(delta.bd_rate_percent, abs=0.1)
 
 
-def test_agvae_needs_fewer_bits_than_bpg():
-    """At equal PSNR, measured in the same run, by 7 %."""
-    delta = bjontegaard.compare(points(curve("bpg")), points(curve("agvae")))
+@pytest.mark.parametrize(("codec", "percent"), [("agvae", -7.1), ("agvae-refined", -12.8)])
+def test_agvae_needs_fewer_bits_than_bpg(codec: str, percent: float):
+    """At equal PSNR, measured in the same run, by 7.1 %; refined, by 12.8 %."""
+    delta = bjontegaard.compare(points(curve("bpg")), points(curve(codec)))
 
     assert delta.bd_rate_percent is not None
-    assert delta.bd_rate_percent <= -7
+    assert delta.bd_rate_percent <= percent
+
+
+def test_refining_loses_nowhere():
+    """At every level bits and squared error, weighed as in training, cost less than before."""
+    refined = curve("agvae-refined")
+    plain = curve("agvae").loc[refined.index]
+    lambdas = np.array([lambda_at(level, "mse") for level in refined.index])
+
+    def loss(frame: pd.DataFrame) -> np.ndarray:
+        return frame["bpp"] + lambdas * 255**2 * 10 ** (-frame["psnr_db"] / 10)
+
+    assert (loss(refined) < loss(plain)).all()
 
 
 def test_tables_are_made_from_the_committed_files(tmp_path: Path):
