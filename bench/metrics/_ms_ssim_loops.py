@@ -1,10 +1,10 @@
 """The loops of MS-SSIM that numba compiles: windows, and what is made of them, in one pass.
 
-Pictures are rows of samples, R G B R G B ..., the offset removed. They are filtered across into a
-buffer and from there down, in tiles of so few columns that the rows under a window stay in the
-first-level cache; three rows of windows are worked out together, since they share most of what they
-read. Indices are unsigned: numba then does not look for negative ones, and the loops over columns
-become vector instructions.
+Pictures are rows of samples, R G B R G B ..., uint8 at the finest scale. They are filtered across
+into a buffer and from there down, in tiles of so few columns that the rows under a window stay in
+the first-level cache; three rows of windows are worked out together, since they share most of what
+they read. Indices are unsigned: numba then does not look for negative ones, and the loops over
+columns become vector instructions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.image.numba_jit import compiled_fused
 
+Samples = NDArray[np.uint8] | NDArray[np.float32]
 FloatMap = NDArray[np.float32]
 DoubleMap = NDArray[np.float64]
 Index = Any  # a uint64
@@ -25,7 +26,9 @@ _GAUSSIAN = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 _D0, _D1, _D2, _D3, _D4, _D5 = _GAUSSIAN[:6] / _GAUSSIAN.sum()  # the other half is the same
 _S0, _S1, _S2, _S3, _S4, _S5 = (np.float32(tap) for tap in (_D0, _D1, _D2, _D3, _D4, _D5))
 _C1, _C2 = np.float32((0.01 * 255) ** 2), (0.03 * 255) ** 2
-_HALF, _OFFSET = np.float32(0.5), np.float32(128)
+_HALF, _QUARTER = np.float32(0.5), np.float32(0.25)
+# Variances do not depend on a constant offset; squares of centred values round four times finer.
+_OFFSET, _TWICE_OFFSET = np.float32(128), np.float32(256)
 
 _ROWS = 66  # of windows, for which the buffer is filled at a time
 _TILE = 192  # columns of samples
@@ -88,22 +91,22 @@ def _keep_last_rows(buffer: FloatMap | DoubleMap) -> None:
 
 
 @compiled_fused
-def _moments(x: FloatMap, at: Index, row: DoubleMap, count: Index) -> None:
-    """Write x and x^2."""
+def _moments(x: Samples, at: Index, row: DoubleMap, count: Index) -> None:
+    """Write x and x^2, the offset removed."""
     for j in range(count):
-        value = np.float64(x[at + j])
+        value = np.float64(x[at + j]) - _OFFSET
         row[j] = value
         row[_NEXT_ROW + j] = value * value
 
 
 @compiled_fused
-def _differences(x: FloatMap, y: FloatMap, at: Index, row: FloatMap, count: Index) -> None:
-    """Write d = x - y, d^2 and d (x + y)."""
+def _differences(x: Samples, y: Samples, at: Index, row: FloatMap, count: Index) -> None:
+    """Write d = x - y, d^2 and d (x + y), the offset removed."""
     for j in range(count):
-        d = x[at + j] - y[at + j]
-        row[j] = d
-        row[_NEXT_ROW + j] = d * d
-        row[_2 * _NEXT_ROW + j] = d * (x[at + j] + y[at + j])
+        a, b = np.float32(x[at + j]), np.float32(y[at + j])
+        row[j] = a - b
+        row[_NEXT_ROW + j] = (a - b) * (a - b)
+        row[_2 * _NEXT_ROW + j] = (a - b) * (a + b - _TWICE_OFFSET)
 
 
 @compiled_fused
@@ -166,7 +169,7 @@ def _add_up(columns: FloatMap, sums: DoubleMap) -> None:
             columns[j + channel] = 0
 
 
-def deficits(x: FloatMap, y: FloatMap, maps: FloatMap, width: int, *, coarsest: bool) -> DoubleMap:
+def deficits(x: Samples, y: Samples, maps: FloatMap, width: int, *, coarsest: bool) -> DoubleMap:
     """Return the sum over all windows of 1 - cs (1 - ssim at the coarsest scale) by channel.
 
     Parameters
@@ -187,10 +190,11 @@ def deficits(x: FloatMap, y: FloatMap, maps: FloatMap, width: int, *, coarsest: 
     return sums
 
 
-def reference(x: FloatMap, width: int) -> FloatMap:
+def reference(x: Samples, width: int) -> FloatMap:
     """Return 2 mean x and 2 var x + C2 under every window of a flat picture, flat.
 
-    They are worked out in float64: E[x^2] - E[x]^2 cancels on flat areas.
+    The offset is removed from x. They are worked out in float64, since E[x^2] - E[x]^2 cancels on
+    flat areas.
     """
     row, buffer = np.empty(2 * (_TILE + _SPARE)), np.empty(2 * _MAP)
     maps = np.empty(2 * (width - _SPARE) * (x.size // width - 10), np.float32)
@@ -199,10 +203,41 @@ def reference(x: FloatMap, width: int) -> FloatMap:
     return maps
 
 
+def halved(values: Samples) -> FloatMap:
+    """Return the 2x2 means of (H, W, 3); an odd side gets a zero row or column ahead of it."""
+    height, width, channels = values.shape
+    out = np.empty(((height + 1) // 2, (width + 1) // 2, channels), np.float32)
+    sums = np.zeros(2 * channels * out.shape[1], np.float32)
+    _halve(values.reshape(-1), out.reshape(-1), sums, height, channels * width)
+    return out
+
+
+@compiled_fused
+def _halve(values: Samples, out: FloatMap, sums: FloatMap, height: int, width: int) -> None:
+    """Fill ``out``; ``sums`` has room for a row, and is zero where one stands ahead of it."""
+    count, ahead = np.uint64(width), np.uint64(sums.size - width)
+    for r in range((height + 1) // 2):
+        below = np.uint64((2 * r + 1 - height % 2) * width)
+        if r or height % 2 == 0:
+            for j in range(count):
+                sums[ahead + j] = np.float32(values[below - count + j]) + np.float32(
+                    values[below + j]
+                )
+        else:
+            for j in range(count):
+                sums[ahead + j] = np.float32(values[below + j])
+        at = np.uint64(r * (sums.size // 2))
+        for pixel in range(np.uint64(sums.size // 6)):
+            i, k = _6 * pixel, at + _3 * pixel
+            out[k] = (sums[i] + sums[i + _3]) * _QUARTER
+            out[k + _1] = (sums[i + _1] + sums[i + _4]) * _QUARTER
+            out[k + _2] = (sums[i + _2] + sums[i + _5]) * _QUARTER
+
+
 @compiled_fused
 def _tile(  # noqa: PLR0913, PLR0917 - loops own no memory
-    x: FloatMap,
-    y: FloatMap,
+    x: Samples,
+    y: Samples,
     maps: FloatMap,
     row: FloatMap,
     buffer: FloatMap,
@@ -238,7 +273,7 @@ def _tile(  # noqa: PLR0913, PLR0917 - loops own no memory
 
 @compiled_fused
 def _reference_tile(
-    x: FloatMap, maps: FloatMap, row: DoubleMap, buffer: DoubleMap, width: int, left: int
+    x: Samples, maps: FloatMap, row: DoubleMap, buffer: DoubleMap, width: int, left: int
 ) -> None:
     """Write the maps of a tile's columns."""
     windows, rows = width - _SPARE, x.size // width - 10
