@@ -75,7 +75,7 @@ def write_all(
         "ablation.md": text.encode(),
         "ablation.tex": "\n".join(table.latex() for table in tables).encode(),
         "comparisons.csv": to_csv(pd.DataFrame([asdict(c) for c in comparisons])),
-        "drift.csv": to_csv(drift_table),
+        "drift.csv": to_csv(drift_table.round(6)),  # float32 has no more
         "cost.csv": to_csv(pd.DataFrame([asdict(c) for c in costs])),
     }
     for name, data in files.items():

@@ -205,10 +205,12 @@ def _branches(settings: Settings, common: Options) -> list[Stage]:
             for word in MECHANISMS[1:]
         }
     )
-    for name, options in named.items():
-        if not options.config.asymmetric:  # it moves as its asymmetric twin does
-            twin = settings.work / f"{name.replace('-gauss-', '-asym-')}.safetensors"
-            named[name] = replace(options, predicted_from=twin)
+    for name, options in named.items():  # some move as another does, which predicts them
+        alike = name.replace("-gauss-", "-asym-")
+        if name.startswith("mechanism-"):
+            alike = "branch-gain-asym-mse"
+        if alike != name:
+            named[name] = replace(options, predicted_from=settings.work / f"{alike}.safetensors")
     return [Stage(options.with_out(settings.work / name)) for name, options in named.items()]
 
 
