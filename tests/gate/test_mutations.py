@@ -21,7 +21,8 @@ from bench.gate.curves import CurveResult
 from bench.gate.images import Verdict
 from bench.gate.report import lines, markdown
 from bench.gate.rows import Locked
-from bench.metrics import ms_ssim
+from bench.image.numba_jit import Loop
+from bench.metrics import _ms_ssim_loops
 from bench.metrics.psnr import Psnr
 
 
@@ -167,10 +168,25 @@ def test_one_broken_picture_is_not_hidden_by_the_mean(codec, gate, locked, monke
     assert {c.before.image for c in worse} == set(result.failing_images)
 
 
-def test_data_range_of_ms_ssim_wrong(gate, locked, monkeypatch):
-    """Constants for samples in 0..1: same pixels, other score, so the metric and no codec."""
-    monkeypatch.setattr(ms_ssim, "C1", (0.01 * 1) ** 2)
-    monkeypatch.setattr(ms_ssim, "C2", (0.03 * 1) ** 2)
+@pytest.fixture
+def constants_for_samples_to_1(monkeypatch):
+    """MS-SSIM's loops, compiled anew with constants for samples in 0..1, for a while."""
+    loops = [loop for loop in vars(_ms_ssim_loops).values() if isinstance(loop, Loop)]
+    monkeypatch.setattr(_ms_ssim_loops, "_C1", np.float32((0.01 * 1) ** 2))
+    monkeypatch.setattr(_ms_ssim_loops, "_C2", (0.03 * 1) ** 2)
+    kept = [dict(vars(loop)) for loop in loops]
+    for loop in loops:
+        vars(loop).pop("by_numba", None)
+        loop._ready = {}
+    yield
+    for loop, before in zip(loops, kept, strict=True):
+        vars(loop).clear()
+        vars(loop).update(before)
+
+
+@pytest.mark.usefixtures("constants_for_samples_to_1")
+def test_data_range_of_ms_ssim_wrong(gate, locked):
+    """Same pixels, other score, so the metric and no codec."""
     report = gate.check(locked)
 
     assert 1 == report.exit_code
