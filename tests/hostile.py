@@ -242,7 +242,7 @@ RECALL: dict[str, Callable[..., Any]] = {
 CEILING: dict[str, Callable[..., Any]] = {
     "c-exit": lambda _: sys.exit(0),
     "c-write": lambda image: image.fill(128) or image,
-    "c-nothing": lambda _: None,
+    "c-text": lambda _: "no picture",
 }
 BROKEN: dict[str, dict[str, Any]] = {
     "b-init": {"__init__": throw(RuntimeError("no start"))},
