@@ -85,7 +85,7 @@ class MuonAdam:
         self._matrices = [(name, p) for name, p in trained if is_matrix(p)]
         self._others = [(name, p) for name, p in trained if not is_matrix(p)]
         self.parameters = [p for _, p in self._matrices + self._others]
-        self._times = [NEW_RATE if name.endswith(new) else 1.0 for name, _ in self._others]
+        self._new = [i for i, (name, _) in enumerate(self._others) if name.endswith(new)]
         self._muon_rate, self._adam_rate, self._clip = muon_rate, adam_rate, clip
         device = self.parameters[0].device
         self.scale = torch.zeros((), device=device)
@@ -157,7 +157,8 @@ class MuonAdam:
         torch._foreach_add_(root, ADAM_EPSILON)
         rate = self.scale * self._adam_rate / (1 - first**self._count)
         moves = torch._foreach_mul(torch._foreach_div(self._mean, root), rate)
-        torch._foreach_mul_(moves, self._times)
+        if self._new:
+            torch._foreach_mul_([moves[i] for i in self._new], NEW_RATE)
         torch._foreach_sub_(members, moves)
 
 
