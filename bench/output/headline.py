@@ -58,8 +58,9 @@ def lines(deltas: pd.DataFrame, dataset: str, rows: pd.DataFrame) -> list[str]:
     metrics = [str(metric) for metric in dict.fromkeys(head["metric"])]
     known = [m for m in metrics if head.loc[head["metric"] == m, "bd_rate_percent"].notna().any()]
     anchor = str(head["anchor"].iloc[0]) if len(head) else str(means["codec"].iloc[0])
-    told = [f"{name}, {covered.images()}: {_points_words(means, anchor)}"]
-    told += _points_table(means, head, anchor, known[:1])
+    rate, apart = _common_rate(means, anchor)
+    told = [f"{name}, {covered.images()}: {_points_words(rate, apart)}"]
+    told += _points_table(means, head, anchor, known[:1], rate)
     if known[1:]:
         what = f"bits at equal quality, against {plain_text(anchor)} (BD-rate; negative is better)"
         told += [f"{name}: {what}, {covered.images()}", *_table(head, known)]
@@ -96,18 +97,17 @@ def _common_rate(means: pd.DataFrame, anchor: str) -> tuple[float, float]:
     return rate, apart
 
 
-def _points_words(means: pd.DataFrame, anchor: str) -> str:
-    rate, apart = _common_rate(means, anchor)
+def _points_words(rate: float, apart: float) -> str:
     differ = f"; they differ by up to {100 * (apart - 1):.0f} % in rate" if apart > 1.02 else ""
     return f"the point of each codec nearest to {rate:.3g} bpp{differ}"
 
 
 def _points_table(
-    means: pd.DataFrame, head: pd.DataFrame, anchor: str, known: list[str]
+    means: pd.DataFrame, head: pd.DataFrame, anchor: str, known: list[str], rate: float
 ) -> list[str]:
     """Return a line for each codec: its point, and its BD-rate by the metric in ``known``.
 
-    The point is the one nearest to that rate of the anchor at which all are nearest: a rate is no
+    The point is the one nearest to ``rate``, that of the anchor at which all are nearest: it is no
     answer by itself, and about equal rates can be compared by eye.
     """
     shown = [name for name in quality_columns(means) if column(name).decibels is None]
@@ -119,7 +119,6 @@ def _points_table(
     first = {str(c): rates.get(str(c), {}).get("bd_rate_percent", math.nan) for c in means["codec"]}
     if known and anchor in first:
         first[anchor] = 0.0
-    rate, _ = _common_rate(means, anchor)
     cells = [["", "bpp", *(column(name).short for name in shown)]]
     cells[0] += [f"BD-rate ({column(known[0]).short})"] if known else []
     for codec in sorted(first, key=lambda codec: (math.isnan(first[codec]), first[codec], codec)):
