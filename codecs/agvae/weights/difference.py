@@ -50,6 +50,8 @@ STEP = 1.75
 """Of the differences; what it costs was measured on Kodak (see WEIGHTS.md)."""
 
 _STREAM, _ROWS, _COLUMNS, _STEP = "stream", "rows", "columns", "step"
+CODED = (_STREAM, _ROWS, _COLUMNS)
+"""Names of what ``coded`` returns."""
 _RATIOS = "ratios"
 _VERSION, _PLAIN, _CONDITIONAL = "version", 1, 2
 _Z_TABLES = "z_frequencies"

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.weights.difference import coded, decoded, prediction, ratio
+from bench.codecs.agvae.weights.difference import CODED, coded, decoded, prediction, ratio
 from bench.codecs.agvae.weights.quantised import LOW, SCALE, integers, split
 from bench.errors import DecodeError
 
@@ -64,11 +64,10 @@ def unpack(stored: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str
         If the stream is damaged.
     """
     predicting, _, _ = integers(base)
-    coded_names = ("stream", "rows", "columns", PREDICTED_FROM)
     packed = {
         name: tensor
         for name, tensor in stored.items()
-        if name not in coded_names and not name.endswith((_RATIO, _BITS))
+        if name not in (*CODED, PREDICTED_FROM) and not name.endswith((_RATIO, _BITS))
     }
     for name, residual in decoded(stored, predicting).items():
         steps = residual + prediction(predicting[name], stored[name + _RATIO])
