@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.codec import AgvaeCodec
 from bench.codecs.agvae.model.config import Config, preset
 from bench.codecs.agvae.model.model import AGVAE
+from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.codecs.agvae.weights.export import export
 from bench.errors import DecodeError
 from bench.image import Image
@@ -50,6 +53,19 @@ def small_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             name = f"small-{config.variant}-{level}"
             export(state, config, base / "agvae", name, level=float(level))
     return base
+
+
+@pytest.fixture(scope="session")
+def base_in(small_dir: Path) -> Callable[[Path], Manifest]:
+    """Return a function: a folder, which is made -> the small gained network's manifest in it."""
+
+    def put(folder: Path) -> Manifest:
+        folder.mkdir()
+        for suffix in (".json", ".safetensors"):
+            shutil.copy(small_dir / "agvae" / f"small-gain-asym{suffix}", folder)
+        return checkpoints.read_manifest(folder / "small-gain-asym.json")
+
+    return put
 
 
 @pytest.fixture

@@ -41,13 +41,10 @@ def states(small_net):
 
 
 @pytest.fixture(scope="session")
-def branch_dir(small_dir, states, tmp_path_factory) -> Path:
+def branch_dir(base_in, states, tmp_path_factory) -> Path:
     """A weights folder of a small base, a gained branch and one of level 4."""
     folder = tmp_path_factory.mktemp("branches") / "agvae"
-    folder.mkdir()
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(small_dir / "agvae" / f"{BASE}{suffix}", folder)
-    base = checkpoints.read_manifest(folder / f"{BASE}.json")
+    base = base_in(folder)
     for level, state in states.items():
         config = preset("small", gain=level is None)
         name = f"branch-{config.variant}"

@@ -37,13 +37,10 @@ def state(small_net) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def folder(small_dir, state, tmp_path_factory) -> Path:
+def folder(base_in, state, tmp_path_factory) -> Path:
     """A weights folder of a small base and a conditional branch of it."""
     found = tmp_path_factory.mktemp("conditional") / "agvae"
-    found.mkdir()
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(small_dir / "agvae" / f"{BASE}{suffix}", found)
-    export(state, CONFIG, found, NAME, base=checkpoints.read_manifest(found / f"{BASE}.json"))
+    export(state, CONFIG, found, NAME, base=base_in(found))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,14 @@ BASE = "small-gain-asym"
 
 
 @pytest.fixture
-def pair(small_net, small_dir, tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch) -> Path:
+    """The only place of weights."""
+    monkeypatch.setattr(checkpoints, "folders", lambda: [tmp_path / "agvae"])
+    return tmp_path / "agvae"
+
+
+@pytest.fixture
+def pair(small_net, base_in, folder, tmp_path):
     """The manifests of one network, by itself and predicted from a base that it moved far from."""
     torch.manual_seed(4)
     state = {
@@ -26,12 +34,7 @@ def pair(small_net, small_dir, tmp_path, monkeypatch):
         for name, value in small_net.state_dict().items()
     }
     state["g_s.0.0.weight"][0] = 0  # an output with nothing in it
-    folder = tmp_path / "agvae"
-    folder.mkdir()
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(small_dir / "agvae" / f"{BASE}{suffix}", folder)
-    base = checkpoints.read_manifest(folder / f"{BASE}.json")
-    monkeypatch.setattr(checkpoints, "folders", lambda: [folder])
+    base = base_in(folder)
     alone = export(state, preset("small"), tmp_path / "alone", "twin", metric="ms-ssim")
     twin = export(state, preset("small"), folder, "twin", metric="ms-ssim", predicted_from=base)
     return checkpoints.read_manifest(alone), checkpoints.read_manifest(twin)
@@ -77,14 +80,9 @@ def test_a_damaged_file_is_an_error(pair):
             predicted.unpack({**stored, **damage}, base)
 
 
-def test_a_branch_predicts_another(small_net, small_dir, tmp_path, monkeypatch):
+def test_a_branch_predicts_another(small_net, base_in, folder, tmp_path):
     """Bit by bit the same branch, smaller; without the file that predicts it is not available."""
-    folder = tmp_path / "agvae"
-    folder.mkdir()
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(small_dir / "agvae" / f"{BASE}{suffix}", folder)
-    base = checkpoints.read_manifest(folder / f"{BASE}.json")
-    monkeypatch.setattr(checkpoints, "folders", lambda: [folder])
+    base = base_in(folder)
     torch.manual_seed(4)
     moved = {
         name: value + 0.008 * value.std() * torch.randn_like(value) if value.ndim == 4 else value
