@@ -13,7 +13,7 @@ import pytest
 import bench
 from bench import errors, registry
 from bench.codec import Setting
-from bench.errors import Unavailable, UsageError
+from bench.errors import BenchError, SettingError, Unavailable, UsageError
 from bench.registry import Spec
 
 CODEC = """
@@ -318,6 +318,37 @@ def test_parameters_may_be_read_off_the_ladder(folder: Path):
     assert registry.rate_name(codec) == "step"
     assert {"step"} == set(registry.parameters(codec))
     assert [Setting(step=9)] == registry.settings(codec, Spec.parse("zz-bare"), quality=[9.0])
+
+
+@pytest.mark.parametrize("name", ["agvae-nogain", "agvae-nogain-gauss", "agvae-conditional"])
+def test_levels_without_weights_are_refused_before_a_run(name: str):
+    """A codec with a network per level says which levels it takes, and takes no other."""
+    codec = registry.create(name)
+    levels = [setting["level"] for setting in codec.ladder()]
+    said = "one of " + ", ".join(map(str, levels))
+
+    assert said == registry.parameters(codec)["level"].range
+    assert levels == [s["level"] for s in registry.settings(codec, Spec.parse(name))]
+    for wrong in (levels[0] - 1, levels[0] + 1 / 256, levels[-1] + 1):
+        with pytest.raises(SettingError, match=f"level must be {said}, found"):
+            registry.settings(codec, Spec.parse(name), quality=[levels[0], wrong])
+
+
+def test_gains_take_the_levels_between():
+    """A branch with gain units takes any level from -2 on, and says so."""
+    codec = registry.create("agvae-branch")
+    taken = registry.settings(codec, Spec.parse("agvae-branch"), quality=[-2, 2.5, 7])
+
+    assert registry.parameters(codec)["level"].range == "a number from -2 to 7"
+    assert [-2, 2.5, 7] == [setting["level"] for setting in taken]
+
+
+def test_a_wrong_parameter_of_a_plugin_is_named(folder: Path):
+    """What is no Parameter is an error of the codec, not of the suite."""
+    code = CODEC.format(cls="Odd", name="zz-odd")
+    _drop(folder, "zz_odd.py", code + "    def available_parameters(self): return ['step']\n")
+    with pytest.raises(BenchError, match=r"holds \['step'\], wanted bench.codec.Parameter"):
+        registry.parameters(registry.create("zz-odd"))
 
 
 def test_real_folder_is_found():

@@ -129,10 +129,7 @@ def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
                 "rate": registry.rate_name(codec),
                 "default": codec.in_default_run,
                 "ladder": [s.get(registry.rate_name(codec), "") for s in settings],
-                "parameters": {
-                    p.name: f"{p.help} ({p.range}; default {p.default})"
-                    for p in registry.parameters(codec).values()
-                },
+                "parameters": {n: p.words for n, p in registry.parameters(codec).items()},
                 "note": codec.note(),
             }
             if image is not None:

@@ -159,6 +159,15 @@ class Codec(abc.ABC):
         """Return the image of each file, in order; see ``encode_batch``."""
         return [self.decode(data) for data in files]
 
+    def available_parameters(self) -> Sequence[Parameter]:
+        """Return ``parameters`` as they are here: of a network, the values that have weights.
+
+        What ``ladder()`` says, where the class declares none.
+        """
+        return self.parameters or [
+            Parameter(name, value) for name, value in next(iter(self.ladder()), Setting()).items()
+        ]
+
     @property
     def batched(self) -> bool:
         """Whether the codec codes several images at once, with batch functions of its own."""

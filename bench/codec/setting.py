@@ -117,10 +117,16 @@ class Parameter:
         )
 
     @property
+    def words(self) -> str:
+        """Meaning, legal values and default, for ``bench list --verbose``."""
+        default = str(_canonical(self.default))
+        return f"{self.help} ({self.range}; default {default})".lstrip()
+
+    @property
     def range(self) -> str:
         """The legal values in words."""
         if self.choices:
-            return "one of " + ", ".join(str(c) for c in self.choices)
+            return "one of " + ", ".join(str(_canonical(c)) for c in self.choices)
         kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         words = kind[type(self.default)]
         words += f" from {self.low:g}" if self.low is not None else ""

@@ -24,7 +24,7 @@ import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.codec import Codec, Complexity, Setting, rans_bounds
+from bench.codec import Codec, Complexity, Parameter, Setting, rans_bounds
 from bench.codec.complexity import of_network
 from bench.codec.state_dict import build, read_state
 from bench.codec.tensor_file import (
@@ -156,6 +156,14 @@ class TorchCodec(Codec):
     def ladder(self) -> Sequence[Setting]:
         """Return the qualities, the lowest first."""
         return [setting for setting, _ in self.points()]
+
+    def available_parameters(self) -> Sequence[Parameter]:
+        """Return ``parameters``, or those of the ladder, with the qualities that have weights."""
+        known = tuple(s[self.rate] for s, _ in self.points() if self.rate in s)
+        return [
+            replace(found, choices=known) if known and found.name == self.rate else found
+            for found in super().available_parameters()
+        ]
 
     def version(self) -> str:
         """Return the libraries' versions and the hash of all weights: others are another codec."""

@@ -119,7 +119,7 @@ def _values(codec: Codec) -> tuple[list[float], bool]:
         raise SettingError(f"codec {codec.name} has no bounded rate parameter to search over")
     low, high = parameter.low, parameter.high
     between = isinstance(parameter.default, float)
-    if low is None or high is None:
+    if parameter.choices or low is None or high is None:
         chosen = [float(c) for c in parameter.choices if isinstance(c, int | float)] or steps
         found, between = sorted(set(chosen)), False
     elif between:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.codec import Codec, Scalar, Setting
+from bench.codec import Codec, Parameter, Scalar, Setting
 from bench.errors import (
     BenchError,
     CodecFailed,
@@ -92,6 +92,15 @@ def _ladder(what: str, value: Any) -> list[Setting]:  # noqa: ANN401 - a strange
     return found
 
 
+def _parameters(what: str, value: Any) -> list[Parameter]:  # noqa: ANN401 - a stranger's
+    found = list(value)
+    if not all(isinstance(entry, Parameter) for entry in found):
+        raise CodecFailed(
+            f"crashed: {what} holds {one_line(repr(found), 200)}, wanted bench.codec.Parameter"
+        )
+    return found
+
+
 def _parts(what: str, value: object) -> dict[str, int]:
     if not isinstance(value, dict) or not all(
         isinstance(size, int | np.integer) for size in value.values()
@@ -120,6 +129,7 @@ _RESULTS: dict[str, Callable[[str, Any], object]] = {
     "decode": _picture,
     "ceiling": lambda what, value: None if value is None else _picture(what, value),
     "ladder": _ladder,
+    "available_parameters": _parameters,
     "ledger": _parts,
     "facts": _facts,
     "recognises": lambda _, value: bool(value),

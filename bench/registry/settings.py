@@ -64,11 +64,8 @@ class Spec:
 
 
 def parameters(codec: Codec) -> dict[str, Parameter]:
-    """Return the codec's parameters by name, read off its ladder where it declares none."""
-    declared = codec.parameters or tuple(
-        Parameter(name, value) for name, value in next(iter(codec.ladder()), Setting()).items()
-    )
-    return {parameter.name: parameter for parameter in declared}
+    """Return the codec's parameters by name."""
+    return {parameter.name: parameter for parameter in codec.available_parameters()}
 
 
 def rate_name(codec: Codec) -> str:

@@ -9,12 +9,13 @@ import contextlib
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.codec import FASTEST, Codec, Complexity, Parameter, Setting
 from bench.codecs.agvae.bitstream import container
-from bench.codecs.agvae.bitstream.container import Y_CORRECTED, Z_BY_NEIGHBOURS, Header
+from bench.codecs.agvae.bitstream.container import Header
 from bench.codecs.agvae.model.config import LOWEST_LEVEL
 from bench.codecs.agvae.runtime import precision as precisions
 from bench.codecs.agvae.weights import checkpoints, ids
@@ -53,7 +54,7 @@ class AgvaeCodec(Codec):
         Parameter(
             "level",
             4.0,
-            "rate level, any real number, in steps of 1/256; trained from 0 on",
+            "rate level, in steps of 1/256; trained from 0 on",
             low=LOWEST_LEVEL,
             high=7,
         ),
@@ -84,6 +85,17 @@ class AgvaeCodec(Codec):
         """Return the levels that the network was trained at, and those below it can do."""
         below = [float(level) for level in range(-self.below, 0)]
         return [Setting(level=level) for level in (*below, *self._levels)]
+
+    def available_parameters(self) -> tuple[Parameter, ...]:
+        """Return the parameters; of networks without gain the level is one of theirs."""
+        (level, *others), levels = self.parameters, self._levels
+        config = self.networks[0].config
+        if config.gain:
+            level = replace(level, low=config.lowest_level, high=levels[-1])
+        else:
+            usual = min(levels, key=lambda one: abs(one - float(level.default)))
+            level = Parameter("level", usual, "rate level: which network", choices=tuple(levels))
+        return level, *others
 
     @cached_property
     def _levels(self) -> list[float]:
@@ -252,27 +264,20 @@ class AgvaeCodec(Codec):
             "image": f"{header.width}x{header.height} RGB 8-bit",
             "level": f"{header.level:g}",
             "weights": f"{wanted} ({names[0] if names else 'not available'})",
-            "format": f"version {header.version}, {header.lanes} rANS lanes, {_tables(header)}",
+            "format": f"version {header.version}, {header.lanes} rANS lanes, {header.coded}",
         }
 
     @property
     def _searchable(self) -> Sequence[int]:
         """Levels that a rate search may choose, in steps."""
-        if self.networks[0].config.gain:
-            lowest = self.networks[0].config.lowest_level
-            return range(lowest * LEVEL_STEPS, int(self._levels[-1]) * LEVEL_STEPS + 1)
+        config = self.networks[0].config
+        if config.gain:
+            return range(config.lowest_level * LEVEL_STEPS, int(self._levels[-1]) * LEVEL_STEPS + 1)
         return [round(level * LEVEL_STEPS) for level in self._levels]
 
     def _steps(self, setting: Setting) -> int:
-        steps = round(float(setting["level"]) * LEVEL_STEPS)
-        searchable = self._searchable
-        if steps not in searchable:
-            known = ", ".join(f"{level:g}" for level in self._levels)
-            raise SettingError(
-                f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}",
-                f"Available levels: {known}.",
-            )
-        return steps
+        level = self.available_parameters()[0].check(setting["level"])
+        return round(float(level) * LEVEL_STEPS)
 
     def _engine(self, steps: int) -> Engine:
         return self._engine_for(self._network(steps))
@@ -331,13 +336,6 @@ def _without_collector() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
-
-
-def _tables(header: Header) -> str:
-    """Return in words which tables a file is coded with."""
-    of_z = "z by neighbours" if header.tables & Z_BY_NEIGHBOURS else "z by the model"
-    of_y = "y corrected" if header.tables & Y_CORRECTED else "y by the model"
-    return f"{of_z}, {of_y}"
 
 
 class Agvae(AgvaeCodec):

@@ -7,6 +7,7 @@ Sun, Takeuchi, Katto, CVPR 2020.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +63,15 @@ class _Zoo(TorchCodec):
         metric = min((metric for metric, _ in self._weights), key=METRICS.index)
         qualities = sorted(quality for found, quality in self._weights if found == metric)
         return [Setting(quality=quality, metric=metric) for quality in qualities]
+
+    def available_parameters(self) -> list[Parameter]:
+        """Return the parameters, with the qualities and metrics that weights are here for."""
+        metrics, qualities = map(set, zip(*self._weights, strict=True))
+        here = {"quality": tuple(sorted(qualities)), "metric": tuple(sorted(metrics))}
+        usual = self.ladder()[len(self.ladder()) // 2]
+        return [
+            replace(one, default=usual[one.name], choices=here[one.name]) for one in self.parameters
+        ]
 
     def version(self) -> str:
         """Return CompressAI's version, and the fingerprints of weights that are not its own."""

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import bench
+from bench import registry
 from bench.codec import state_dict
 from bench.codec.tensor_file import TensorFile
 from bench.errors import DecodeError, EncodeError, SettingError, Unavailable
@@ -60,6 +61,12 @@ def test_import_needs_no_torch():
     code = "import sys, bench; bench.TorchCodec; sys.exit('torch' in sys.modules)"
 
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
+
+
+def test_only_qualities_with_weights_are_settings(codec: bench.TorchCodec):
+    """A quality without weights is refused with the others, before anything is encoded."""
+    with pytest.raises(SettingError, match=r"quality must be one of 1, 2, 3, 4, found 5"):
+        registry.settings(codec, registry.Spec.parse("mine"), quality=[1, 5])
 
 
 def test_ten_lines_are_a_codec(codec: bench.TorchCodec, crop: Image):

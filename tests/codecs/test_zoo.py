@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry
+from bench import rate_search, registry
 from bench.codec import Codec, Setting
 from bench.codecs import _compressai
 from bench.codecs.zoo import codec as zoo
 from bench.codecs.zoo import container
 from bench.codecs.zoo import weights as _zoo_weights
-from bench.errors import DecodeError, Unavailable, UsageError
+from bench.errors import DecodeError, SettingError, Unavailable, UsageError
 from bench.image import Image
 
 ARCHITECTURES = [c for c in vars(zoo).values() if isinstance(c, type) and "arch" in vars(c)]
@@ -78,6 +78,16 @@ def _encode(codec: Codec, image: Image) -> bytes:
 def crop(photo: Image) -> Image:
     """Small, and no multiple of a stride."""
     return photo[100:161, 150:221].copy()
+
+
+def test_only_qualities_with_weights_are_settings(codec: Codec):
+    """What has no weights here is refused before a run, and no search tries it."""
+    with pytest.raises(SettingError, match=r"quality must be one of 1, found 4"):
+        registry.complete(codec, Setting(quality=4))
+    with pytest.raises(SettingError, match=r"metric must be one of mse, found"):
+        registry.complete(codec, Setting(metric="ms-ssim"))
+    assert Setting(quality=QUALITY, metric="mse") == registry.complete(codec, Setting())
+    assert ([QUALITY], False) == rate_search._values(codec)
 
 
 def test_importing_needs_no_torch():

@@ -70,6 +70,13 @@ class Header:
         """Rate level as a real number."""
         return self.level_steps / 256
 
+    @property
+    def coded(self) -> str:
+        """Which tables the payload is coded with, in words."""
+        of_z = "z by neighbours" if self.tables & Z_BY_NEIGHBOURS else "z by the model"
+        of_y = "y corrected" if self.tables & Y_CORRECTED else "y by the model"
+        return f"{of_z}, {of_y}"
+
     def to_bytes(self) -> bytes:
         """Return the header as written: 8 bytes and four varints."""
         numbers = (self.width, self.height, self.level_steps, self.lanes)
