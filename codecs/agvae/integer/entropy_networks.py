@@ -24,8 +24,11 @@ from bench.codecs.agvae.threads import at_once, count
 
 T = TypeVar("T")
 
-STRIP_POSITIONS = 8192
-"""Latent positions that one strip holds at most (unless one pair of rows is wider)."""
+STRIP_POSITIONS = 32768
+"""Latent positions that one strip holds at most (unless one pair of rows is wider).
+
+A tensor of activations then has 32 MiB; strips of few rows would compute those between them often.
+"""
 
 BLOCK_POSITIONS = 256
 """Positions whose activations and sums, some MB, stay in a core's cache from layer to layer."""
@@ -172,11 +175,15 @@ class ExactEntropyNetworks:
     def _hyper_strip(self, scaled: Tensor, top: int, rows: int, size: tuple[int, int]) -> Tensor:
         """Return some rows of psi from ``top`` on, a multiple of 4."""
         bottom, width = min(top + rows, size[0]), size[1]
-        # The three 3x3 layers reach 1 row of z, then 1 of 2 and 1 of 4 rows to a row of z: under 2.
-        first, last = max(0, top // 4 - 2), min(scaled.shape[1], -(-bottom // 4) + 2)
+        # Each 3x3 layer reaches 1 row further; what is beyond that is cut before the next one.
+        whole = scaled.shape[1]
+        rows_of_4 = max(0, top - 1), min(4 * whole, bottom + 1)
+        rows_of_2 = _reached(rows_of_4, 2 * whole)
+        first, last = _reached(rows_of_2, whole)
         x = self._up1(scaled[:, first:last], SLOPE)
-        x = self._out(self._up2(x, SLOPE))
-        return x[:, top - 4 * first : bottom - 4 * first, :width].float()
+        x = self._up2(x[:, rows_of_2[0] - 2 * first : rows_of_2[1] - 2 * first], SLOPE)
+        x = self._out(x[:, rows_of_4[0] - 2 * rows_of_2[0] : rows_of_4[1] - 2 * rows_of_2[0]])
+        return x[:, top - rows_of_4[0] : bottom - rows_of_4[0], :width].float()
 
     @torch.no_grad()
     def quarters(self, pass_index: int, psi: Tensor, y_hat: Tensor) -> Iterator[Quarter]:
@@ -250,6 +257,11 @@ def _strip_rows(height: int, width: int, multiple: int) -> int:
     share = -(-height // count()) if int8_matmul.available() else height
     most = max(multiple, STRIP_POSITIONS // width // multiple * multiple)
     return min(most, max(multiple, -(-share // multiple) * multiple))
+
+
+def _reached(rows: tuple[int, int], most: int) -> tuple[int, int]:
+    """Return which of ``most`` rows a 3x3 layer and a pixel shuffle make some rows from."""
+    return max(0, rows[0] // 2 - 1), min(most, -(-rows[1] // 2) + 1)
 
 
 def _in_blocks(function: Callable[..., Tensor], *flat: Tensor) -> Tensor:

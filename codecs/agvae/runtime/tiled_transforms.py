@@ -28,6 +28,9 @@ from bench.image import Image
 TILE = 72
 """Side of a tile's core in latent positions (1,152 pixels); larger images are cut into such."""
 
+ANALYSIS_TILE = 120
+"""The same for g_a, whose first layers, the dearest, compute all of the overlap."""
+
 
 def reach(config: Config) -> int:
     """Return how many latent positions away g_a and g_s see, rounded up: the overlap of tiles.
@@ -81,7 +84,7 @@ class Transforms:
     """The float networks of one set of weights, ready to run on images.
 
     A network is None where it is not wanted. ``precision`` is ``float32`` or ``bfloat16`` for g_a
-    and g_s; ``tile`` is the side of a tile's core in latent positions.
+    and g_s; ``tile`` is the side of a tile's core in latent positions, None: as above.
     """
 
     def __init__(
@@ -93,11 +96,12 @@ class Transforms:
         g_s: nn.Module | None = None,
         device: str | torch.device = "cpu",
         precision: torch.dtype = torch.float32,
-        tile: int = TILE,
+        tile: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.precision = precision
-        self._tile, self._overlap, self._margins = tile, reach(config), _margins(config)
+        self._tile, self._analysis_tile = tile or TILE, tile or ANALYSIS_TILE
+        self._overlap, self._margins = reach(config), _margins(config)
         self._latent = config.latent
         self._g_a, self._g_s = self._ready(g_a, precision), self._ready(g_s, precision)
         self._h_a = self._ready(h_a, torch.float32)
@@ -115,7 +119,7 @@ class Transforms:
         below, right = height * STRIDE - image.shape[0], width * STRIDE - image.shape[1]
         padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
         y = torch.empty(height, width, self._latent, device=self.device)
-        for rows, columns in tiles(height, width, self._overlap, self._tile):
+        for rows, columns in tiles(height, width, self._overlap, self._analysis_tile):
             part = padded[pixels(rows), pixels(columns)]
             rgb = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
             x = rgb[None].permute(0, 3, 1, 2).to(self.precision).div_(255).sub_(0.5)
