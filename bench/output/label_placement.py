@@ -11,6 +11,7 @@ All coordinates are in pixels, x to the right, y up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -23,6 +24,7 @@ Box = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
 
 _ANGLES_DEG = (0, 30, -30, 90, -90, 60, -60, 15, -15, 45, -45, 75, -75, 120, -120, 150, -150, 180)
+_DIRECTIONS = [(math.cos(math.radians(a)), math.sin(math.radians(a))) for a in _ANGLES_DEG]
 _RINGS = (1.0, 1.5, 2.0, 2.7, 3.5, 4.5, 6.0, 8.0, 10.0)
 _NEAR = 1.5  # a ring; a label further off has a leader
 _MARGIN_PLACES = 40
@@ -107,12 +109,12 @@ def densify(points: Points, step: float) -> Points:
     return np.vstack([*pieces, points[-1:]])
 
 
-def _distances(boxes: Points, points: Points) -> Points:
-    """Return how far each of ``points`` (M, 2) is from each of ``boxes`` (N, 4): (N, M)."""
+def _squares(boxes: Points, points: Points) -> Points:
+    """Return the squared distance of each of ``points`` (M, 2) from ``boxes`` (N, 4): (N, M)."""
     x, y = points[:, 0], points[:, 1]
-    across = np.maximum(boxes[:, :1] - x, x - boxes[:, 2:3])
-    up = np.maximum(boxes[:, 1:2] - y, y - boxes[:, 3:4])
-    return np.asarray(np.hypot(np.maximum(across, 0), np.maximum(up, 0)))
+    across = np.maximum(np.maximum(boxes[:, :1] - x, x - boxes[:, 2:3]), 0)
+    up = np.maximum(np.maximum(boxes[:, 1:2] - y, y - boxes[:, 3:4]), 0)
+    return np.asarray(across**2 + up**2)
 
 
 def _passed(starts: Points, ends: Points, points: Points, reach: float) -> NDArray[np.intp]:
@@ -128,10 +130,10 @@ def _passed(starts: Points, ends: Points, points: Points, reach: float) -> NDArr
 
 
 def _overlap(boxes: Points, other: Points) -> Points:
-    """Return the area that each of ``boxes`` shares with the box ``other``, over other's area."""
-    width = np.minimum(boxes[:, 2], other[2]) - np.maximum(boxes[:, 0], other[0])
-    height = np.minimum(boxes[:, 3], other[3]) - np.maximum(boxes[:, 1], other[1])
-    area = (other[2] - other[0]) * (other[3] - other[1])
+    """Return the area that boxes (..., 4) share with ``other`` (..., 4), over other's area."""
+    width = np.minimum(boxes[..., 2], other[..., 2]) - np.maximum(boxes[..., 0], other[..., 0])
+    height = np.minimum(boxes[..., 3], other[..., 3]) - np.maximum(boxes[..., 1], other[..., 1])
+    area = (other[..., 2] - other[..., 0]) * (other[..., 3] - other[..., 1])
     return np.asarray(np.clip(width, 0, None) * np.clip(height, 0, None) / area)
 
 
@@ -181,13 +183,13 @@ def _places(curve: Curve, right: float, frame: Box, gap: float) -> _Candidates:
 
     for anchor in sorted({round(i * last / (_ANCHORS - 1)) for i in shares}, reverse=True):
         away = 0.0 if anchor == last else _BEGINNING if anchor == 0 else _BETWEEN
+        x0, y0 = map(float, curve.points[anchor])
         for ring in _RINGS:
-            for rank, angle in enumerate(_ANGLES_DEG):
+            reach = ring * gap + (curve.radius if ring <= _NEAR else 0)
+            for rank, (dx, dy) in enumerate(_DIRECTIONS):
                 # The nearest point of the box, not its centre, keeps the distance.
-                dx, dy = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-                reach = ring * gap + (curve.radius if ring <= _NEAR else 0)
-                x = curve.points[anchor, 0] + dx * (reach + width / 2)
-                y = curve.points[anchor, 1] + dy * (reach + height / 2)
+                x = x0 + dx * (reach + width / 2)
+                y = y0 + dy * (reach + height / 2)
                 price = 4.0 * (ring - 1.0) + 0.6 * rank + away
                 add(x, y, price, anchor, leads=ring > _NEAR)
     end = curve.points[-1]
@@ -215,14 +217,14 @@ def _add_covered(
     around = np.array([-1, -1, 1, 1])
     far, nearest = found.far, {}
     for other, curve in enumerate(curves):
-        apart = _distances(found.boxes, densify(curve.points, gap * 0.4))
+        apart = _squares(found.boxes, densify(curve.points, gap * 0.4))
         weight = _COVERED_OWN if other == index else _COVERED_CURVE
-        covered = (apart < 0.45 * gap).sum(axis=1)
+        covered = (apart < (0.45 * gap) ** 2).sum(axis=1)
         found.cost[:] += weight * (covered + _AT_ALL * (covered > 0))
         nearest[other] = apart.min(axis=1)
         if len(curve.markers):
             reach = curve.radius + 0.15 * gap
-            hidden = (_distances(found.boxes, curve.markers) < reach).any(axis=1)
+            hidden = (_squares(found.boxes, curve.markers) < reach**2).any(axis=1)
             found.cost[:] += _COVERED_MARKER * hidden
             found.cost[far] += _STRUCK_MARKER * _passed(
                 found.starts[far], found.ends[far], curve.markers, reach
@@ -331,7 +333,7 @@ def _between(one: _Candidates, other: _Candidates, gap: float) -> Points:
     """Return what each place of one label costs together with each place of another: (N, K)."""
     margin = gap * 0.25 * np.array([-1, -1, 1, 1])
     boxes, theirs = one.boxes + margin, other.boxes + margin
-    shared = np.stack([_overlap(boxes, box) for box in theirs], axis=1)
+    shared = _overlap(boxes[:, None], theirs)
     cost = _OVERLAP * (shared + (shared > 0))
     cost += _STRUCK * _across(one.starts, one.ends, other.boxes)
     cost += _STRUCK * _across(other.starts, other.ends, one.boxes).T

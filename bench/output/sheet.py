@@ -289,7 +289,12 @@ class Sheet:
         """Fix the layout, put every label beside its curve, return the figure."""
         with no_glyph_warnings():
             FigureCanvasAgg(self.figure)
-            self.figure.draw_without_rendering()
+            engine = self.figure.get_layout_engine()
+            assert engine is not None
+            if self.figure.legends or any(axes.get_legend() for axes in self.figure.axes):
+                self.figure.draw_without_rendering()  # a legend finds its place when it is drawn
+            else:
+                engine.execute(self.figure)
             # Labels stand where they were measured; without an engine a file is drawn once.
             self.figure.set_layout_engine(None)
             for axes in self.figure.axes:  # the solver's last digits vary from run to run
