@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.imports import without_collector
 from bench.cli.options import (
     DEVELOPERS,
     Anchor,
@@ -110,12 +111,13 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Only what is missing is measured: run the same command again to continue.
     """
-    from bench.analysis.published_names import references
-    from bench.cli import outcome
-    from bench.cli.screen import Screen
-    from bench.measurement.provenance import cpu_count
-    from bench.measurement.run import run
-    from bench.output.write import write
+    with without_collector():
+        from bench.analysis.published_names import references
+        from bench.cli import outcome
+        from bench.cli.screen import Screen
+        from bench.measurement.provenance import cpu_count
+        from bench.measurement.run import run
+        from bench.output.write import prepare, write
 
     asked = _asked(
         experiment,
@@ -141,6 +143,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         write=lambda results: write(
             results, anchor=asked.anchor, references=published, plots=asked.plots
         ),
+        prepare=prepare,
         jobs=jobs or cpu_count(),
         quiet=quiet,
     )

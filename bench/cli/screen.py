@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.cli.forecast import Forecast, clock
+from bench.cli.imports import Meanwhile
 from bench.cli.working import Ticker, Working, console
 from bench.files import locked
 from bench.measurement import progress
@@ -57,6 +58,8 @@ class Screen(progress.Progress):
         Receives the plan before a folder is touched; may refuse it.
     write
         Receives the results while no other run can write to the folder.
+    prepare
+        Imports what ``write`` needs; called while workers measure.
     jobs
         Processes that share the work.
     quiet
@@ -72,6 +75,7 @@ class Screen(progress.Progress):
         self,
         check: Callable[[Plan], object] = lambda _: None,
         write: Callable[[Results], object] = lambda _: None,
+        prepare: Callable[[], object] = lambda: None,
         *,
         jobs: int = 1,
         quiet: bool = False,
@@ -92,6 +96,7 @@ class Screen(progress.Progress):
         )
         self._ticker = Ticker(shown, self._line)
         self._task = TaskID(0)
+        self._meanwhile = Meanwhile(prepare)
         self._forecast = Forecast()
         self._begun_s = 0.0
         self._done = 0
@@ -129,6 +134,7 @@ class Screen(progress.Progress):
         self._task = self._bar.add_task("starting workers", total=len(plan.tasks))
         self._bar.start()
         self._ticker.__enter__()
+        self._meanwhile.start()
 
     def measured(self, row: Encoding) -> None:
         """Advance the bar; print a failure at once."""
@@ -154,6 +160,7 @@ class Screen(progress.Progress):
         """Write the tables and plots of the results."""
         self._ticker.__exit__()
         self._bar.stop()
+        self._meanwhile.wait()
         self._working = Working("tables and plots", self._working.screen)
         with self._working, locked(results.folder):
             self._write(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import math
 from collections.abc import Sequence
@@ -18,7 +19,15 @@ from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
 from bench.output import reported_rates
 
+_TABLES = ("tables", "codec_compare", "targets", "headline")
+_PLOTS = ("plots", "family_plots")
 _OPTIONAL = (reported_rates.STEM, "targets", "match")
+
+
+def prepare() -> None:
+    """Import what ``write`` needs, which takes half a second, while there is time for it."""
+    for name in (*_TABLES, *_PLOTS):
+        importlib.import_module(f"bench.output.{name}")
 
 
 def write(
@@ -79,14 +88,17 @@ def write(
             provenance=record,
         )
     if plots:
-        from bench.output import complexity_plot, family_plots
+        from bench.output import family_plots
         from bench.output import plots as plots_of
 
         written += plots_of.write_all(
             chosen, folder, provenance=record, references=references, mark=mark
         )
         written += family_plots.write_plots(families, folder, provenance=record, mark=mark)
-        written += complexity_plot.write(networks, results, folder, anchor) if networks else []
+        if networks:
+            from bench.output import complexity_plot
+
+            written += complexity_plot.write(networks, results, folder, anchor)
     listed = [path.relative_to(folder).as_posix() for path in written]
     before = [name for name in _present(folder) if name not in listed]
     drawn = [f"plots/{path.name}" for path in folder.glob(f"plots/*_{complexity.STEM}.*")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bench.cli import screen as screens
 from bench.cli import working
 from bench.cli.forecast import Forecast, clock
 from bench.measurement.plan import Plan
+from bench.measurement.results import Results
 from bench.measurement.store import Encoding
 from bench.measurement.worker import Task
 
@@ -132,3 +134,31 @@ def test_the_line_of_a_run(monkeypatch):
         assert "starting workers, 1:10 elapsed" == screen._line()
         screen.measured(row("a", 10.0))
         assert "1 of 2 cells, 1:10 elapsed, about 0:10 left" == screen._line()
+
+
+def test_outputs_are_written_after_what_they_need_is_imported(tmp_path: Path):
+    """Two threads never import the same modules at a time; without work, nothing is imported."""
+    happened: list[str] = []
+    release = threading.Event()
+
+    def prepare() -> None:
+        release.wait(10)
+        happened.append("imported")
+
+    screen = screens.Screen(
+        write=lambda _: happened.append("written"), prepare=prepare, jobs=1, quiet=True
+    )
+    with screen:
+        screen.planned(Plan([], [], [], tasks=[task("a")]))
+        threading.Timer(0.05, release.set).start()
+        found = Results.__new__(Results)
+        object.__setattr__(found, "folder", tmp_path)
+        screen.finished(found)
+
+    assert ["imported", "written"] == happened
+
+    idle = screens.Screen(prepare=lambda: happened.append("again"), jobs=1, quiet=True)
+    with idle:
+        idle.planned(Plan([], [], []))
+
+    assert ["imported", "written"] == happened

@@ -1,0 +1,47 @@
+"""When a command imports what it needs: without the collector, or while other processes work."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Import what a command needs: nothing of it is garbage, and looking for some takes a tenth."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class Meanwhile:
+    """Imports in a thread while other processes work.
+
+    Parameters
+    ----------
+    imports
+        What imports. Its errors are dropped: who needs the modules imports them again.
+    """
+
+    def __init__(self, imports: Callable[[], object]) -> None:
+        self._imports = imports
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Return when it is done, or was never started."""
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        with contextlib.suppress(Exception), without_collector():
+            self._imports()
