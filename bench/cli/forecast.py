@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.measurement.store import Encoding
+    from bench.measurement.encoding import Encoding
     from bench.measurement.worker import Task
 
 

@@ -30,9 +30,9 @@ from bench.files import locked
 from bench.measurement import progress
 
 if TYPE_CHECKING:
+    from bench.measurement.encoding import Encoding
     from bench.measurement.plan import Plan
     from bench.measurement.results import Results
-    from bench.measurement.store import Encoding
 
 
 class _Left(ProgressColumn):

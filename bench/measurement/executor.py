@@ -11,16 +11,18 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from bench import registry
 from bench.errors import OutputError, UsageError, failure
 from bench.measurement import worker
+from bench.measurement.encoding import Encoding
 from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool
-from bench.measurement.store import Encoding, Store
+from bench.measurement.store import Store
 from bench.measurement.worker import Task
 
 THREAD_VARIABLES = (
@@ -33,6 +35,8 @@ THREAD_VARIABLES = (
 """What numeric libraries ask for the number of their threads."""
 
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
+_SMALL_IN_FLIGHT_PER_WORKER = 48  # of which a message holds several
+_HELD_BYTES = 16 << 20  # of files that are only scored
 _CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
 _COUNT_S = 10.0  # how long the size of a cluster is taken as known
 _GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
@@ -197,42 +201,63 @@ def measure(
     """
     outcome = Outcome()
 
-    def finish(row: Encoding, task: Task) -> None:
-        if not task.stored:
-            store.put(row)
-        elif row.error:
-            store.fail_cells(row)
-        else:
-            store.put_scores(row)
-        if row.score_error and not row.error:
-            row = replace(row, error=row.score_error)
-            store.fail_cells(row)
-        outcome.measured += 1
-        outcome.failed += bool(row.error)
-        progress(row)
+    def finish(done: list[tuple[Encoding, Task]]) -> None:
+        with store.together():
+            rows = [_stored(row, task, store) for row, task in done]
+        for row in rows:
+            outcome.measured += 1
+            outcome.failed += bool(row.error)
+            progress(row)
 
     waiting = _ordered(tasks, jobs)[::-1]  # popped from the end
     running: dict[Future[Encoding], Task] = {}
+    done: SimpleQueue[Future[Encoding]] = SimpleQueue()
     if not tasks:
         return outcome
     with one_thread_each():
         executor = make_executor(min(jobs, len(tasks)), timeout_s)
         try:
             while waiting or running:
-                wanted = _IN_FLIGHT_PER_WORKER * max(1, getattr(executor, "workers", jobs))
-                while waiting and len(running) < wanted:
+                workers = max(1, getattr(executor, "workers", jobs))
+                while waiting and done.empty() and _room(running, workers):
                     task = _with_bytes(waiting.pop(), store)
-                    running[executor.submit(worker.run, task)] = task
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    task = running.pop(future)
-                    finish(_row(future, task), task)
+                    future = executor.submit(worker.run, task)
+                    running[future] = task
+                    future.add_done_callback(done.put)
+                futures = [done.get()]
+                with contextlib.suppress(Empty):
+                    while True:
+                        futures.append(done.get_nowait())
+                pairs = [(future, running.pop(future)) for future in futures]
+                finish([(_row(future, task), task) for future, task in pairs])
         except KeyboardInterrupt:
             _drain(running, finish)
             raise
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return outcome
+
+
+def _room(running: Mapping[Future[Encoding], Task], workers: int) -> bool:
+    """Whether another task may be sent: many, but few of those that travel with their bytes."""
+    if len(running) < _IN_FLIGHT_PER_WORKER * workers:
+        return True
+    held = sum(len(task.data or b"") for task in running.values())
+    return len(running) < _SMALL_IN_FLIGHT_PER_WORKER * workers and held < _HELD_BYTES
+
+
+def _stored(row: Encoding, task: Task, store: Store) -> Encoding:
+    """Store what came of a task and return it, with the error of its scores as its own."""
+    if not task.stored:
+        store.put(row)
+    elif row.error:
+        store.fail_cells(row)
+    else:
+        store.put_scores(row)
+    if row.score_error and not row.error:
+        row = replace(row, error=row.score_error)
+        store.fail_cells(row)
+    return row
 
 
 def _ordered(tasks: list[Task], jobs: int) -> list[Task]:
@@ -273,9 +298,11 @@ def _row(future: Future[Encoding], task: Task) -> Encoding:
         return replace(task.row, error=failure(error))
 
 
-def _drain(running: dict[Future[Encoding], Task], finish: Callable[[Encoding, Task], None]) -> None:
+def _drain(
+    running: dict[Future[Encoding], Task], finish: Callable[[list[tuple[Encoding, Task]]], None]
+) -> None:
     """Store what is done soon after an interrupt; drop what is not."""
     begun = {future: task for future, task in running.items() if not future.cancel()}
     with contextlib.suppress(Exception):  # a second failure must not hide the first
-        for future in wait(begun, timeout=_GRACE_S).done:
-            finish(_row(future, begun[future]), begun[future])
+        ended = wait(begun, timeout=_GRACE_S).done
+        finish([(_row(future, begun[future]), begun[future]) for future in ended])

@@ -12,9 +12,9 @@ from bench.codec import Setting
 from bench.dataset.dataset import Dataset, Pictures
 from bench.dataset.identity import file_hash
 from bench.errors import UsageError, suggest
+from bench.measurement.encoding import encoding_key
 from bench.measurement.import_tables import Given
 from bench.measurement.plan import Identity
-from bench.measurement.store import encoding_key
 
 PREFIX = "imported/"
 """Of the codec's name of every imported row."""

@@ -34,13 +34,14 @@ from bench.measurement import (
     provenance,
     untrusted,
 )
+from bench.measurement.encoding import Cell
 from bench.measurement.import_checks import PREFIX, Imported, checked
 from bench.measurement.merge import check_target
 from bench.measurement.merged_record import GIVEN
 from bench.measurement.ownership import is_own, seal
 from bench.measurement.plan import choose_metrics
 from bench.measurement.results import Results, stored_results
-from bench.measurement.store import Cell, Store
+from bench.measurement.store import Store
 from bench.metrics.columns import column as column_of
 
 

@@ -22,10 +22,11 @@ from typing import Any
 from bench.analysis.run_changes import tolerance, whole_name
 from bench.errors import OutputError, UsageError
 from bench.measurement import merged_record
+from bench.measurement.encoding import Cell
 from bench.measurement.ownership import is_own
 from bench.measurement.results import Results, load_results, stored_results
 from bench.measurement.sqlite import connect_to_read
-from bench.measurement.store import DATABASE, TARGET, TARGET_BPP, Cell, Store
+from bench.measurement.store import DATABASE, TARGET, TARGET_BPP, Store
 
 _ENCODING = (
     "key, pixels, width, height, codec, version, label, setting, bytes, bitstream, encode_s,"

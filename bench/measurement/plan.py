@@ -13,7 +13,8 @@ from bench.codec import Codec, Scalar, Setting
 from bench.dataset.dataset import Dataset
 from bench.dataset.identity import Item
 from bench.errors import CodecError, MetricError, SettingError, UsageError
-from bench.measurement.store import TARGET, Cell, Encoding, Store, encoding_key
+from bench.measurement.encoding import Cell, Encoding, encoding_key
+from bench.measurement.store import TARGET, Store
 from bench.measurement.worker import Task
 from bench.rate_search import PerImage, Target, require_rate
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
-import pickle
 import select
 import tempfile
 import threading
@@ -18,8 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,135 +25,16 @@ from typing import Any
 import psutil
 
 from bench.errors import CodecFailed
-from bench.measurement.child import Child, pack
+from bench.measurement.messages import pack
+from bench.measurement.slot import Call, Slot
 
 DEFAULT_TIMEOUT_S = 1800.0
 """How long one cell may take; the slowest cell of the suite takes a few minutes."""
 
 _TICK_S = 0.1
-_LOADING_S = 60.0  # what a codec's libraries may take besides
-_TRIES = 3  # to start a process
+_MOMENT_S = 0.25  # what the calls of one message take together
 _ALONE_CPU_S = 1.0  # what the first process and its decoder take before others are started
 _ALONE_S = 10.0  # and how long they have for that
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A call that waits or runs.
-
-    ``group`` names the stranger's codec whose code it runs; ``near`` what a process keeps from one
-    call to the next: the picture.
-    """
-
-    future: Future[Any]
-    payload: bytes
-    group: str
-    near: str
-
-
-class _Slot:
-    """One worker: its process, and what that works on."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self.child: Child | None = None
-        self.group = ""
-        self.call: _Call | None = None
-        self.sent = False
-        self.started, self.begun = 0.0, False
-        self.near = ""
-        self.failed_starts = 0
-
-    def take(self, call: _Call) -> None:
-        """Begin a call: at once where the process is there, else as soon as it is ready."""
-        if self.child is not None and (
-            call.group != self.group or self.child.process.poll() is not None
-        ):
-            self.retire()
-        self.call, self.sent, self.group, self.near = call, False, call.group, call.near
-        if self.child is None:
-            self.child, self.ready = Child(self._folder, leader=True), False
-        else:
-            self.send()
-
-    def send(self) -> None:
-        """Send the call to the process, which waits for it; the clock starts."""
-        assert self.child is not None
-        assert self.call is not None
-        self.sent, self.started, self.begun = True, time.monotonic(), False
-        self.child.phase.set("")
-        with contextlib.suppress(OSError):  # it died meanwhile, which is found in a moment
-            self.child.send(self.call.payload)
-
-    def retire(self) -> None:
-        """Kill the process."""
-        if self.child is not None:
-            self.child.kill()
-        self.child = None
-
-    def answer(self) -> None:
-        """Read what the process says."""
-        assert self.child is not None
-        try:
-            word, value = pickle.loads(self.child.conn.recv_bytes())  # noqa: S301 - our process
-        except Exception:  # noqa: BLE001 - closed, or garbage that a codec wrote into it
-            self.lose(None)
-            return
-        if word == "ready":
-            self.ready, self.failed_starts = True, 0
-            if self.call is not None and not self.sent:
-                self.send()
-        elif self.call is not None and self.sent:
-            call, self.call = self.call, None
-            (call.future.set_result if word == "done" else call.future.set_exception)(value)
-
-    def lose(self, why: str | None) -> None:
-        """Kill the process; its call fails with ``why``, or with what the process died of."""
-        child, call = self.child, self.call
-        assert child is not None
-        if call is not None and not self.sent and self.failed_starts < _TRIES:
-            self.failed_starts += 1
-            self.retire()
-            self.take(call)
-            return
-        phase, _ = self.phase()
-        text = why or child.obituary(f" in {phase}" if phase else "")
-        self.retire()
-        self.call = None
-        if call is not None:
-            call.future.set_exception(CodecFailed(text))
-
-    def overdue(self, timeout_s: float) -> None:
-        """End a call that takes too long."""
-        name, pid = self.phase()
-        if name and not self.begun:  # the codec is loaded, the cell begins
-            self.started, self.begun = time.monotonic(), True
-        limit = timeout_s if name else timeout_s + _LOADING_S
-        if self.sent and self.call and time.monotonic() - self.started > limit:
-            assert self.child is not None
-            doing = f" in {name or 'loading'}"
-            place = self.child.ask_place(pid)
-            self.lose(f"timed out: after {limit:g} s{doing}{place}")
-
-    def phase(self) -> tuple[str, int]:
-        """Return what the call is at, and which other process works on it; empty before it is."""
-        return self.child.phase.get() if self.child is not None and self.sent else ("", 0)
-
-    def memory_bytes(self, *, all_of_them: bool) -> int:
-        """Return what the process and its decoder hold, and all that they started if wanted."""
-        if self.child is None or self.call is None:
-            return 0
-        found = 0
-        with contextlib.suppress(psutil.Error, OSError):
-            processes = [psutil.Process(self.child.pid)]
-            if all_of_them:
-                processes += processes[0].children(recursive=True)
-            elif other := self.phase()[1]:
-                processes.append(psutil.Process(other))
-            for process in processes:
-                held = process.memory_info()
-                found += held.rss - getattr(held, "shared", 0)
-        return found
 
 
 class LocalPool(Executor):
@@ -180,11 +59,12 @@ class LocalPool(Executor):
         self._folder = tempfile.TemporaryDirectory(
             prefix="bench-workers-", ignore_cleanup_errors=True
         )
-        self._slots = [_Slot(self._folder.name) for _ in range(max(1, jobs))]
-        self._waiting: deque[_Call] = deque()
-        self._ending, self._killing = False, False
+        self._slots = [Slot(self._folder.name) for _ in range(max(1, jobs))]
+        self._waiting: deque[Call] = deque()
+        self._seconds: dict[object, float] = {}  # what calls of a kind take
+        self._ending, self._killing, self._woken = False, False, False
         self._lock = threading.Lock()
-        self._wake_read, self._wake_write = Pipe(duplex=False)
+        self._wake_read, self._wake_write = os.pipe()
         self._manager = threading.Thread(target=self._manage, daemon=True)
         self._manager.start()
 
@@ -192,19 +72,20 @@ class LocalPool(Executor):
         """Queue a call.
 
         ``group`` of an argument keeps its code in processes of its own; calls with the same
-        ``near`` go to the same process as long as no other one would have nothing to do.
+        ``near`` go to the same process as long as no other one would have nothing to do. Where
+        calls of the same ``kind`` took moments, several are sent to a process at a time.
         """
-        future: Future[Any] = Future()
-        group, near = (
-            next((str(getattr(a, word)) for a in args if hasattr(a, word)), "")
-            for word in ("group", "near")
-        )
+        call = Call(Future(), pack(fn, args, kwargs))
+        for argument in args:
+            call.group = call.group or getattr(argument, "group", "")
+            call.near = call.near or getattr(argument, "near", "")
+            call.kind = call.kind or getattr(argument, "kind", None)
         with self._lock:
             if self._ending:
                 raise RuntimeError("the pool is shut down")
-            self._waiting.append(_Call(future, pack(fn, args, kwargs), group, near))
+            self._waiting.append(call)
         self._wake()
-        return future
+        return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes when their calls are done, or at once if they are cancelled."""
@@ -224,12 +105,13 @@ class LocalPool(Executor):
         self.shutdown(cancel_futures=kind is not None)
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake_write.send_bytes(b"")
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(OSError):
+                os.write(self._wake_write, b"1")
 
     def _manage(self) -> None:
         """Run until there is nothing left to do and nobody who could ask for more."""
-        tick = 0
         try:
             while not self._killing:
                 self._dispatch()
@@ -237,25 +119,51 @@ class LocalPool(Executor):
                 if self._ending and not busy and not self._waiting:
                     break
                 self._listen()
-                tick += 1
-                self._watch(tick)
+                self._watch()
         finally:
             for slot in self._slots:
                 slot.retire()
-            left = [slot.call for slot in self._slots if slot.call] + list(self._waiting)
-            for call in left:
+            left = [call for s in self._slots for call in (*s.calls[s.answered :], *s.left)]
+            for call in (*left, *self._waiting):
                 if not call.future.cancel() and not call.future.done():
                     call.future.set_exception(CodecFailed("died: the run was interrupted"))
+            self._woken = True  # nobody reads it any more
+            os.close(self._wake_read)
+            os.close(self._wake_write)
             self._folder.cleanup()
 
     def _dispatch(self) -> None:
         for slot in self._slots:
+            self._waiting.extendleft(reversed(slot.left))
+            slot.left = []
+        for slot in self._slots:
             while slot.call is None and self._waiting:
                 if slot.child is None and not self._worth_another():
                     break
-                call = self._next(slot)
-                if call.future.set_running_or_notify_cancel():
-                    slot.take(call)
+                calls = self._several(slot)
+                running = [call for call in calls if _runs(call.future)]
+                if running:
+                    slot.take(running)
+
+    def _several(self, slot: Slot) -> list[Call]:
+        """Take the next calls for a process: one, or as many as are likely done in moments.
+
+        A stranger's code gets one at a time, so that a message holds nothing of another call.
+        """
+        most = 1 + len(self._waiting) // len(self._slots)
+        calls: list[Call] = []
+        seconds = 0.0
+        while self._waiting and len(calls) < most:
+            call = self._next(slot)
+            seconds += self._seconds.get(call.kind, math.inf)
+            if calls and (seconds > _MOMENT_S or call.group):
+                break
+            self._waiting.remove(call)
+            calls.append(call)
+            slot.near = call.near
+            if call.group or seconds > _MOMENT_S:
+                break
+        return calls
 
     def _worth_another(self) -> bool:
         """Return whether to start a process, which costs more than many small cells do.
@@ -277,42 +185,45 @@ class LocalPool(Executor):
 
     _begun = 0.0
 
-    def _next(self, slot: _Slot) -> _Call:
-        """Take the next call for a process: of its own picture, else of one that nobody has."""
+    def _next(self, slot: Slot) -> Call:
+        """Return the next call for a process: of its own picture, else of one that nobody has."""
         seen = list(itertools.islice(self._waiting, 4 * len(self._slots)))
-        others = {other.near for other in self._slots if other is not slot and other.call}
+        others = {c.near for o in self._slots if o is not slot for c in o.calls[o.answered :]}
         own = (call for call in seen if (call.near, call.group) == (slot.near, slot.group))
         free = (call for call in seen if call.near not in others)
-        chosen = next(own, None) or next(free, seen[0])
-        self._waiting.remove(chosen)
-        return chosen
+        return next(own, None) or next(free, seen[0])
 
     def _listen(self) -> None:
         """Wait for a word of a process, a new call, or the next tick."""
         slots = {s.child.conn.fileno(): s for s in self._slots if s.child is not None}
         poll = select.poll()
-        for file in (self._wake_read.fileno(), *slots):
+        for file in (self._wake_read, *slots):
             poll.register(file, select.POLLIN)
         for file, _ in poll.poll(1000 * _TICK_S):
             if file in slots:
-                slots[file].answer()
+                for call, seconds in slots[file].answer():
+                    before = self._seconds.get(call.kind, seconds)
+                    if call.kind is not None:
+                        self._seconds[call.kind] = (before + seconds) / 2
             else:
-                _drain(self._wake_read)
+                os.read(self._wake_read, 4096)
+                self._woken = False
 
-    def _watch(self, tick: int) -> None:
+    def _watch(self) -> None:
         """Find processes that died in silence, hang, or take too much memory."""
+        if self._last_look + _TICK_S > time.monotonic():
+            return
+        self._last_look = time.monotonic()
+        self._looks += 1
         for slot in self._slots:
             child = slot.child
             if child is not None and child.process.poll() is not None and not child.conn.poll(0):
                 slot.lose(None)
             slot.overdue(self.timeout_s)
-        if self._last_look + _TICK_S > time.monotonic():
-            return
-        self._last_look = time.monotonic()
-        held = [(slot.memory_bytes(all_of_them=tick % 10 == 0), slot) for slot in self._slots]
+        every = self._looks % 10 == 0
+        held = [(slot.memory_bytes(all_of_them=every), slot) for slot in self._slots]
         total = sum(size for size, _ in held)
-        scarce = psutil.virtual_memory().available < psutil.virtual_memory().total // 20
-        if total > self._memory or (scarce and total > self._memory // 4):
+        if total > self._memory or (total > self._memory // 4 and _scarce()):
             size, slot = max(held, key=lambda pair: pair[0])
             assert slot.child is not None
             place = slot.child.ask_place(slot.phase()[1])
@@ -321,12 +232,18 @@ class LocalPool(Executor):
                 f"{self._memory / 2**30:.1f} GiB{place}"
             )
 
-    _last_look = 0.0
+    _last_look, _looks = 0.0, 0
 
 
-def _drain(conn: Connection) -> None:
-    while conn.poll(0):
-        conn.recv_bytes()
+def _runs(future: Future[Any]) -> bool:
+    """Whether a call begins now, or begins again: not cancelled."""
+    return future.running() or future.set_running_or_notify_cancel()
+
+
+def _scarce() -> bool:
+    """Whether the machine has hardly any memory left."""
+    memory = psutil.virtual_memory()
+    return bool(memory.available < memory.total // 20)
 
 
 def memory_limit_bytes() -> int:

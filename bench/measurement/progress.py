@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bench.measurement.encoding import Encoding
     from bench.measurement.plan import Plan
     from bench.measurement.results import Results
-    from bench.measurement.store import Encoding
 
 _EVERY_S, _LOG_EVERY_S = 0.5, 30.0
 _DONE = ": done"

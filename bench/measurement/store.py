@@ -20,12 +20,12 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
 from bench.errors import OutputError
+from bench.measurement.encoding import Cell, Encoding
 from bench.measurement.sqlite import connect_to_read, connect_to_write
 
 DATABASE = "bench.sqlite"
@@ -65,60 +65,6 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def encoding_key(
-    pixels: str,
-    width: int,
-    height: int,
-    codec: str,
-    version: str,
-    setting: str,
-    format_version: int,
-) -> str:
-    """Return the sha256 that identifies one encoding: same key, same bytes."""
-    parts = [pixels, width, height, codec, version, setting, format_version]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """One row of ``encodings``, with its scores: metric name -> (version, value, note).
-
-    ``score_error`` says why a metric could not be computed: no fault of the encoding.
-
-    ``label`` names the colour conversion: ceilings are stored by it. What curves are called stands
-    in the cells of a plan.
-    """
-
-    key: str
-    pixels: str
-    width: int
-    height: int
-    codec: str
-    version: str
-    label: str
-    setting: str
-    data: bytes | None = None
-    encode_s: float | None = None
-    decode_s: float | None = None
-    error: str = ""
-    scores: dict[str, tuple[str, float | None, str]] = field(default_factory=dict)
-    ceiling_db: float | None = None
-    score_error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One wish of a plan: an image of a dataset on a codec's curve at one setting."""
-
-    dataset: str
-    image: str
-    curve: str
-    setting: str
-    label: str
-    key: str = ""
-    error: str = ""
-
-
 class Store:
     """The database of one output folder; a context manager that holds the folder's lock.
 
@@ -143,6 +89,7 @@ class Store:
         self._writing = writing
         self._file: tuple[int, int] | None = None
         self.run_id = 0
+        self._joined = False
         if not writing and not self.path.is_file():
             raise OutputError(f"{folder} holds no results", "Run `bench all` first.")
         try:
@@ -207,7 +154,20 @@ class Store:
             self._lock.close()
 
     @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Store all that is stored meanwhile in one transaction: all of it, or nothing."""
+        with self._transaction():
+            self._joined = True
+            try:
+                yield
+            finally:
+                self._joined = False
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._joined:
+            yield self._db
+            return
         with self.guard():
             if _inode(self.path) != self._file:  # SQLite would go on writing to nowhere
                 raise OutputError(

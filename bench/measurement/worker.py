@@ -7,11 +7,9 @@ costs an encode, a decode and the scoring of the decoded side.
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, SupportsFloat
@@ -23,6 +21,7 @@ from bench import rate_search, registry
 from bench.codec import Codec, Setting
 from bench.dataset.open import Item, load_item
 from bench.errors import (
+    BenchError,
     CodecFailed,
     DatasetError,
     DecodeError,
@@ -33,8 +32,9 @@ from bench.errors import (
     one_line,
 )
 from bench.image import Image, frozen, pixels_sha256
-from bench.measurement import child
-from bench.measurement.store import TARGET, TARGET_BPP, Encoding
+from bench.measurement import decoder, serving
+from bench.measurement.encoding import Encoding
+from bench.measurement.store import TARGET, TARGET_BPP
 from bench.measurement.untrusted import MAX_VALUE
 from bench.rate_search import Target
 
@@ -88,6 +88,12 @@ class Task:
         """The picture, which a worker keeps with the reference side of its metrics."""
         return self.row.pixels
 
+    @property
+    def kind(self) -> tuple[str, str, int] | None:
+        """What takes about as long: the codec, where, the power of two of pixels; not a search."""
+        pixels = (self.row.width * self.row.height).bit_length()
+        return None if self.target else (self.codec, self.device, pixels)
+
 
 @dataclass(slots=True)
 class _Loaded:
@@ -103,56 +109,8 @@ _images: dict[str, _Loaded] = {}
 
 
 @cache
-def _codec(name: str, device: str, role: str) -> Codec:  # noqa: ARG001 - one object a role
-    return registry.create(name, device)
-
-
-def _decoder() -> child.Child | None:
-    """Return the process that decodes for this one; None where this is no child process."""
-    if not child.is_child():
-        return None
-    if not _decoders or _decoders[0].process.poll() is not None:
-        _ready.clear()
-        _decoders[:] = [child.Child(child.folder(), leader=False)]
-    return _decoders[0]
-
-
-_decoders: list[child.Child] = []
-_ready: set[tuple[str, str]] = set()  # codecs that it has loaded
-
-
-def load(name: str, device: str) -> None:
-    """Load the codec that ``decode`` will need."""
-    _codec(name, device, "decoder")
-
-
-def decode(name: str, device: str, data: bytes) -> Image:
-    """Return the image of ``data``; runs where the picture it was made from never was.
-
-    Raises
-    ------
-    CodecFailed
-        Whatever the codec raised, with its place.
-    """
-    codec = None
-    try:
-        codec = _codec(name, device, "decoder")
-        return codec.decode(data)
-    except BaseException as error:
-        if is_ctrl_c(error):
-            raise
-        _debug(error)
-        raise CodecFailed(failure(error, type(codec) if codec else None)) from None
-
-
-def _debug(error: BaseException) -> None:
-    if os.environ.get("BENCH_DEBUG"):
-        traceback.print_exception(error)
-
-
-@cache
 def _metric(name: str) -> metrics_of.Metric:
-    if child.is_child():
+    if serving.is_child():
         import cv2
 
         cv2.setNumThreads(1)
@@ -178,68 +136,139 @@ def _loaded(item: Item, pixels: str) -> _Loaded:
                 f"{pixels[:12]}, found {found[:12]}; it was not measured",
                 "Run again: it will be planned as it is now.",
             )
-        _images.clear()  # tasks come image by image
         _images[pixels] = _Loaded(frozen(image), image, {}, {})
     return _images[pixels]
 
 
 def run(task: Task) -> Encoding:
     """Return the finished row of ``task``; a failure of the codec is a row with its error."""
-    fields = {name: getattr(task.row, name) for name in task.row.__slots__}
-    fields["scores"] = {}
-    owner: type | None = None
-    try:
-        other = _decoder()  # it starts while this process loads the codec
-        codec = _codec(task.codec, task.device, "encoder")
-        owner = type(codec)
-        for name in task.metrics:
-            _metric(name)
-        if other and (task.codec, task.device) not in _ready:
-            other.call(load, task.codec, task.device)
-            _ready.add((task.codec, task.device))
-        _measure(task, codec, fields)
-    except BaseException as error:
-        if is_ctrl_c(error):
-            raise
-        _debug(error)
-        fields.update(data=None, scores={}, encode_s=None, decode_s=None)
-        fields["error"] = failure(error, owner)
-    return Encoding(**fields)
+    return next(run_several([task]))[0]
 
 
-def _measure(task: Task, codec: Codec, fields: dict[str, Any]) -> None:
-    """Encode (or take the stored bytes), decode and score; fill ``fields``."""
-    loaded = _loaded(task.item, task.row.pixels)
-    image = loaded.image
-    data = task.data
+def run_several(tasks: Sequence[Task]) -> Iterator[tuple[Encoding, float]]:
+    """Yield the finished row of each task, and the seconds that it took.
+
+    All of them are encoded, then decoded, then scored, so that the two processes wake each other
+    once. Whatever happens to one of them leaves the others as they are.
+    """
+    for pixels in _images.keys() - {task.row.pixels for task in tasks}:
+        del _images[pixels]
+    decoder.process()  # it starts while this process loads the codecs
+    cells = [_Cell(task, turn) for turn, task in enumerate(tasks)]
+    for cell in cells:
+        cell.do(_encode)
+    encoded = [cell for cell in cells if not cell.failed]
+    files = [(cell.task.codec, cell.task.device, cell.data) for cell in encoded]
+    for index, found, seconds in decoder.decode_each(files, [cell.turn for cell in encoded]):
+        encoded[index].fields["decode_s"] = seconds
+        encoded[index].seconds += seconds
+        encoded[index].do(_take_decoded, found)
+    for cell in cells:
+        cell.do(_score_all)
+        yield Encoding(**cell.fields), cell.seconds
+
+
+serving.together(run, run_several)
+
+
+class _Cell:
+    """A task on its way: what is known so far of its row.
+
+    Attributes
+    ----------
+    turn
+        Its place among the tasks that are worked on together.
+    fields
+        Those of the row.
+    seconds
+        What it took.
+    """
+
+    __slots__ = (
+        "data",
+        "decoded",
+        "failed",
+        "fields",
+        "loaded",
+        "owner",
+        "seconds",
+        "task",
+        "turn",
+    )
+
+    def __init__(self, task: Task, turn: int) -> None:
+        self.task, self.turn = task, turn
+        self.fields = {name: getattr(task.row, name) for name in task.row.__slots__}
+        self.fields["scores"] = {}
+        self.owner: type | None = None
+        self.seconds, self.failed = 0.0, False
+        self.data = b""
+
+    loaded: _Loaded
+    decoded: Image
+
+    def do(self, step: Callable[..., None], *args: object) -> None:
+        """Take a step, unless an earlier one failed; what it raises becomes the row's error."""
+        if self.failed:
+            return
+        started = time.monotonic()
+        try:
+            step(self, *args)
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            decoder.debug(error)
+            self.failed = True
+            unknown = ("data", "encode_s", "decode_s", "ceiling_db")
+            self.fields.update(dict.fromkeys(unknown), scores={})
+            self.fields["error"] = failure(error, self.owner)
+        self.seconds += time.monotonic() - started
+
+
+def _encode(cell: _Cell) -> None:
+    """Encode, or take the stored bytes; what is loaded for all of a cell is loaded before."""
+    task = cell.task
+    serving.report_phase("", turn=cell.turn)
+    codec = decoder.codec(task.codec, task.device, "encoder")
+    cell.owner = type(codec)
+    for name in task.metrics:
+        _metric(name)
+    decoder.prepare(task.codec, task.device)
+    cell.loaded = _loaded(task.item, task.row.pixels)
+    image, data = cell.loaded.image, task.data
     if data is None and task.target is not None:
-        data = _search(task, codec, loaded, fields)
+        data = _search(task, codec, cell.loaded, cell.fields)
     elif data is None:
-        child.report_phase("encode")
+        serving.report_phase("encode")
         started = time.perf_counter()
         data = codec.encode(image, task.setting)
-        fields["encode_s"] = time.perf_counter() - started
+        cell.fields["encode_s"] = time.perf_counter() - started
         _check_encoded(task, codec, data)
-    started = time.perf_counter()
-    decoded = _decoded(task, image, data)
-    child.report_phase("score")
-    fields["decode_s"] = time.perf_counter() - started
-    fields["data"] = data
-    decoded = frozen(decoded)  # no metric writes into what the next one compares
-    for name in task.metrics:
-        try:
-            fields["scores"][name] = _score(name, loaded, decoded)
-        except (CodecFailed, MetricError) as error:
-            fields["score_error"] = failure(error)
+    cell.data = data
     if task.ceiling:
+        serving.report_phase("ceiling")
         best = codec.ceiling(image, task.setting)
-        fields["ceiling_db"] = None if best is None else _metric("psnr")(image, best)
         _check_untouched(codec, task.row.pixels)
+        cell.fields["ceiling_db"] = None if best is None else _metric("psnr")(image, best)
+
+
+def _take_decoded(cell: _Cell, found: Image | BenchError) -> None:
+    cell.decoded = _checked(found, cell.loaded.kept)
+
+
+def _score_all(cell: _Cell) -> None:
+    serving.report_phase("score", turn=cell.turn)
+    cell.fields["data"] = cell.data
+    for name in cell.task.metrics:
+        try:
+            cell.fields["scores"][name] = _score(name, cell.loaded, cell.decoded)
+        except (CodecFailed, MetricError) as error:
+            cell.fields["score_error"] = failure(error)
 
 
 def _check_encoded(task: Task, codec: Codec, data: bytes) -> None:
     """Refuse what an encoder may not have done."""
-    child.leave_if_forked()
+    serving.leave_if_forked()
     _check_untouched(codec, task.row.pixels)
     if len(data) > MAX_FILE_BYTES:
         raise EncodeError(
@@ -248,17 +277,21 @@ def _check_encoded(task: Task, codec: Codec, data: bytes) -> None:
         )
 
 
-def _decoded(task: Task, image: Image, data: bytes) -> Image:
-    """Return the picture of a file, decoded where the original never was."""
-    other = _decoder()
-    child.report_phase("decode", other.pid if other else 0)
-    call = other.call if other else _here
-    decoded: Image = call(decode, task.codec, task.device, data)
-    if decoded.shape != image.shape:
+def _checked(found: Image | BenchError, image: Image) -> Image:
+    """Return a decoded picture of the shape of ``image``; no metric writes into it.
+
+    Raises
+    ------
+    BenchError
+        If it has another one, or what its decoding ended with.
+    """
+    if isinstance(found, BenchError):
+        raise found
+    if found.shape != image.shape:
         raise DecodeError(
-            f"decoded to {decoded.dtype} of {decoded.shape}, wanted {image.dtype} of {image.shape}"
+            f"decoded to {found.dtype} of {found.shape}, wanted {image.dtype} of {image.shape}"
         )
-    return decoded
+    return frozen(found)
 
 
 def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -> bytes:
@@ -270,15 +303,17 @@ def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -
         _check_encoded(task, codec, data)
         if target.metric == "bpp":
             return rate_search.bits_per_pixel(loaded.image, data)
-        decoded = frozen(_decoded(task, loaded.image, data))
-        child.report_phase("score")
+        files = [(task.codec, task.device, data)]
+        found = next(decoder.decode_each(files, [0]))[1]
+        decoded = _checked(found, loaded.kept)
+        serving.report_phase("score")
         _, value, note = _score(target.metric, loaded, decoded)
-        child.report_phase("encode")
+        serving.report_phase("encode")
         if value is None:
             raise MetricError(f"{target} cannot be hit: {note}")
         return value
 
-    child.report_phase("encode")
+    serving.report_phase("encode")
     place = (task.codec, task.device, task.setting.json, target.metric)
     if place not in loaded.curves:
         loaded.curves[place] = rate_search.Curve(codec, loaded.image, task.setting, measure)
@@ -293,10 +328,6 @@ def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -
         TARGET_BPP: (rate_search.VERSION, exact, ""),
     }
     return found.data
-
-
-def _here(function: Callable[..., Image], *args: object) -> Image:
-    return function(*args)
 
 
 def _check_untouched(codec: Codec, pixels: str) -> None:
@@ -317,8 +348,8 @@ def _score(name: str, loaded: _Loaded, decoded: Image) -> tuple[str, float | Non
     metric = _metric(name)
     try:
         if name not in loaded.states:
-            metric.require_defined(loaded.image)
-            loaded.states[name] = metric.prepare(loaded.image)
+            metric.require_defined(loaded.kept)
+            loaded.states[name] = metric.prepare(loaded.kept)
         value = metric.score(loaded.states[name], decoded)
     except metrics_of.Undefined as error:
         return metric.version, None, str(error)

@@ -12,9 +12,9 @@ from rich.console import Console
 from bench.cli import screen as screens
 from bench.cli import working
 from bench.cli.forecast import Forecast, clock
+from bench.measurement.encoding import Encoding
 from bench.measurement.plan import Plan
 from bench.measurement.results import Results
-from bench.measurement.store import Encoding
 from bench.measurement.worker import Task
 
 WORDS = ["-c", "jpeg", "-c", "webp", "-m", "psnr", "--points", "4", "-j", "1"]

@@ -23,8 +23,9 @@ import pytest
 
 from bench.errors import UsageError
 from bench.measurement import executor, pool
-from bench.measurement.pool import LocalPool, _Call, _Slot
+from bench.measurement.pool import LocalPool
 from bench.measurement.run import run
+from bench.measurement.slot import Call, Slot
 from bench.measurement.worker import Task
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
@@ -294,12 +295,13 @@ def test_workers_have_images_of_their_own():
 def test_a_process_goes_on_with_its_picture():
     """Its own picture first, then one that no other process has, and at the end any."""
     two_of_them = object.__new__(LocalPool)  # without processes and the thread that sees to them
-    one, two = two_of_them._slots = [_Slot(""), _Slot("")]
-    two_of_them._waiting = deque(_Call(Future(), b"", "", near) for near in "aabbc")
-    two.near, two.call = "a", two_of_them._waiting[0]
+    one, two = two_of_them._slots = [Slot(""), Slot("")]
+    two_of_them._seconds = {}
+    two_of_them._waiting = deque(Call(Future(), b"", "", near) for near in "aabbc")
+    two.near, two.calls = "a", [two_of_them._waiting[0]]
     taken = []
     while two_of_them._waiting:
-        one.near = two_of_them._next(one).near
+        one.near = two_of_them._several(one)[0].near
         taken.append(one.near)
 
     assert ["b", "b", "c", "a", "a"] == taken

@@ -13,7 +13,8 @@ from typing import cast
 
 import pytest
 
-from bench.measurement import child, pool
+from bench.measurement import child, messages, pool, serving
+from bench.measurement.slot import Slot
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's scheduler")
 
@@ -22,7 +23,7 @@ class _Connection:
     """Asks for a few calls in this process, as a parent would."""
 
     def __init__(self, *calls: Callable[[], object]) -> None:
-        self._calls = [child.pack(call, (), {}) for call in calls]
+        self._calls = [messages.pack(call, (), {}) for call in calls]
         self.answers: list[object] = []
 
     def recv_bytes(self) -> bytes:
@@ -46,8 +47,7 @@ def _policy() -> int:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(child, "_scheduling", [])
-    monkeypatch.setattr(child, "_answer", [])
+    monkeypatch.setattr(serving, "_scheduling", [])
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     yield
     os.sched_setscheduler(0, *before)
@@ -56,14 +56,14 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_next_cell_is_scheduled_as_before(fresh: None):
     """What one call did to the process is undone before the next one."""
     usual, parent = _policy(), _Connection(_policy, _grab, _policy)
-    child._answer_calls(parent)
+    serving._answer_calls(parent)
 
     assert [usual, os.SCHED_BATCH, usual] == parent.answers[1:]
 
 
 def test_threads_are_put_back_too(fresh: None):
     """Also a thread that the encoder left behind."""
-    child.keep_scheduling()
+    serving.keep_scheduling()
     usual, found, go, end = _policy(), [0], threading.Event(), threading.Event()
 
     def linger() -> None:
@@ -75,7 +75,7 @@ def test_threads_are_put_back_too(fresh: None):
     thread = threading.Thread(target=linger)
     thread.start()
     go.wait(20)
-    child.keep_scheduling()
+    serving.keep_scheduling()
     end.set()
     thread.join()
 
@@ -94,7 +94,7 @@ def test_a_second_process_is_started_for_work(
     monkeypatch.setattr(pool, "_ALONE_CPU_S", cpu_s)
     monkeypatch.setattr(pool, "_ALONE_S", alone_s)
     two = object.__new__(pool.LocalPool)  # without its processes and the thread that sees to them
-    two._slots = [pool._Slot(""), pool._Slot("")]
+    two._slots = [Slot(""), Slot("")]
 
     assert two._worth_another()
     two._slots[0].child = cast("child.Child", SimpleNamespace(pid=os.getpid()))
@@ -104,7 +104,7 @@ def test_a_second_process_is_started_for_work(
 def test_a_dead_first_process_holds_nobody_up():
     """Where it has ended and its number is nobody's, others start."""
     two = object.__new__(pool.LocalPool)
-    two._slots = [pool._Slot(""), pool._Slot("")]
+    two._slots = [Slot(""), Slot("")]
     two._worth_another()
     two._slots[0].child = cast("child.Child", SimpleNamespace(pid=2**22 + 1))
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import OutputError
+from bench.measurement.encoding import Cell, Encoding, encoding_key
 from bench.measurement.results import stored_results
-from bench.measurement.store import Cell, Encoding, Store, encoding_key
+from bench.measurement.store import Store
 
 KEY = encoding_key("aa", 4, 2, "jpeg", "1", '{"quality":5}', 1)
 ROW = Encoding(

@@ -13,7 +13,8 @@ from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
 from bench.measurement import executor, worker
-from bench.measurement.store import Encoding, Store
+from bench.measurement.encoding import Encoding
+from bench.measurement.store import Store
 from bench.metrics import create
 
 

@@ -1,0 +1,126 @@
+"""The process beside a worker that decodes: it is given files alone, never a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from bench import registry
+from bench.codec import Codec
+from bench.errors import BenchError, CodecFailed, failure, is_ctrl_c
+from bench.image import Image
+from bench.measurement import serving
+from bench.measurement.child import Child
+
+_processes: list[Child] = []
+_ready: set[tuple[str, str]] = set()  # codecs that it has loaded
+
+
+@cache
+def codec(name: str, device: str, role: str) -> Codec:  # noqa: ARG001 - one object a role
+    """Return a codec that this process keeps for a role, ``encoder`` or ``decoder``."""
+    return registry.create(name, device)
+
+
+def process() -> Child | None:
+    """Return the process that decodes for this one; None where this is no child process."""
+    if not serving.is_child():
+        return None
+    if not _processes or _processes[0].process.poll() is not None:
+        _ready.clear()
+        _processes[:] = [Child(serving.folder(), leader=False)]
+    return _processes[0]
+
+
+def load(name: str, device: str) -> None:
+    """Load the codec that ``decode`` will need."""
+    codec(name, device, "decoder")
+
+
+def prepare(name: str, device: str) -> None:
+    """Let the process load a codec that it has not loaded yet.
+
+    Raises
+    ------
+    CodecError
+        If that fails.
+    """
+    other = process()
+    if other and (name, device) not in _ready:
+        other.call(load, name, device)
+        _ready.add((name, device))
+
+
+def decode(name: str, device: str, data: bytes) -> Image:
+    """Return the image of ``data``; runs where the picture it was made from never was.
+
+    Raises
+    ------
+    CodecFailed
+        Whatever the codec raised, with its place.
+    """
+    made = None
+    try:
+        made = codec(name, device, "decoder")
+        return made.decode(data)
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        debug(error)
+        raise CodecFailed(failure(error, type(made) if made else None)) from None
+
+
+def debug(error: BaseException) -> None:
+    """Print where an error came from, if that is wanted."""
+    if os.environ.get("BENCH_DEBUG"):
+        traceback.print_exception(error)
+
+
+def decode_each(
+    files: Sequence[tuple[str, str, bytes]], turns: Sequence[int]
+) -> Iterator[tuple[int, Image | BenchError, float]]:
+    """Decode files, in one message to the process; yield which, its picture or error, seconds.
+
+    A file that the process dies of costs itself; the others are sent to a new process.
+
+    Parameters
+    ----------
+    files
+        Codec, device and bytes of each.
+    turns
+        For which call of this process's own message each is decoded.
+    """
+    left = list(range(len(files)))
+    while left:
+        other, sent = process(), list(left)
+        serving.report_phase("decode", other.pid if other else 0, turns[left[0]])
+        if other is None:
+            yield _here(left.pop(0), files)
+            continue
+        for name, device, _ in (files[index] for index in left):
+            with contextlib.suppress(BenchError):  # then decoding says why
+                prepare(name, device)
+
+        def at(place: int, pid: int = other.pid, sent: list[int] = sent) -> None:
+            serving.report_phase("decode", pid, turns[sent[place]])
+
+        for place, word, value, seconds in other.answers(decode, [files[i] for i in sent], at):
+            left.remove(sent[place])
+            known = word == "done" or isinstance(value, BenchError)
+            yield sent[place], value if known else CodecFailed(failure(value)), seconds
+
+
+def _here(
+    index: int, files: Sequence[tuple[str, str, bytes]]
+) -> tuple[int, Image | BenchError, float]:
+    started = time.perf_counter()
+    found: Image | BenchError
+    try:
+        found = decode(*files[index])
+    except CodecFailed as error:
+        found = error
+    return index, found, time.perf_counter() - started

@@ -1,0 +1,72 @@
+"""What the processes of a run say to each other: calls, answers, and what a process is at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import struct
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+_BUNDLE = b"bundle"  # no pickle begins like it
+
+
+class Phase:
+    """What a process is at, in a file that it shares with its parent: no word has to be sent.
+
+    Parameters
+    ----------
+    file
+        Descriptor of the file; None makes one.
+    """
+
+    _FORM = struct.Struct("=24sqq")
+
+    def __init__(self, file: int | None = None) -> None:
+        self._made, self.turn = None, 0
+        if file is None:
+            self._made = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
+            file = self._made.fileno()
+            os.lseek(file, 4096, os.SEEK_SET)  # what a codec writes into every file lands there
+        self.fileno = file
+
+    def get(self) -> tuple[str, int, int]:
+        """Return the phase, the process that works on it, and which call of a message it is at.
+
+        The phase is empty before the first one of a call.
+        """
+        with contextlib.suppress(OSError, struct.error, UnicodeDecodeError):
+            text, pid, turn = self._FORM.unpack(os.pread(self.fileno, self._FORM.size, 0))
+            name = text.rstrip(b"\0").decode("ascii")
+            return (name, pid, turn) if name.isidentifier() else ("", 0, turn)
+        return "", 0, 0
+
+    def set(self, name: str, pid: int = 0) -> None:
+        """Say what happens now, and which other process does it."""
+        with contextlib.suppress(OSError):  # a codec may have closed it
+            os.pwrite(self.fileno, self._FORM.pack(name.encode(), pid, self.turn), 0)
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._made is not None:
+            self._made.close()
+
+
+def pack(function: Callable[..., Any], args: Any, options: Any) -> bytes:  # noqa: ANN401
+    """Return a call as bytes."""
+    return pickle.dumps((function, args, options), protocol=5)
+
+
+def bundle(parts: list[bytes]) -> bytes:
+    """Return calls or answers as one message: each message wakes a process."""
+    return parts[0] if len(parts) == 1 else _BUNDLE + pickle.dumps(parts, protocol=5)
+
+
+def unbundle(message: bytes) -> list[bytes]:
+    """Return the calls or answers of a message."""
+    if not message.startswith(_BUNDLE):
+        return [message]
+    parts: list[bytes] = pickle.loads(memoryview(message)[len(_BUNDLE) :])  # noqa: S301 - our own
+    return parts

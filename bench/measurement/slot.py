@@ -1,0 +1,163 @@
+"""One worker of a pool: its process, what that works on, and what becomes of it when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from bench.errors import CodecFailed
+from bench.measurement.child import Child
+from bench.measurement.messages import bundle, unbundle
+
+_LOADING_S = 60.0  # what a codec's libraries may take besides
+_TRIES = 3  # to start a process
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call that waits or runs.
+
+    ``group`` names the stranger's codec whose code it runs; ``near`` what a process keeps from one
+    call to the next: the picture. Calls of the same ``kind`` take about as long.
+    """
+
+    future: Future[Any]
+    payload: bytes
+    group: str = ""
+    near: str = ""
+    kind: object = None
+
+
+class Slot:
+    """One worker: its process, and the calls that this works on, one after the other.
+
+    Attributes
+    ----------
+    calls, answered
+        What the process was sent, and how many of that it has answered.
+    left
+        Calls of a process that was lost which had no part in that; they begin again.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.child: Child | None = None
+        self.group = ""
+        self.calls: list[Call] = []
+        self.answered = 0
+        self.left: list[Call] = []
+        self.sent = False
+        self.started, self.begun, self.turn = 0.0, False, 0
+        self.near = ""
+        self.failed_starts = 0
+
+    @property
+    def call(self) -> Call | None:
+        """The first call without an answer."""
+        return self.calls[self.answered] if self.answered < len(self.calls) else None
+
+    def take(self, calls: list[Call]) -> None:
+        """Begin calls of one group: at once where the process is there, else as it is ready."""
+        group = calls[0].group
+        if self.child is not None and (
+            group != self.group or self.child.process.poll() is not None
+        ):
+            self.retire()
+        self.calls, self.answered, self.sent = calls, 0, False
+        self.group, self.near = group, calls[-1].near
+        if self.child is None:
+            self.child, self.ready = Child(self._folder, leader=True), False
+        else:
+            self.send()
+
+    def send(self) -> None:
+        """Send the calls to the process, which waits for them; the clock starts."""
+        assert self.child is not None
+        self.sent, self.started, self.begun, self.turn = True, time.monotonic(), False, 0
+        self.child.phase.set("")
+        with contextlib.suppress(OSError):  # it died meanwhile, which is found in a moment
+            self.child.send(bundle([call.payload for call in self.calls]))
+
+    def retire(self) -> None:
+        """Kill the process."""
+        if self.child is not None:
+            self.child.kill()
+        self.child = None
+
+    def answer(self) -> Iterator[tuple[Call, float]]:
+        """Read what the process says; yield the calls it has answered and what each took."""
+        assert self.child is not None
+        try:
+            parts = [pickle.loads(p) for p in unbundle(self.child.conn.recv_bytes())]  # noqa: S301
+            answers = [(word, value, float(seconds)) for word, value, seconds in parts]
+        except Exception:  # noqa: BLE001 - closed, or garbage that a codec wrote into it
+            self.lose(None)
+            return
+        for word, value, seconds in answers:
+            if word == "ready":
+                self.ready, self.failed_starts = True, 0
+                if self.call is not None and not self.sent:
+                    self.send()
+            elif (call := self.call) is not None and self.sent:
+                self.answered += 1
+                (call.future.set_result if word == "done" else call.future.set_exception)(value)
+                yield call, seconds
+
+    def lose(self, why: str | None) -> None:
+        """Kill the process; its call fails with ``why``, or with what the process died of."""
+        child = self.child
+        assert child is not None
+        if self.call is not None and not self.sent and self.failed_starts < _TRIES:
+            self.failed_starts += 1
+            self.retire()
+            self.take(self.calls)
+            return
+        phase, _, turn = self.phase()
+        text = why or child.obituary(f" in {phase}" if phase else "")
+        self.retire()
+        self.left = self.calls[self.answered :]
+        if self.left:
+            guilty = max(0, min(turn - self.answered, len(self.left) - 1))
+            self.left.pop(guilty).future.set_exception(CodecFailed(text))
+        self.calls, self.answered = [], 0
+
+    def overdue(self, timeout_s: float) -> None:
+        """End a call that takes too long."""
+        name, pid, turn = self.phase()
+        if self.turn < turn < len(self.calls):  # the process has begun the next call
+            self.turn, self.started, self.begun = turn, time.monotonic(), False
+        if name and not self.begun:  # the codec is loaded, the cell begins
+            self.started, self.begun = time.monotonic(), True
+        limit = timeout_s if name else timeout_s + _LOADING_S
+        if self.sent and self.call and time.monotonic() - self.started > limit:
+            assert self.child is not None
+            doing = f" in {name or 'loading'}"
+            place = self.child.ask_place(pid)
+            self.lose(f"timed out: after {limit:g} s{doing}{place}")
+
+    def phase(self) -> tuple[str, int, int]:
+        """Return what a call is at, which other process works on it, and which call it is."""
+        return self.child.phase.get() if self.child is not None and self.sent else ("", 0, 0)
+
+    def memory_bytes(self, *, all_of_them: bool) -> int:
+        """Return what the process and its decoder hold, and all that they started if wanted."""
+        if self.child is None or self.call is None:
+            return 0
+        found = 0
+        with contextlib.suppress(psutil.Error, OSError):
+            processes = [psutil.Process(self.child.pid)]
+            if all_of_them:
+                processes += processes[0].children(recursive=True)
+            elif other := self.phase()[1]:
+                processes.append(psutil.Process(other))
+            for process in processes:
+                held = process.memory_info()
+                found += held.rss - getattr(held, "shared", 0)
+        return found

@@ -1,0 +1,321 @@
+"""Several small cells in one message: what one of them does costs that one, as if it were alone."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from bench import image
+from bench.codec import Setting
+from bench.dataset.manifest import File
+from bench.dataset.open import Item
+from bench.errors import CodecFailed
+from bench.measurement import decoder, executor, messages, serving, slot, worker
+from bench.measurement.child import Child
+from bench.measurement.encoding import Encoding
+from bench.measurement.pool import LocalPool
+from bench.measurement.store import Store
+
+PHASE = "from bench.measurement.serving import report_phase; report_phase('encode'); "
+
+
+def small(function: Callable[..., Any], *args: object, kind: str = "small") -> partial[Any]:
+    """Return a call that the pool takes for one of moments."""
+    call = partial(function, *args)
+    call.kind = kind  # type: ignore[attr-defined]
+    return call
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls each message to a process had."""
+    found: list[int] = []
+    send = slot.Slot.send
+
+    def count(self: slot.Slot) -> None:
+        found.append(len(self.calls))
+        send(self)
+
+    monkeypatch.setattr(slot.Slot, "send", count)
+    return found
+
+
+def outcome(future: Future[Any]) -> object:
+    """Return a value, or what the call ended with."""
+    error = future.exception(60)
+    return str(error) if error else future.result()
+
+
+def test_a_call_that_kills_or_hangs_costs_itself(sizes: list[int]):
+    """Of several in one message: those before and after it have their values."""
+    with LocalPool(1, timeout_s=0.4) as pool:
+        pool._seconds["small"] = 0.001
+        calls = [small(int, n) for n in range(9)]
+        calls[3] = small(os._exit, 3)
+        calls[6] = small(exec, PHASE + "import time; time.sleep(60)")
+        found = [outcome(future) for future in [pool.submit(operator.call, c) for c in calls]]
+    ends = {3: "died: exit code 3", 6: "timed out: after 0.4 s in encode"}
+
+    assert [ends.get(n, n) for n in range(9)] == found
+    assert max(sizes) > 3
+
+
+def test_only_calls_of_moments_share_a_message(sizes: list[int]):
+    """One whose time is unknown, a long one and a stranger's go alone."""
+    with LocalPool(1) as pool:
+        pool._seconds |= {"small": 0.001, "long": 60.0}
+        calls = [small(int, n, kind=kind) for n in range(2) for kind in ("long", "new")]
+        strange = [small(int, n) for n in range(2)]
+        for call in strange:
+            call.group = "theirs"  # type: ignore[attr-defined]
+        futures = [pool.submit(operator.call, call) for call in (*calls, *strange)]
+        found = [outcome(future) for future in futures]
+
+    assert [0, 0, 1, 1, 0, 1] == found
+    assert {1} == set(sizes)
+
+
+@pytest.mark.parametrize(
+    ("turn", "answered", "guilty"), [(0, 0, 0), (2, 1, 2), (1, 2, 2), (99, 0, 3), (-5, 0, 0)]
+)
+def test_the_call_that_a_process_was_at_is_guilty(turn: int, answered: int, guilty: int):
+    """Never one that was answered, and always one of the message, whatever the file says."""
+    lost = slot.Slot("")
+    lost.calls = [slot.Call(Future(), b"") for _ in range(4)]
+    lost.answered, lost.sent = answered, True
+    phase = SimpleNamespace(get=lambda: ("encode", 0, turn))
+    lost.child = cast("Child", SimpleNamespace(phase=phase, kill=lambda: None))
+    waiting = [call for n, call in enumerate(lost.calls) if n >= answered and n != guilty]
+    calls = list(lost.calls)
+    lost.lose("died: x")
+
+    assert "died: x" == str(calls[guilty].future.exception(0))
+    assert waiting == lost.left
+    assert not any(call.future.done() for call in waiting)
+
+
+def test_time_of_a_call_begins_with_it(monkeypatch: pytest.MonkeyPatch):
+    """A process that goes on to its next call has all of the time for that, and no call two."""
+    now = [0.0]
+    monkeypatch.setattr(slot.time, "monotonic", lambda: now[0])
+    one = slot.Slot("")
+    one.calls, one.sent = [slot.Call(Future(), b"") for _ in range(3)], True
+    at = ["encode", 0, 0]
+    ask = SimpleNamespace(get=lambda: tuple(at))
+    one.child = cast("Child", SimpleNamespace(phase=ask, kill=lambda: None, ask_place=lambda _: ""))
+    calls = list(one.calls)
+    for time_s, turn in ((0.0, 0), (9.0, 0), (11.0, 1), (20.0, 1)):
+        now[0], at[2] = time_s, turn
+        one.overdue(10.0)
+    before = [call.future.done() for call in calls]
+    now[0] = 21.5
+    one.overdue(10.0)
+
+    assert [False] * 3 == before
+    assert "timed out: after 10 s in encode" == str(calls[1].future.exception(0))
+    assert [calls[0], calls[2]] == one.left
+
+
+class _Parent:
+    """Sends one message to this process and keeps the answers."""
+
+    def __init__(self, *calls: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+        self.messages = [messages.bundle([messages.pack(*call, {}) for call in calls])]
+        self.answers: list[tuple[str, Any]] = []
+
+    def recv_bytes(self) -> bytes:
+        if not self.messages:
+            raise EOFError
+        return self.messages.pop()
+
+    def send_bytes(self, data: bytes) -> None:
+        import pickle
+
+        self.answers += [pickle.loads(part)[:2] for part in messages.unbundle(data)]
+
+
+def _double(number: int) -> int:
+    return 2 * number
+
+
+def _doubles(numbers: list[int]) -> Iterator[tuple[int, float]]:
+    for number in numbers:
+        if number == 3:
+            raise KeyError(number)
+        yield 2 * number, 0.0
+
+
+def test_calls_that_cannot_be_made_together_are_made_alone(monkeypatch: pytest.MonkeyPatch):
+    """Whatever the function for several does, each call has its own answer, in order."""
+    monkeypatch.setattr(serving, "_scheduling", [])
+    monkeypatch.setitem(serving._TOGETHER, _double, _doubles)
+    mixed = _Parent((_double, (1,)), (_double, (3,)), (_double, (5,)))
+    serving._answer_calls(cast("Any", mixed))
+    others = _Parent((int, ("1",)), (int, ("x",)), (int, ("5",)))
+    serving._answer_calls(cast("Any", others))
+
+    assert [("done", 2), ("done", 6), ("done", 10)] == mixed.answers[1:]
+    assert ["done", "failed", "done"] == [word for word, _ in others.answers[1:]]
+    assert (1, 5) == (others.answers[1][1], others.answers[3][1])
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, photo: image.Image) -> Iterator[list[worker.Task]]:
+    """JPEG at two qualities on three small pictures."""
+    found = []
+    for number in range(3):
+        pixels = photo[:48, 16 * number : 64 + 16 * number]
+        image.save(pixels, tmp_path / f"{number}.png")
+        item = Item(f"{number}.png", tmp_path / f"{number}.png", File(f"{number}.png"))
+        for quality in (20, 80):
+            setting = Setting(
+                quality=quality, subsampling="4:2:0", optimize=False, progressive=False
+            )
+            key, sha = f"{number}-{quality}", image.pixels_sha256(pixels)
+            row = Encoding(key, sha, 64, 48, "jpeg", "1", "jpeg (1)", setting.json)
+            found.append(worker.Task(item, "jpeg", "cpu", setting, ("psnr",), quality == 20, row))
+    worker._images.clear()
+    yield found
+    worker._images.clear()
+
+
+def numbers(row: Encoding) -> tuple[object, ...]:
+    """Return what does not depend on time."""
+    return row.key, row.data, row.error, row.scores, row.ceiling_db
+
+
+def test_cells_together_are_as_alone(tasks: list[worker.Task]):
+    """The same files, scores and ceilings; a picture that is gone costs its cells."""
+    alone = [numbers(worker.run(task)) for task in tasks]
+    worker._images.clear()
+    together = [numbers(row) for row, _ in worker.run_several(tasks)]
+    tasks[2].item.path.unlink()
+    worker._images.clear()
+    without = [row for row, _ in worker.run_several(tasks)]
+
+    assert alone == together
+    assert len({data for _, data, *_ in alone}) == 6
+    assert [False, False, True, True, False, False] == [bool(row.error) for row in without]
+    assert alone[:2] + alone[4:] == [numbers(row) for row in without if not row.error]
+
+
+def test_a_spoiled_picture_is_nobody_elses(tasks: list[worker.Task], monkeypatch):
+    """A codec that writes into its picture fails; cells beside it on that picture do not."""
+    from bench.codecs.jpeg import Jpeg
+
+    alone = [numbers(worker.run(task)) for task in tasks[:2]]
+    encode = Jpeg.encode
+
+    def spoil(self: Jpeg, given: image.Image, setting: Setting) -> bytes:
+        data = encode(self, given, setting)
+        if setting["quality"] == 80:
+            import ctypes
+
+            ctypes.memset(given.ctypes.data, 0, 300)
+        return data
+
+    monkeypatch.setattr(Jpeg, "encode", spoil)
+    worker._images.clear()
+    row, spoiled, again = [row for row, _ in worker.run_several([*tasks[:2], tasks[0]])]
+
+    assert alone[0] == numbers(row) == numbers(again)
+    assert "wrote into the picture" in spoiled.error
+    assert not spoiled.scores
+
+
+def test_a_process_that_dies_says_of_which_call(tmp_path: Path):
+    """Also where it had not sent the answers to the calls before; those are left."""
+    calls = [("1 + 1",), ("__import__('os')._exit(5)",), ("3",)]
+    process = Child(str(tmp_path), leader=False)
+    try:
+        died = [(n, word, str(value)) for n, word, value, _ in process.answers(eval, calls)]
+    finally:
+        process.kill()
+
+    assert [(1, "failed", "died: exit code 5 in eval")] == died
+
+
+class _Decoder:
+    """Dies of some files, once it has answered the first ones of its message."""
+
+    pid = 1
+
+    def __init__(self, answered: int) -> None:
+        self.answered, self.given = answered, []
+
+    def answers(self, _function: object, files: list[tuple[str, str, bytes]], _at: object):
+        self.given = [data for *_, data in files]
+        for index, data in enumerate(self.given):
+            if data == b"die":
+                yield index, "failed", CodecFailed("died: x"), 0.0
+                return
+            if index < self.answered:
+                yield index, "done", data, 0.0
+
+
+def test_a_file_that_kills_the_decoder_costs_itself(monkeypatch: pytest.MonkeyPatch):
+    """The others are decoded by the next process, and each has the picture of its own file."""
+    processes = [_Decoder(1), _Decoder(0), _Decoder(9)]
+    left = iter(processes)
+    monkeypatch.setattr(decoder, "process", lambda: next(left))
+    monkeypatch.setattr(decoder, "prepare", lambda *_: None)
+    files = [("jpeg", "cpu", data) for data in (b"a", b"b", b"die", b"d", b"die", b"f")]
+    found = list(decoder.decode_each(files, range(6)))
+
+    assert [0, 2, 4, 1, 3, 5] == [index for index, *_ in found]
+    assert [b"a", b"b", b"d", b"f"] == [v for _, v, _ in sorted(found) if isinstance(v, bytes)]
+    assert ["died: x"] * 2 == [str(found[n][1]) for n in (1, 2)]
+    assert [b"b", b"d", b"f"] == processes[2].given
+
+
+def test_rows_of_one_message_are_stored_together_or_not_at_all(tmp_path: Path):
+    """A failure among them leaves nothing half; what was stored before stays."""
+    rows = [Encoding(str(n), "p", 1, 1, "jpeg", "1", "l", "{}", data=b"x") for n in range(4)]
+
+    def fail() -> None:
+        with store.together():
+            store.put(rows[1])
+            store.put(rows[2])
+            raise ZeroDivisionError
+
+    with Store(tmp_path) as store:
+        store.put(rows[0])
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        with store.together():
+            store.put(rows[3])
+        found = store.encoded()
+
+    assert {"0": "", "3": ""} == found
+
+
+def test_few_files_are_sent_before_they_are_needed():
+    """Of tasks that carry their bytes no more are held than the workers need; of others many."""
+    light = {Future(): SimpleNamespace(data=None) for _ in range(3)}
+    heavy = {Future(): SimpleNamespace(data=bytes(6 << 20)) for _ in range(3)}
+    many = {Future(): SimpleNamespace(data=None) for _ in range(48)}
+
+    assert executor._room(cast("Any", light), 1)
+    assert not executor._room(cast("Any", heavy), 1)
+    assert executor._room(cast("Any", heavy), 2)
+    assert not executor._room(cast("Any", many), 1)
+
+
+def test_pictures_of_earlier_cells_are_forgotten(tasks: list[worker.Task]):
+    """A worker keeps the pictures of its last message alone."""
+    list(worker.run_several(tasks))
+    kept = set(worker._images)
+    worker.run(tasks[0])
+
+    assert {task.row.pixels for task in tasks} == kept
+    assert {tasks[0].row.pixels} == set(worker._images)
+    assert np.array_equal(worker._images[tasks[0].row.pixels].kept, image.load(tasks[0].item.path))
