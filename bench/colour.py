@@ -76,12 +76,14 @@ def _round_trip(
     y, cb, cr = _quantise(image, matrix, chroma, scales, chroma_gamma)
     if chroma == "4:2:0":
         cb, cr = _double(cb, y.shape), _double(cr, y.shape)
-    return _to_rgb(
-        (y - scales.black) / scales.luma,
-        (cb - scales.middle) / scales.chroma,
-        (cr - scales.middle) / scales.chroma,
-        matrix,
-    )
+    for plane, zero, scale in (
+        (y, scales.black, scales.luma),
+        (cb, scales.middle, scales.chroma),
+        (cr, scales.middle, scales.chroma),
+    ):
+        np.subtract(plane, zero, out=plane)
+        np.divide(plane, scale, out=plane)
+    return _to_rgb(y, cb, cr, matrix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,46 +108,77 @@ def _quantise(
     image: Image, matrix: Matrix, chroma: str, scales: _Scales, chroma_gamma: float
 ) -> tuple[Plane, Plane, Plane]:
     """Return whole-numbered Y, Cb, Cr; the latter two of half the size for 4:2:0."""
-    rgb = image.astype(np.float64)
-    luma, blue, red = _to_ycbcr(rgb, matrix)
+    red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
+    y = _luma(red, green, blue, matrix)
     if chroma == "4:2:0":
-        linear = np.arange(256) / 255
-        small = _halve((linear**chroma_gamma)[image])
-        small = 255 * (small if chroma_gamma == 1 else small ** (1 / chroma_gamma))
-        _, blue, red = _to_ycbcr(small, matrix)
-    y = np.rint(luma * scales.luma + scales.black).clip(0, scales.top)
-    cb = np.rint(blue * scales.chroma + scales.middle).clip(0, scales.top)
-    cr = np.rint(red * scales.chroma + scales.middle).clip(0, scales.top)
+        linear = (np.arange(256) / 255) ** chroma_gamma
+        small = [_halve(linear[image[..., channel]]) for channel in range(3)]
+        red, green, blue = (
+            255 * (plane if chroma_gamma == 1 else plane ** (1 / chroma_gamma)) for plane in small
+        )
+        cb, cr = _chroma(_luma(red, green, blue, matrix), red, blue, matrix)
+    else:
+        cb, cr = _chroma(y, red, blue, matrix)
+    _to_integers(y, scales.luma, scales.black, scales.top)
+    _to_integers(cb, scales.chroma, scales.middle, scales.top)
+    _to_integers(cr, scales.chroma, scales.middle, scales.top)
     return y, cb, cr
 
 
-def _to_ycbcr(rgb: NDArray[np.float64], matrix: Matrix) -> tuple[Plane, Plane, Plane]:
-    """Return Y in 0..255 and Cb, Cr in -127.5..127.5, unrounded."""
+def _to_integers(plane: Plane, scale: float, zero: int, top: int) -> None:
+    """Scale, move, round and limit in place."""
+    plane *= scale
+    plane += zero
+    np.rint(plane, out=plane)
+    np.clip(plane, 0, top, out=plane)
+
+
+def _luma(red: Plane, green: Plane, blue: Plane, matrix: Matrix) -> Plane:
+    """Return Y in 0..255, unrounded."""
     kr, kb = _WEIGHTS[matrix]
-    y = kr * rgb[..., 0] + (1 - kr - kb) * rgb[..., 1] + kb * rgb[..., 2]
-    return y, (rgb[..., 2] - y) / (2 - 2 * kb), (rgb[..., 0] - y) / (2 - 2 * kr)
+    y = kr * red
+    y += (1 - kr - kb) * green
+    y += kb * blue
+    return y
+
+
+def _chroma(y: Plane, red: Plane, blue: Plane, matrix: Matrix) -> tuple[Plane, Plane]:
+    """Return Cb and Cr in -127.5..127.5, unrounded."""
+    kr, kb = _WEIGHTS[matrix]
+    cb, cr = blue - y, red - y
+    cb /= 2 - 2 * kb
+    cr /= 2 - 2 * kr
+    return cb, cr
 
 
 def _to_rgb(y: Plane, cb: Plane, cr: Plane, matrix: Matrix) -> Image:
+    """Return the picture; ``cb`` and ``cr`` are written over."""
     kr, kb = _WEIGHTS[matrix]
-    red = y + (2 - 2 * kr) * cr
-    blue = y + (2 - 2 * kb) * cb
-    green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    rgb: Image = np.rint(np.stack([red, green, blue], -1)).clip(0, 255).astype(np.uint8)
+    red, blue = cr, cb
+    red *= 2 - 2 * kr
+    red += y
+    blue *= 2 - 2 * kb
+    blue += y
+    green = y - kr * red
+    green -= kb * blue
+    green /= 1 - kr - kb
+    rgb = np.empty((*y.shape, 3), np.uint8)
+    for channel, plane in enumerate((red, green, blue)):
+        np.rint(plane, out=plane)
+        rgb[..., channel] = np.clip(plane, 0, 255, out=plane)
     return rgb
 
 
-def _halve(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return means of 2x2 cells of (H, W, C), the last row and column repeated where odd."""
-    height, width, channels = samples.shape
-    even = np.pad(samples, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    cells = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, channels)
-    total = (
-        cells[:, 0, :, 0] + cells[:, 0, :, 1]
-    )  # in the order of ``mean``, in a sixth of its time
-    total += cells[:, 1, :, 0]
-    total += cells[:, 1, :, 1]
-    return total / 4
+def _halve(plane: Plane) -> Plane:
+    """Return means of 2x2 cells, the last row and column repeated where odd."""
+    height, width = plane.shape
+    if height % 2 or width % 2:
+        plane = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
+    total = plane[::2, ::2] + plane[::2, 1::2]  # in the order of ``mean``, in a sixth of its time
+    total += plane[1::2, ::2]
+    total += plane[1::2, 1::2]
+    total /= 4
+    return total
 
 
 def _double(plane: Plane, shape: tuple[int, ...]) -> Plane:
