@@ -145,9 +145,9 @@ def busiest_window(pixels: Image, size: tuple[int, int] = _WINDOW) -> tuple[int,
 
 
 def to_webp(pixels: Image) -> bytes:
-    """Return ``pixels`` as lossless WebP; the usual effort takes 3 times as long for 3 % less."""
+    """Return ``pixels`` as lossless WebP; method 2 takes a third longer for 1.6 % less."""
     buffer = BytesIO()
-    how = {"lossless": True, "exact": True, "method": 2, "quality": 20}
+    how = {"lossless": True, "exact": True, "method": 1, "quality": 10}
     PILImage.fromarray(pixels).save(buffer, "WEBP", **how)
     return buffer.getvalue()
 

@@ -45,6 +45,8 @@ from bench.report.rate_matching import Exact
 BUDGET_MB = 24.0
 """Size of the page, in 10^6 bytes, that pictures fill up to."""
 
+_LEDGER_BYTES = 1_000  # of the page, for a point of the rate ledger
+
 _ASSETS = files("bench.report") / "assets"
 _STYLES = ("vendor/uPlot.min.css", "base.css", "tables.css", "curves.css", "viewer.css")
 _SCRIPTS = (
@@ -173,19 +175,25 @@ def write(
     every = results.every_row
     about = data.about_codecs(sorted(every["codec"].unique()), results.record)
     looks = dataset_view.looks(every, about)
-    contexts = _contexts(results, options, looks, chosen, streams, progress)
+    contexts = _contexts(results, options, looks, progress)
     parts = _parts(results, contexts, looks, references, options)
     spare = int(1e6 * options.budget_mb) - len(_assemble(parts, results, contexts, Gallery()))
+    points = len(every.drop_duplicates(["dataset", "codec", "setting"]))
     builder = Builder(
         results.rows,
         streams,
-        spare - 20_000,
+        spare - 20_000 - _LEDGER_BYTES * points,
         Exact(streams, list(results.record.get("metrics") or metrics_of.default_names())),
         every_exact=options.exact_rates,
         pairs={context.name: context.pair for context in contexts if context.pair},
         progress=progress,
     )
     gallery = builder.fill(chosen, options.rates)
+    contexts = [  # now, since a codec may know what the bytes of a file that it decoded are for
+        replace(c, ledger=bit_allocation.build(c.rows, chosen[c.name], streams, progress))
+        for c in contexts
+    ]
+    parts = _parts(results, contexts, looks, references, options)
     page = _assemble(parts, results, contexts, gallery)
     write_atomically(path, page)
     return Outcome(
@@ -212,11 +220,9 @@ def _contexts(
     results: Results,
     options: Options,
     looks: Mapping[str, dataset_view.Look],
-    chosen: Mapping[str, Sequence[str]],
-    streams: data.Bitstreams,
     progress: Callable[[str], object],
 ) -> list[dataset_view.Context]:
-    """Return what the sections need, dataset by dataset."""
+    """Return what the sections need, dataset by dataset, but for the rate ledger."""
     progress("Bjontegaard deltas")
     bd = summary.bd_table(results.rows, options.anchor, quality=True)
     timed, unusable = speed.load(results.folder)
@@ -229,7 +235,7 @@ def _contexts(
             rows,
             every_bd=bd,
             every_ceiling=results.ceilings,
-            ledger=bit_allocation.build(rows, chosen[name], streams, progress),
+            ledger=bit_allocation.Ledger(),
             looks=looks,
             speeds=speed.Speeds(unusable=unusable)
             if unusable

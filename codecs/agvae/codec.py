@@ -228,12 +228,11 @@ class AgvaeCodec(Codec):
         The coder's initial states, 4 bytes a lane, are counted with z.
         """
         header, payload = container.read(data)
-        sizes: list[list[int]] = []
-        self._engine_of(header).decode_latents([(header, payload)], sizes_bytes=sizes)
+        sizes = self._engine_of(header).part_sizes(header, payload)
         names = ("z", "pass 0", "pass 1", "pass 2", "pass 3")
         return {
             "header": len(header.to_bytes()),
-            **dict(zip(names, sizes[0], strict=True)),
+            **dict(zip(names, sizes, strict=True)),
             "checksum": container.CHECKSUM_BYTES,
         }
 

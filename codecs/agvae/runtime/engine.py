@@ -30,6 +30,8 @@ from bench.errors import DecodeError
 from bench.image import Image
 from bench.stopwatch import Phases
 
+_REMEMBERED = 1000  # files, a few hundred bytes each
+
 
 class Engine:
     """Encoder and decoder of one set of weights on one device.
@@ -50,6 +52,7 @@ class Engine:
         self._tensors = checkpoints.load(manifest)
         self._lock = threading.Lock()
         self._last: tuple[bytes, Tensor] | None = None
+        self._sizes: dict[bytes, list[int]] = {}
 
     def encode(
         self,
@@ -90,13 +93,38 @@ class Engine:
             If a payload is damaged.
         """
         clock = phases or Phases()
-        y_hat = self.decode_latents(files, clock)
+        sizes: list[list[int]] = []
+        y_hat = self.decode_latents(files, clock, sizes)
+        for (header, payload), known in zip(files, sizes, strict=True):
+            self._remember(header, payload, known)
         images = []
         for (header, _), latent in zip(files, y_hat, strict=True):
             with clock("synthesis"):
                 y = latent / STEP * self.gain("gain_y.log_inverse", header.level_steps)
                 images.append(self.synthesis.synthesise(y, (header.height, header.width)))
         return images
+
+    def part_sizes(self, header: Header, payload: bytes) -> list[int]:
+        """Return the payload bytes of z and of each pass; a file decoded lately is not again.
+
+        Raises
+        ------
+        DecodeError
+            As of ``decode_latents``.
+        """
+        known = self._sizes.get(_digest(header, payload))
+        if known is None:
+            sizes: list[list[int]] = []
+            self.decode_latents([(header, payload)], sizes_bytes=sizes)
+            known = self._remember(header, payload, sizes[0])
+        return known
+
+    def _remember(self, header: Header, payload: bytes, sizes: list[int]) -> list[int]:
+        with self._lock:
+            self._sizes[_digest(header, payload)] = sizes
+            if len(self._sizes) > _REMEMBERED:
+                del self._sizes[next(iter(self._sizes))]
+        return sizes
 
     def decode_latents(
         self,
@@ -247,6 +275,10 @@ class Engine:
         """The coder of y and z."""
         nets = ExactEntropyNetworks(self._entropy_tensors(), self.config, self._device)
         return LatentCoder(nets, self.tables)
+
+
+def _digest(header: Header, payload: bytes) -> bytes:
+    return hashlib.blake2b(header.to_bytes() + payload, digest_size=16).digest()
 
 
 def _stacked(latents: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,24 @@ def test_round_trip(small, formula, variant, size):
     assert 0.4 < off <= 0.5 + 2**-9 or size == (1, 1)
 
 
+def test_what_the_bytes_are_spent_on_is_known_after_decoding(small, formula, monkeypatch):
+    """The ledger is the same before and after, and decodes no file that was decoded lately."""
+    codec, image = small(), formula(32, 48)
+    first, second = (codec.encode(image, Setting(level=level)) for level in (2, 4))
+    engine = codec._engine_of(container.read(first)[0])
+    monkeypatch.setattr(engine, "_sizes", {})
+    monkeypatch.setattr("bench.codecs.agvae.runtime.engine._REMEMBERED", 1)
+    expected = [codec.ledger(data) for data in (first, second)]
+    for data in (second, first):
+        codec.decode(data)
+
+    assert 1 == len(engine._sizes)
+    monkeypatch.setattr(engine.coder, "decode_later", None)
+    assert expected[0] == codec.ledger(first)
+    with pytest.raises(TypeError):  # forgotten: it would be decoded
+        codec.ledger(second)
+
+
 def test_levels_trade_rate(small, formula):
     """A higher level gives a larger file; levels are kept in steps of 1/256."""
     codec, image = small(), formula(64, 64)
