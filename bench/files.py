@@ -18,6 +18,21 @@ from bench.errors import OutputError
 _STEM_LETTERS = 100
 
 
+def user_cache() -> Path:
+    """Return the user's cache folder of this suite; it may not exist yet.
+
+    Who has no home gets a place where no file can be. With older versions of platformdirs it would
+    be a folder ``~`` of the current one, and what lies there is anybody's.
+    """
+    import platformdirs
+
+    with contextlib.suppress(RuntimeError):
+        folder: Path = platformdirs.user_cache_path("agvae-bench", appauthor=False)
+        if folder.is_absolute():
+            return folder
+    return Path(os.devnull, "agvae-bench")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` by way of a temporary file beside it; nothing is half-written.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from bench.codecs.agvae.bitstream import rans_kernels
+from bench.errors import OutputError
+from bench.files import make_folder, user_cache
 from bench.image import machine_code, numba_jit
 
 
@@ -23,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_numba(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A process in which numba compiles nothing."""
-    monkeypatch.setattr(numba_jit.Loop, "_intermediate", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(machine_code, "store", lambda *_: pytest.fail("compiled again"))
     monkeypatch.setattr(numba_jit.Loop, "by_numba", property(lambda _: pytest.fail("numba used")))
     return monkeypatch
 
@@ -87,6 +90,74 @@ def test_damaged_code_is_compiled_again(folder: Path, damage: str):
     assert (machine_code.load(path.name) is None) == (damage == "folder")
 
 
+def test_code_of_another_loop_is_not_run(folder: Path):
+    """A file that was copied to another loop's name is whole, but not that loop's."""
+    answer()
+    [path] = folder.iterdir()
+    other = path.rename(folder / machine_code.name_of("total", "another"))
+
+    assert machine_code.load(other.name) is None
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_places_for_code_are_never_relative(monkeypatch: pytest.MonkeyPatch, *, old: bool):
+    """Without a home the cache is not a folder ~ of the current one, where anybody may write."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if old:
+        monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **_kw: Path("~/.cache"))
+
+    assert Path(os.devnull) in user_cache().parents
+    assert [True, True] == [place.is_absolute() for place in machine_code.folders()]
+    with pytest.raises(OutputError, match="cannot"):
+        make_folder(user_cache())
+
+
+def test_other_ways_to_compile_give_other_names(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """How a loop is compiled is part of its name: an update never runs code made in the old way."""
+    answer()
+
+    def by_numba(loop: numba_jit.Loop):
+        return numba_jit._intermediate.__globals__["numba_of"](loop)
+
+    monkeypatch.setitem(vars(numba_jit), "numba_of", numba_jit._compiled_by_numba)
+    monkeypatch.setattr(numba_jit, "_compiled_by_numba", by_numba)
+
+    assert 18 == answer()
+    assert 2 == len(list(folder.iterdir()))
+
+
+def test_integers_beyond_64_bits_are_not_cut(folder: Path, no_numba: pytest.MonkeyPatch):
+    """C would keep the lower 64 bits in silence: such a number goes to numba, which refuses it."""
+    no_numba.setattr(numba_jit.Loop, "by_numba", property(lambda loop: loop.py_func))
+    space: dict = {"__name__": "loops"}
+    exec("def same(n):\n  return n", space)
+    space["same"].__annotations__["return"] = "int"
+
+    assert 2**64 + 5 == numba_jit.compiled(space["same"])(2**64 + 5)
+    assert [] == list(folder.iterdir())
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_loops_that_raise_are_left_to_numba(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, inner: bool
+):
+    """A C function cannot raise: it would print something and return 0."""
+    space: dict = {"__name__": "loops"}
+    exec("def bad(n):\n  if n > 2:\n    raise ValueError(str(7))\n  return n", space)
+    exec("def outer(n):\n  return bad(n)", space)
+    space["bad"].__annotations__["return"] = space["outer"].__annotations__["return"] = "int"
+    monkeypatch.setattr(numba_jit.Loop, "by_numba", property(lambda loop: loop.py_func))
+    loop = space["bad"] = numba_jit.compiled(space["bad"])
+    if inner:
+        loop = numba_jit.compiled(space["outer"])
+
+    with pytest.raises(ValueError, match="7"):
+        loop(3)
+    assert [] == list(folder.iterdir())
+
+
 def test_loops_run_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A read-only installation without a home folder still gets compiled loops."""
     (tmp_path / "file").write_bytes(b"")
@@ -96,10 +167,17 @@ def test_loops_run_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch,
         assert 18 == answer()
 
 
-def test_settings_of_numba_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_settings_of_numba_are_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+):
     """Whoever asks for bounds checks or for no compiler gets that, not machine code from disk."""
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
     monkeypatch.setattr(numba_jit.Loop, "by_numba", property(lambda loop: loop.py_func))
+
+    assert 18 == answer()
+    monkeypatch.delenv("NUMBA_BOUNDSCHECK")
+    monkeypatch.chdir(tmp_path_factory.mktemp("project"))
+    Path(".numba_config.yaml").write_text("boundscheck: 1\n")
 
     assert 18 == answer()
     assert [] == list(folder.iterdir())

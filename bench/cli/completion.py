@@ -64,9 +64,9 @@ def fetchable(incomplete: str) -> list[str]:
 
 def _kept(folder: str, group: str, find: Callable[[], list[str]]) -> list[str]:
     """Return names from the cache where they are those of what is installed now."""
-    from platformdirs import user_cache_path
+    from bench.files import user_cache
 
-    path = user_cache_path("agvae-bench", appauthor=False) / f"completion-{folder}.json"
+    path = user_cache() / f"completion-{folder}.json"
     key = _state(_BENCH / folder, group)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         kept = json.loads(path.read_text(encoding="utf-8"))

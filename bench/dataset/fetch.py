@@ -14,13 +14,13 @@ from bench.dataset.identity import Identity, expected, file_hash, identify, matc
 from bench.dataset.manifest import (
     File,
     Manifest,
-    cache_dir,
     download_folder,
     locate,
     names,
     read,
 )
 from bench.errors import DatasetError, ImageError, UsageError, suggest
+from bench.files import user_cache
 
 Tell = Callable[[str], object]
 """Called with what is going on, in a few words."""
@@ -251,7 +251,7 @@ class _Job:
                     verify(file, path)
             except DatasetError:
                 # Ours to replace; a wrong file of the user's would go on hiding a right one.
-                if not path or not path.is_relative_to(cache_dir()):
+                if not path or not path.is_relative_to(user_cache()):
                     raise
                 path = None
             if path:

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from bench import image
-from bench.dataset.manifest import File, cache_dir
+from bench.dataset.manifest import File
 from bench.errors import DatasetError, ImageError, OutputError
-from bench.files import write_atomically
+from bench.files import user_cache, write_atomically
 from bench.image import Image
 
 _LIMIT_BYTES = 64 << 20
@@ -126,7 +126,7 @@ def identify(path: Path, expected: Identity | None = None, *, remember: bool = T
             return _compute(path, expected)
         path = path.resolve()
         key = _key(path)
-        hashes = _cache(cache_dir() / "hashes.jsonl")
+        hashes = _cache(user_cache() / "hashes.jsonl")
         known = hashes.get(key)
         if known is None:
             known = _compute(path, expected)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DatasetError, OutputError, UsageError, suggest
+from bench.files import user_cache
 
 FOLDER = Path(__file__).parents[1] / "datasets"
 SUFFIXES = (
@@ -223,13 +224,6 @@ def _check_places(manifest: Manifest) -> None:
             raise ValueError(f"address {url!r} does not begin with https://")
 
 
-def cache_dir() -> Path:
-    """Return the user's cache folder of this suite; it may not exist yet."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("agvae-bench", appauthor=False)
-
-
 def places(data_dir: Path | None = None) -> list[Path]:
     """Return where datasets are looked for: ``--data-dir``, ``$BENCH_DATA``, the user cache."""
     named = [data_dir, Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None]
@@ -241,7 +235,7 @@ def download_dir(data_dir: Path | None = None) -> Path:
 
     ``$BENCH_DATA`` is only read, since it is often a shared folder.
     """
-    return data_dir.expanduser() if data_dir else cache_dir() / "datasets"
+    return data_dir.expanduser() if data_dir else user_cache() / "datasets"
 
 
 def download_folder(manifest: Manifest, data_dir: Path | None = None) -> Path:

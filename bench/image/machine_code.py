@@ -3,8 +3,9 @@
 Importing numba and reading its own cache takes 1.5 s of a start; LLVM's loader takes a few
 milliseconds for the same code. A file holds the code of one loop for one kind of arguments. Its
 name is a hash of everything that the code depends on (the loop's bytecode and constants, versions,
-the CPU and its features), it begins with a hash of its content, and it is written in one step; a
-file that is damaged, missing or cannot be written costs a compilation, nothing else.
+the CPU and its features), it begins with a hash of its name and content, and it is written in one
+step; a file that is damaged, another's, missing or cannot be written costs a compilation, nothing
+else. Whoever may write into the folder may run code here, as with Python's own ``__pycache__``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import OutputError
-from bench.files import make_folder, write_atomically
+from bench.files import make_folder, user_cache, write_atomically
 
 Address = int
 _HASH_BYTES = 32
-_LAYOUT = 1
-"""Raised when loops are called in another way, or files hold something else."""
+_LAYOUT = 2
+"""Raised when files hold something else."""
 
 _NEVER_CALLED = {
     "NRT_Free",
@@ -50,10 +51,7 @@ def folders() -> Iterator[Path]:
         yield Path(own)
         return
     yield Path(__file__).parent / "__pycache__"
-    with contextlib.suppress(RuntimeError):  # no home
-        import platformdirs
-
-        yield platformdirs.user_cache_path("agvae-bench", appauthor=False) / "loops"
+    yield user_cache() / "loops"
 
 
 def name_of(loop: str, identity: str) -> str:
@@ -90,9 +88,14 @@ def load(name: str) -> Address | None:
         except (OSError, ValueError):
             continue
         content = data[_HASH_BYTES:]
-        if content and hashlib.sha256(content).digest() == data[:_HASH_BYTES]:
+        if content and _hash_of(name, content) == data[:_HASH_BYTES]:
             return _linked(content)
     return None
+
+
+def _hash_of(name: str, content: bytes) -> bytes:
+    """Return what a file of that name begins with: under another name it is not accepted."""
+    return hashlib.sha256(name.encode() + b"\n" + content).digest()
 
 
 def store(name: str, symbol: str, intermediate: str) -> Address | None:
@@ -119,7 +122,7 @@ def store(name: str, symbol: str, intermediate: str) -> Address | None:
     content = head + b"\n" + _target_machine().emit_object(module)
     for folder in folders():
         with contextlib.suppress(OutputError):
-            data = hashlib.sha256(content).digest() + content
+            data = _hash_of(name, content) + content
             write_atomically(make_folder(folder) / name, data)
             break
     return _linked(content)

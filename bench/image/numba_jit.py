@@ -8,10 +8,12 @@ that finds all of it there never imports numba.
 from __future__ import annotations
 
 import ctypes
+import dis
 import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
 
@@ -23,6 +25,7 @@ from bench.image import machine_code
 F = TypeVar("F", bound=Callable[..., Any])
 Kind = tuple[np.dtype[Any], int] | type
 
+_INT64 = np.iinfo(np.int64)
 _RESULTS: dict[str, Callable[[int], int | bool | None]] = {
     "None": lambda _: None,
     "bool": bool,
@@ -71,57 +74,63 @@ class Loop:
     @cached_property
     def by_numba(self) -> Callable[..., Any]:
         """The function compiled by numba alone, with the loops that it calls."""
-        import numba
-
-        space = dict(self.py_func.__globals__)
-        inner = {k: v.by_numba for k, v in _used(self.py_func) if isinstance(v, Loop)}
-        function = FunctionType(self.py_func.__code__, space | inner, self.__name__)
-        fast: set[str] = {"contract"} if self.fused else set()
-        njit = numba.njit(nogil=True, error_model="numpy", fastmath=fast or False)
-        return cast("Callable[..., Any]", njit(function))
+        return _compiled_by_numba(self)
 
     def _made(self, kinds: tuple[Kind, ...]) -> Callable[..., Any]:
         """Return what a call with such arguments runs."""
         result = _RESULTS.get(self.py_func.__annotations__.get("return", ""))
-        if object in kinds or result is None or _settings_of_numba():
+        if object in kinds or result is None or _settings_of_numba() or _raises(self):
             return self.by_numba
         words = [
             kind.__name__ if isinstance(kind, type) else (kind[0].str, kind[1]) for kind in kinds
         ]
-        name = machine_code.name_of(self.__name__, repr((words, _identity(self))))
+        how = [_plain(step.__code__) for step in (_intermediate, _compiled_by_numba)]
+        name = machine_code.name_of(self.__name__, repr((words, _identity(self), how)))
         address = machine_code.load(name)
         if address is None:
-            address = machine_code.store(name, *self._intermediate(kinds))
+            address = machine_code.store(name, *_intermediate(self, kinds))
         return self.by_numba if address is None else _caller(address, kinds, result)
 
-    def _intermediate(self, kinds: tuple[Kind, ...]) -> tuple[str, str]:
-        """Return the name and LLVM's code of a C function that calls the loop.
 
-        An array is a pointer and its sides.
-        """
-        import numba
+def _compiled_by_numba(loop: Loop) -> Callable[..., Any]:
+    import numba
 
-        compiler: Any = numba  # its annotations are not of what it takes
-        parameters, values, types = [], [], []
-        for i, kind in enumerate(kinds):
-            parameters.append(f"a{i}")
-            if isinstance(kind, type):
-                values.append(f"a{i}")
-                types.append(compiler.float64 if kind is float else compiler.int64)
-                continue
-            sides = [f"a{i}_{axis}" for axis in range(kind[1])]
-            parameters += sides
-            values.append(f"carray(a{i}, ({', '.join(sides)},))")
-            element = compiler.from_dtype(kind[0])
-            types += [compiler.types.CPointer(element), *[compiler.int64] * kind[1]]
-        nothing = self.py_func.__annotations__["return"] == "None"
-        body = "loop({}); return 0" if nothing else "return int(loop({}))"
-        source = f"def entry({', '.join(parameters)}): {body.format(', '.join(values))}"
-        space: dict[str, Any] = {"loop": self.by_numba, "carray": compiler.carray}
-        exec(source, space)  # noqa: S102 - made here, of indices
-        signature = compiler.int64(*types)
-        made = compiler.cfunc(signature, nopython=True, error_model="numpy")(space["entry"])
-        return made.native_name, made.inspect_llvm()
+    function = loop.py_func
+    inner = {name: used.by_numba for name, used in _used(function) if isinstance(used, Loop)}
+    space = function.__globals__ | inner
+    fast: set[str] = {"contract"} if loop.fused else set()
+    njit = numba.njit(nogil=True, error_model="numpy", fastmath=fast or False)
+    return cast("Callable[..., Any]", njit(FunctionType(function.__code__, space, loop.__name__)))
+
+
+def _intermediate(loop: Loop, kinds: tuple[Kind, ...]) -> tuple[str, str]:
+    """Return the name and LLVM's code of a C function that calls the loop.
+
+    An array is a pointer and its sides.
+    """
+    import numba
+
+    compiler: Any = numba  # its annotations are not of what it takes
+    parameters, values, types = [], [], []
+    for i, kind in enumerate(kinds):
+        parameters.append(f"a{i}")
+        if isinstance(kind, type):
+            values.append(f"a{i}")
+            types.append(compiler.float64 if kind is float else compiler.int64)
+            continue
+        sides = [f"a{i}_{axis}" for axis in range(kind[1])]
+        parameters += sides
+        values.append(f"carray(a{i}, ({', '.join(sides)},))")
+        element = compiler.from_dtype(kind[0])
+        types += [compiler.types.CPointer(element), *[compiler.int64] * kind[1]]
+    nothing = loop.py_func.__annotations__["return"] == "None"
+    body = "loop({}); return 0" if nothing else "return int(loop({}))"
+    source = f"def entry({', '.join(parameters)}): {body.format(', '.join(values))}"
+    space: dict[str, Any] = {"loop": loop.by_numba, "carray": compiler.carray}
+    exec(source, space)  # noqa: S102 - made here, of indices
+    signature = compiler.int64(*types)
+    made = compiler.cfunc(signature, nopython=True, error_model="numpy")(space["entry"])
+    return made.native_name, made.inspect_llvm()
 
 
 def _kind(argument: Any) -> Kind:  # noqa: ANN401
@@ -131,7 +140,9 @@ def _kind(argument: Any) -> Kind:  # noqa: ANN401
         return (argument.dtype, argument.ndim) if good and argument.ndim else object
     if isinstance(argument, float):
         return float
-    return int if isinstance(argument, int | np.integer) else object
+    if isinstance(argument, int | np.integer):
+        return int if _INT64.min <= argument <= _INT64.max else object
+    return object
 
 
 def _caller(
@@ -166,9 +177,22 @@ def _pointer(array: NDArray[Any]) -> int:
 
 
 def _settings_of_numba() -> bool:
-    """Return whether the environment asks numba for something: no compiling, checks of bounds."""
+    """Return whether the user asks numba for something: no compiling, checks of bounds.
+
+    That is what the environment says, or numba's own file in the current folder.
+    """
     harmless = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
-    return any(name.startswith("NUMBA_") and name not in harmless for name in os.environ)
+    named = any(name.startswith("NUMBA_") and name not in harmless for name in os.environ)
+    return named or Path(".numba_config.yaml").is_file()
+
+
+def _raises(loop: Loop) -> bool:
+    """Return whether a loop, or one that it calls, has a statement that raises.
+
+    A C function cannot: it would return 0.
+    """
+    here = any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(loop.py_func))
+    return here or any(_raises(v) for _, v in _used(loop.py_func) if isinstance(v, Loop))
 
 
 def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:

@@ -16,8 +16,9 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from bench.files import user_cache
 
 
 def seal(record: Mapping[str, Any]) -> str:
@@ -46,9 +47,7 @@ def _seal(record: Mapping[str, Any], key: bytes) -> str:
 
 def _key(*, make: bool = False) -> bytes:
     """Return this user's key, made on the first run; empty where there is none."""
-    import platformdirs
-
-    path: Path = platformdirs.user_cache_path("agvae-bench") / "seal.key"
+    path = user_cache() / "seal.key"
     with contextlib.suppress(OSError):
         if make and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.codecs import _compressai
-from bench.dataset.manifest import cache_dir
 from bench.errors import DatasetError, Unavailable
+from bench.files import user_cache
 
 METRICS = ("mse", "ms-ssim")
 
@@ -53,7 +53,7 @@ def places() -> list[Path]:
 
 def download_dir() -> Path:
     """Return where ``fetch_weights`` puts what it downloads."""
-    return cache_dir() / "weights" / "compressai"
+    return user_cache() / "weights" / "compressai"
 
 
 def at_hand(stems: Sequence[str]) -> dict[tuple[str, int], Weights]:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image as PILImage
 
 from bench.dataset import manifest
+from bench.files import user_cache
 
 
 def png(value: int, level: int = 6) -> bytes:
@@ -127,4 +128,4 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Hide the real manifests behind an empty folder; return the user cache's datasets/."""
     (tmp_path / "manifests").mkdir()
     monkeypatch.setattr(manifest, "FOLDER", tmp_path / "manifests")
-    return manifest.cache_dir() / "datasets"
+    return user_cache() / "datasets"

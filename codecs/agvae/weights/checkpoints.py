@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.codecs.agvae.model.config import Config
 from bench.errors import DecodeError, Unavailable
+from bench.files import user_cache
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,10 +142,7 @@ def _at_each_level(whole: Manifest) -> tuple[Manifest, ...]:
 
 def folders() -> list[Path]:
     """Return the folders where weights may lie, most specific first."""
-    import platformdirs
-
-    own = Path(__file__).parent
-    cache = platformdirs.user_cache_path("agvae-bench") / "weights" / "agvae"
+    own, cache = Path(__file__).parent, user_cache() / "weights" / "agvae"
     named = os.environ.get("BENCH_WEIGHTS")
     return [*([Path(named) / "agvae"] if named else []), own, cache]
 
