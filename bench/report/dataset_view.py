@@ -18,6 +18,7 @@ from bench.metrics.columns import curve_columns
 from bench.output.coverage import Coverage, coverage
 from bench.output.plot_styles import Style, luminance, styles
 from bench.report.bit_allocation import Ledger
+from bench.report.html import unbroken
 from bench.report.results import About
 from bench.report.speed import Speeds
 from bench.report.verdicts import Verdict, words
@@ -65,7 +66,7 @@ class Look:
 
     def tag(self) -> Markup:
         """Return its name with its marker's colour, as HTML."""
-        return Markup('<span class="codec k{}">{}</span>').format(self.index, self.name)
+        return Markup('<span class="codec k{}">{}</span>').format(self.index, unbroken(self.name))
 
 
 def _readable(colour: str, ground: str, contrast: float) -> str:

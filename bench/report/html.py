@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from markupsafe import Markup
 from bench.output.table_formats import number, significant
 
 NO_VALUE = "\u2013"
+_UNBROKEN_LETTERS = 24
+"""A longer word would leave a phone's screen."""
 
 
 @functools.cache
@@ -27,12 +30,24 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     templates.globals["term"] = term
+    templates.filters["unbroken"] = unbroken
     return templates
 
 
 def render(template: str, **values: object) -> Markup:
     """Return a template of ``assets/`` filled in; every text that is no ``Markup`` is escaped."""
     return Markup(_templates().get_template(template).render(values))  # noqa: S704 - it escapes
+
+
+def unbroken(text: str) -> Markup:
+    """Return text in which no line ends inside a short word with hyphens: an option, a name."""
+    words = re.split(r"(\s+)", text)
+    return Markup("").join(
+        Markup('<span class="nb">{}</span>').format(word)
+        if "-" in word and len(word) <= _UNBROKEN_LETTERS
+        else word
+        for word in words
+    )
 
 
 def script_json(value: Any) -> Markup:  # noqa: ANN401 - plain data

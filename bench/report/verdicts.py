@@ -82,6 +82,15 @@ class Verdict:
         return self.delta is not None and abs(self.delta.bd_rate_percent or 0.0) < 0.05
 
     @property
+    def contradicted(self) -> bool:
+        """Whether ``winner``, best against the anchor, needs more bits than ``second`` directly.
+
+        Each BD-rate is over the qualities that its own two curves share.
+        """
+        rate = self.delta.bd_rate_percent if self.delta else None
+        return rate is not None and rate > 0 and not self.tied
+
+    @property
     def losses(self) -> dict[str, float]:
         """Images on which ``winner`` needs more bits than ``second``, in percent, worst first."""
         rates = self.delta.image_rates if self.delta else {}
@@ -271,7 +280,7 @@ def _spread(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
 
 def _disagreement(found: Sequence[Verdict], names: Mapping[str, str]) -> list[str]:
     """Say that the metrics do not agree, if they do not."""
-    winners = {v.metric: v.winner for v in found if v.winner}
+    winners = {v.metric: v.winner for v in found if v.winner and not v.contradicted}
     if len(set(winners.values())) < 2:
         return []
     by_codec = {c: [words(m) for m, w in winners.items() if w == c] for c in winners.values()}
@@ -312,6 +321,8 @@ def _outcome(verdict: Verdict, names: Mapping[str, str]) -> str:
     winner = names[verdict.winner]
     if verdict.tied:
         return f"{winner} and {names[verdict.second]} need equally many bits"
+    if verdict.contradicted:
+        return f"{winner} and {names[verdict.second]} cannot be ranked"
     verb = "is ahead, but not clearly," if _unsettled(verdict) else "needs the fewest bits"
     return f"{winner} {verb}"
 
@@ -333,8 +344,17 @@ def sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
         f"{names[verdict.winner]} needs {change(delta.bd_rate_percent)} than the next best, "
         f"{names[verdict.second]}"
     )
+    if verdict.contradicted:
+        text = (
+            f"{_outcome(verdict, names)}: {names[verdict.winner]} needs the fewest bits against "
+            f"the anchor, but {change(delta.bd_rate_percent)} than {names[verdict.second]} where "
+            "these two are compared"
+        )
     if delta.ci_low is None or delta.ci_high is None:
         text += ". There are too few images for an interval."
+    elif verdict.contradicted:
+        interval = f"{change(delta.ci_low)} to {change(delta.ci_high)}"
+        text += f" (95 % interval over images: {interval})."
     elif delta.ci_high >= 0:
         text += (
             f", but the 95 % interval over images reaches from {change(delta.ci_low)} to "
@@ -348,7 +368,7 @@ def sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
 
 def loss_sentence(verdict: Verdict, names: Mapping[str, str]) -> str:
     """Return on which images the winner needs more bits than the next best, worst first."""
-    if not verdict.losses or verdict.tied:
+    if not verdict.losses or verdict.tied or verdict.contradicted:
         return ""
     lost = [f"{image} (+{rate:.1f} %)" for image, rate in verdict.losses.items()]
     return f"{names[verdict.winner]} needs more than {names[verdict.second]} on {shortened(lost)}."

@@ -239,3 +239,12 @@ def test_unknown_anchor(results_dir: Path, tmp_path: Path):
         write(results_dir, tmp_path / "page.html", Options(anchor="vvc"))
 
     assert not (tmp_path / "page.html").exists()
+
+
+def test_no_line_ends_inside_an_option():
+    """Short words with hyphens stay whole, long ones may break; nothing is markup."""
+    path = "a-long-path-to-a-folder-of-somebody"
+
+    shown = str(html_of.unbroken(f"bench all --codec <b>\n{path}"))
+
+    assert f'bench all <span class="nb">--codec</span> &lt;b&gt;\n{path}' == shown

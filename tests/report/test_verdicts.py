@@ -114,6 +114,21 @@ def test_verdict_counts_images_and_bits():
     assert "B needs the fewest bits at equal PSNR." == verdicts.headline([verdict], NAMES)
 
 
+def test_a_codec_that_loses_the_direct_comparison_is_no_winner():
+    """Best against the anchor, worse than the next one where the two are compared."""
+    rows = rows_of({"a": (RATES, WORSE), "b": ([0.8 * rate for rate in RATES], WORSE)})
+    curves = {codec: summary.image_curves(of, "psnr_db") for codec, of in rows.groupby("codec")}
+    direct = summary.delta(curves["b"], curves["a"], "psnr_db")
+    verdict = verdicts.Verdict("psnr_db", "a", "b", direct, ())
+    told = verdicts.sentence(verdict, NAMES)
+
+    assert "A and B cannot be ranked at equal PSNR." == verdicts.headline([verdict], NAMES)
+    assert "the fewest bits against the anchor, but 25 % more bits than B where these" in told
+    assert "" == verdicts.loss_sentence(verdict, NAMES)
+    other = verdicts.Verdict("ms_ssim_db", "b", "a", summary.delta(*curves.values(), "psnr_db"), ())
+    assert [] == verdicts._disagreement([verdict, other], NAMES)
+
+
 def test_unsettled_is_not_called_a_win():
     """Where some images favour one and some the other, no clear winner is named."""
     rows = rows_of({"a": (RATES, WORSE), "b": (RATES, WORSE)})
