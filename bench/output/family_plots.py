@@ -148,7 +148,8 @@ def draw(drawn: Drawing, anchor: str, metric: str, *, heading: str, small_print:
     xlim = (0.0, 1.3 * float(data["x"].max()))
     sheet.panel("rd", f"(a) {heading}", x=RATE, y=form.title, xlim=xlim)
     against = drawn.curves[anchor].label.replace("\n", " ")
-    low = sheet.panel("gap", f"(b) less {against}, at equal rate", x=RATE, y=form.title, xlim=xlim)
+    low = sheet.panel("gap", f"(b) minus {against}, at equal rate", x=RATE, y=form.title, xlim=xlim)
+    low.margins(y=0.13)  # labels find room above the highest point
     low.axhline(0, color=GREY, linewidth=0.6)
     for codec, one in drawn.curves.items():
         style = joined(one.style, len(one.points))
@@ -156,7 +157,8 @@ def draw(drawn: Drawing, anchor: str, metric: str, *, heading: str, small_print:
         if len(drawn.gaps.get(codec, ())):
             sheet.line(data, "gap", codec, style, label=one.label)
             bars(low, drawn.gaps[codec], style)
-    sheet.words("rd", [(one.label, one.style) for one in drawn.curves.values()])
+    named = [(one.label, joined(one.style, len(one.points))) for one in drawn.curves.values()]
+    sheet.words("rd", named)
     return sheet.finish()
 
 

@@ -49,7 +49,7 @@ class Stamp:
         listed = {
             "versions": self.versions,
             "datasets": self.datasets,
-            "weights": self.weights or {"weights": "not the subject"},
+            "weights": self.weights or {"none": "but those that labels name"},
         }
         joined = {
             key: ", ".join(f"{name} {value}" for name, value in values.items()) or _UNKNOWN

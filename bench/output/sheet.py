@@ -243,16 +243,23 @@ class Sheet:
         points = np.array([[end, y] for end in x])
         self._labels.append(Label(self.axes[panel], line, label, points, style, italic=False))
 
-    def words(
-        self, panel: str, lines: Sequence[tuple[str, Style]], *, x: float = 0.01, y: float = 0.98
-    ) -> None:
-        """Name curves in their own colours, one under the other from (x, y) of the panel.
+    def words(self, panel: str, lines: Sequence[tuple[str, Style]]) -> None:
+        """Name curves beside their line and marker, where in the panel that hides least.
 
         For curves so close together that labels beside them would not show which is which.
         """
-        for text, style in lines:
-            self._text(panel, x, y, text, style.text, "top")
-            y -= 0.075 * (1 + text.count("\n")) + 0.03
+        legend = self.axes[panel].legend(
+            handles=[Line2D([], [], label=text, **_look(style)) for text, style in lines],
+            labelcolor=[style.text for _, style in lines],
+            loc="best",
+            fontsize=SMALL_PT,
+            handlelength=1.9,
+            handletextpad=0.5,
+            labelspacing=0.35,
+            borderpad=0.2,
+            borderaxespad=0.3,
+        )
+        legend.get_frame().set(linewidth=0, alpha=BOX["alpha"])
 
     def note(self, panel: str, text: str, *, x: float = 0.98, y: float = 0.03) -> None:
         """Write a few grey words into the corner of a panel at (x, y), or a freer one."""

@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
 from bench.output.figure_text import shortened
+from bench.output.label_placement import densify
 from bench.output.plot_styles import styles
 from bench.output.sheet import FORMATS, RATE, RC, Key, Sheet, encode
 
@@ -119,6 +120,30 @@ def test_no_label_lies_over_a_marker():
         x, y = markers.T
         inside = (x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)
         assert not inside.any()
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_names_of_curves_on_each_other_hide_none(rising: bool):
+    """They stand beside line and marker, where neither curve runs."""
+    with mpl.rc_context(RC):
+        sheet = Sheet([["rd"]], height_in=1.9, small_print="")
+        axes = sheet.panel("rd", "heading", x=RATE, y="dB")
+        x = np.geomspace(0.1, 2, 7)
+        y = 30 + 5 * np.log(x) * (1 if rising else -1)
+        named = list(zip(("a name of some length", "another"), styles("ab").values(), strict=True))
+        data = join(series("rd", name, MEASURED, x=("bpp", x), y=("dB", y)) for name, _ in named)
+        for name, style in named:
+            sheet.line(data, "rd", name, style)
+        sheet.words("rd", named)
+        sheet.finish()
+
+    legend = axes.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    course = densify(axes.transData.transform(np.column_stack([x, y])), 1.0)
+    assert [style.marker for _, style in named] == [h.get_marker() for h in legend.legend_handles]
+    assert [name for name, _ in named] == [text.get_text() for text in legend.get_texts()]
+    assert not ((course > box.p0) & (course < box.p1)).all(axis=1).any()
 
 
 def test_a_logarithmic_axis_has_plain_numbers_and_free_ends():

@@ -188,7 +188,7 @@ def draw(
     for metric in metrics:
         values = select(data, panel("rd", metric))["y"]
         low, high = float(values.min()), float(values.max())
-        room = (high - low or 1.0) * np.array([-0.05, 0.3])  # names stand above the curves
+        room = (high - low or 1.0) * np.array([-0.05, 0.5])  # names stand above the curves
         sheet.panel(
             panel("rd", metric),
             f"({next(letters)}) {what}",
@@ -197,8 +197,9 @@ def draw(
             xlim=(0, end),
             ylim=(low + room[0], high + room[1]),
         )
-        _draw_both(sheet, data, panel("rd", metric), looks, options.names)
-    sheet.words(panel("rd", metrics[0]), list(zip(options.names, looks, strict=True)))
+        drawn = _draw_both(sheet, data, panel("rd", metric), looks, options.names)
+        if metric == metrics[0]:
+            sheet.words(panel("rd", metric), drawn)
     for metric in metrics if options.zoom else ():
         _zoom(sheet, data, metric, f"({next(letters)}) enlarged", looks, options)
     for metric in metrics:
@@ -212,11 +213,20 @@ def _draw_both(
     key: str,
     looks: tuple[Style, Style],
     names: tuple[str, str],
-) -> None:
-    """Draw the second curve wide and the first narrow upon it: both are seen where they meet."""
+) -> list[tuple[str, Style]]:
+    """Draw the second curve wide and the first narrow upon it: both are seen where they meet.
+
+    Returns
+    -------
+    list of (str, Style)
+        The first name and the second, with the style that each was drawn in.
+    """
+    drawn = []
     for name, style, (width, size) in zip(names[::-1], looks[::-1], _WIDTHS, strict=True):
-        drawn = joined(replace(style, width=width, size=size), len(select(data, "rd", name)))
-        sheet.line(data, key, name, drawn)
+        as_drawn = joined(replace(style, width=width, size=size), len(select(data, "rd", name)))
+        sheet.line(data, key, name, as_drawn)
+        drawn.append((name, as_drawn))
+    return drawn[::-1]
 
 
 def _zoom(
