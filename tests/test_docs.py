@@ -27,8 +27,11 @@ import pytest
 import typer
 import yaml
 
-from bench import cli, image
+from bench import cli, image, metrics, registry
+from bench.analysis.published_names import published
 from bench.cli import command_line
+from bench.dataset.open import overview
+from bench.figures import spec
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -132,19 +135,56 @@ def _tested(mark: str) -> bool:
 
 @pytest.mark.parametrize("line", _documented())
 def test_documented_command_parses(line: str):
-    """Every ``bench`` line in a document names a command and options that exist."""
+    """Every ``bench`` line in a document names a command, options, codecs, ... that exist."""
     words = [re.sub(r"^[A-Z]+$", "9", word) for word in shlex.split(line)[1:]]
     group = typer.main.get_command(command_line(words))
     command = group.get_command(None, words[0])
 
     assert command is not None, f"no command {words[0]}"
     fault = ""
+    given: dict[str, object] = {}
     try:
-        command.make_context(words[0], words[1:], resilient_parsing=False).close()
+        with command.make_context(words[0], words[1:], resilient_parsing=False) as context:
+            given = context.params
     except _FAULT as error:
         fault = f"{type(error).__name__}: {error}"
     # A sentence may leave out a value, or what else the command wants.
     assert not fault or fault.startswith("MissingParameter") or "requires an argument" in fault
+    assert words[0].startswith("train") or _unknown(given) == []
+
+
+def _unknown(given: dict[str, object]) -> list[str]:
+    """Return what a command names that is neither here nor the example of a document.
+
+    Of a codec its options as well, where it is available. Files, folders and ``9`` for a word in
+    capitals may be anything.
+    """
+    examples = {
+        n for b in BLOCKS for n in re.findall(r'^ *name = "([\w-]+)"', b.text, re.MULTILINE)
+    }
+    known = {
+        "codec": set(registry.discover()),
+        "anchor": set(registry.discover()),
+        "metric": {*(name.replace("_", "-") for name in metrics.discover()), "lpips"},
+        "dataset": {entry["name"] for entry in overview(None)},
+        "reference": set(published()),
+        "only": {entry.id for entry in spec.load("agvae2021").entries},
+    }
+    found = []
+    for option, names in known.items():
+        value = given.get(option) or ()
+        for word in [value] if isinstance(value, str) else value:
+            name, _, options = word.partition(":")
+            files = {"compressai", "folder", "cmd", "9"}
+            if name in files | examples or re.search(r"[/*]|\.(py|toml|json)\b", name):
+                continue
+            if option == "metric":
+                name = name.replace("_", "-")
+            if not set(name.split(",")) <= names:
+                found.append(f"{option} {word}")
+            elif option == "codec" and options and registry.discover()[name].cls:
+                registry.settings(registry.create(name), registry.Spec.parse(word))
+    return found
 
 
 def test_named_tests_exist():
