@@ -263,24 +263,21 @@ class Sheet:
 
     def note(self, panel: str, text: str, *, x: float = 0.98, y: float = 0.03) -> None:
         """Write a few grey words into the corner of a panel at (x, y), or a freer one."""
-        va = "bottom" if y < 0.5 else "top"
-        self._notes.append(self._text(panel, x, y, text, GREY, va))
-
-    def _text(self, panel: str, x: float, y: float, text: str, colour: str, va: str) -> Text:
         axes = self.axes[panel]
-        return axes.text(
+        note = axes.text(
             x,
             y,
             in_lines(text, _NOTE_LETTERS),
             transform=axes.transAxes,
             ha="left" if x < 0.5 else "right",
-            va=va,
+            va="bottom" if y < 0.5 else "top",
             fontsize=SMALL_PT,
-            color=colour,
+            color=GREY,
             linespacing=1.05,
             zorder=5,
             bbox=BOX,
         )
+        self._notes.append(note)
 
     def dashed(
         self, panel: str, *, loc: Literal["lower right", "lower left"] = "lower right"
