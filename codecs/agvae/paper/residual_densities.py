@@ -205,15 +205,15 @@ def draw(data: pd.DataFrame, small_print: str) -> Figure:
             axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             lowest = counted.loc[counted["y"] > 0, "y"].min()
-            axes.set_ylim(0.5 * lowest, 3 * shown["y"].max())
+            axes.set_ylim(0.5 * lowest, 15 * shown["y"].max())  # names stand above the curves
         else:
-            axes.set_ylim(0, 1.25 * shown["y"].max())
+            axes.set_ylim(0, 1.4 * shown["y"].max())
         gid = f"{panel}|{_HISTOGRAM}"
         axes.bar(counted["x"], counted["y"], width, color="#CCCCCC", gid=gid, zorder=1)
         named = []
         styles = [series_style(index, marker="", width=1.0) for index in (2, 1, 0)]
         for name, style in zip(shown["series"].unique()[1:], styles, strict=True):
             sheet.line(data, panel, str(name), style)
-            named.append((str(name), style))
+            named.append((str(name).replace("\n", " "), style))
         sheet.words(panel, named)
     return sheet.finish()
