@@ -111,26 +111,27 @@ def _quantise(
     red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
     y = _luma(red, green, blue, matrix)
     if chroma == "4:2:0":
-        linear = (np.arange(256) / 255) ** chroma_gamma
-        small = [_halve(linear[image[..., channel]]) for channel in range(3)]
-        red, green, blue = (
-            255 * (plane if chroma_gamma == 1 else plane ** (1 / chroma_gamma)) for plane in small
-        )
+        if chroma_gamma == 1:
+            small = [_halve(plane / 255) for plane in (red, green, blue)]
+        else:
+            linear = np.asarray(cv2.LUT(image, (np.arange(256) / 255) ** chroma_gamma), np.float64)
+            small = [_halve(linear[..., k]) ** (1 / chroma_gamma) for k in range(3)]
+        red, green, blue = (255 * plane for plane in small)
         cb, cr = _chroma(_luma(red, green, blue, matrix), red, blue, matrix)
     else:
         cb, cr = _chroma(y, red, blue, matrix)
-    _to_integers(y, scales.luma, scales.black, scales.top)
-    _to_integers(cb, scales.chroma, scales.middle, scales.top)
-    _to_integers(cr, scales.chroma, scales.middle, scales.top)
+    _to_integers(y, scales.luma, scales.black)
+    for plane in (cb, cr):
+        _to_integers(plane, scales.chroma, scales.middle)
+        np.minimum(plane, scales.top, out=plane)  # 127.5 above the middle is rounded up
     return y, cb, cr
 
 
-def _to_integers(plane: Plane, scale: float, zero: int, top: int) -> None:
-    """Scale, move, round and limit in place."""
+def _to_integers(plane: Plane, scale: float, zero: int) -> None:
+    """Scale, move and round in place; the smallest sample becomes 0 or more."""
     plane *= scale
     plane += zero
     np.rint(plane, out=plane)
-    np.clip(plane, 0, top, out=plane)
 
 
 def _luma(red: Plane, green: Plane, blue: Plane, matrix: Matrix) -> Plane:
@@ -162,11 +163,9 @@ def _to_rgb(y: Plane, cb: Plane, cr: Plane, matrix: Matrix) -> Image:
     green = y - kr * red
     green -= kb * blue
     green /= 1 - kr - kb
-    rgb = np.empty((*y.shape, 3), np.uint8)
-    for channel, plane in enumerate((red, green, blue)):
-        np.rint(plane, out=plane)
-        rgb[..., channel] = np.clip(plane, 0, 255, out=plane)
-    return rgb
+    # cv2 rounds half to even, as rint does, and limits to 0..255
+    planes = [cv2.addWeighted(p, 1, p, 0, 0, dtype=cv2.CV_8U) for p in (red, green, blue)]
+    return np.asarray(cv2.merge(planes), np.uint8).reshape(*y.shape, 3)
 
 
 def _halve(plane: Plane) -> Plane:
