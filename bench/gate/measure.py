@@ -24,7 +24,7 @@ from bench.gate.rows import CellKey, Locked, Row, by_key
 from bench.image import pixels_sha256
 from bench.measurement import executor as harness
 from bench.measurement import plan
-from bench.measurement.pool import DEFAULT_TIMEOUT_S
+from bench.measurement.pool import DEFAULT_TIMEOUT_S, one_thread_each
 from bench.measurement.progress import Progress
 from bench.measurement.run import results_folder, run
 from bench.measurement.store import Store
@@ -251,7 +251,7 @@ def _decoded(
         return {}
     with (
         Store(folder, writing=False) as store,
-        harness.one_thread_each(),
+        one_thread_each(),
         make_executor() as executor,
     ):
         futures = {

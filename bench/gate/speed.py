@@ -24,6 +24,7 @@ from bench.errors import UsageError
 from bench.gate.tolerance import Tolerances
 from bench.image import Image
 from bench.measurement import executor as harness
+from bench.measurement.pool import one_thread_each
 
 _MIN_REPEATS, _MAX_REPEATS, _BUDGET_S = 7, 41, 3.0
 """A codec is repeated until its budget is spent, within these bounds."""
@@ -158,7 +159,7 @@ def measure(
         Number of workers -> executor.
     """
     found: dict[str, Any] = {}
-    with harness.one_thread_each(), make_executor(1) as executor:
+    with one_thread_each(), make_executor(1) as executor:
         for codec, (setting, image) in jobs.items():
             summary = executor.submit(measure_codec, codec, setting, image).result()
             megapixels = round(image.shape[0] * image.shape[1] / 1e6, 4)

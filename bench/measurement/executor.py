@@ -7,38 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from bench import registry
-from bench.errors import OutputError, UsageError, failure
+from bench.errors import OutputError, failure
 from bench.measurement import worker
 from bench.measurement.encoding import Encoding
-from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool
+from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, one_thread_each
 from bench.measurement.store import Store
 from bench.measurement.worker import Task
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-"""What numeric libraries ask for the number of their threads."""
 
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
 _SMALL_IN_FLIGHT_PER_WORKER = 48  # of which a message holds several
 _HELD_BYTES = 16 << 20  # of files that are only scored
-_CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
-_COUNT_S = 10.0  # how long the size of a cluster is taken as known
 _GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
 
 R = TypeVar("R")
@@ -60,82 +45,9 @@ class Outcome:
     failed: int = 0
 
 
-@contextlib.contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Let child processes started meanwhile use one thread in every numeric library."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def local_pool(jobs: int, /, timeout_s: float = DEFAULT_TIMEOUT_S) -> Executor:
     """Return a pool of ``jobs`` processes that ends a call after ``timeout_s`` seconds."""
     return LocalPool(jobs, timeout_s)
-
-
-def dask_pool(address: str, _jobs: int = 1, /, timeout_s: float = DEFAULT_TIMEOUT_S) -> Executor:
-    """Return the executor of the Dask cluster whose scheduler listens at ``address``.
-
-    A cluster's worker measures in child processes of its own, with the same limits as here.
-
-    Raises
-    ------
-    UsageError
-        If Dask is not installed or no scheduler answers.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise UsageError(
-            "--scheduler needs Dask", "Install it: pip install 'agvae-bench[distributed]'"
-        ) from error
-    try:
-        client = Client(address, timeout=_CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"no Dask scheduler answers at {address} ({type(error).__name__})",
-            "Start one with `dask scheduler`, workers with `dask worker ADDRESS --nthreads 1`.",
-        ) from error
-    return _DaskExecutor(client, timeout_s)
-
-
-class _DaskExecutor(Executor):
-    """A cluster's executor that closes its client when it is shut down.
-
-    Dask itself repeats the cells of a worker that died; after several deaths in one cell its
-    ``KilledWorker`` becomes that cell's error.
-    """
-
-    def __init__(self, client: Any, timeout_s: float) -> None:  # noqa: ANN401 - distributed has no types
-        self._client, self._timeout_s = client, timeout_s
-        self._counted, self._threads = -math.inf, 0
-        self._executor = client.get_executor(pure=False, retries=3)
-
-    @property
-    def workers(self) -> int:
-        """How many calls the cluster can work on now; it may grow and shrink."""
-        if time.monotonic() > self._counted + _COUNT_S:
-            self._threads = sum(self._client.nthreads().values())
-            self._counted = time.monotonic()
-        return self._threads
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        """Send a call to the cluster."""
-        call = (_in_child, self._timeout_s, fn)
-        future: Future[Any] = self._executor.submit(*call, *args, **kwargs)
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Forget pending calls and close the connection."""
-        self._executor.shutdown(wait=wait and not cancel_futures)
-        self._client.close()
 
 
 def apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN401
@@ -152,18 +64,6 @@ def apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN4
     with LocalPool(1) as pool:
         result: R = pool.submit(function, *args).result()
         return result
-
-
-_of_thread = threading.local()
-
-
-def _in_child(timeout_s: float, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-    """Run a call within a cluster's worker, in a child process that its thread keeps."""
-    if not hasattr(_of_thread, "pool"):
-        with one_thread_each():
-            _of_thread.pool = LocalPool(1, timeout_s)
-    _of_thread.pool.timeout_s = timeout_s
-    return _of_thread.pool.submit(fn, *args, **kwargs).result()
 
 
 def measure(
@@ -224,6 +124,7 @@ def measure(
                     future = executor.submit(worker.run, task)
                     running[future] = task
                     future.add_done_callback(done.put)
+                getattr(executor, "flush", _nothing)()
                 futures = [done.get()]
                 with contextlib.suppress(Empty):
                     while True:
@@ -236,6 +137,10 @@ def measure(
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return outcome
+
+
+def _nothing() -> None:
+    """Stand in for what most executors do not need."""
 
 
 def _room(running: Mapping[Future[Encoding], Task], workers: int) -> bool:

@@ -21,9 +21,8 @@ from bench.dataset.identity import Item
 from bench.dataset.open import load_item
 from bench.errors import BenchError, UsageError
 from bench.image import frozen
-from bench.measurement.executor import one_thread_each
 from bench.measurement.plan import Wanted
-from bench.measurement.pool import LocalPool
+from bench.measurement.pool import LocalPool, one_thread_each
 from bench.measurement.progress import Progress
 from bench.measurement.results import Results
 from bench.measurement.run import run

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +31,34 @@ from bench.measurement.slot import Call, Slot
 DEFAULT_TIMEOUT_S = 1800.0
 """How long one cell may take; the slowest cell of the suite takes a few minutes."""
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+"""What numeric libraries ask for the number of their threads."""
+
 _TICK_S = 0.1
 _MOMENT_S = 0.25  # what the calls of one message take together
 _ALONE_CPU_S = 1.0  # what the first process and its decoder take before others are started
 _ALONE_S = 10.0  # and how long they have for that
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let child processes started meanwhile use one thread in every numeric library."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class LocalPool(Executor):

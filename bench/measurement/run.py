@@ -17,7 +17,7 @@ from bench.dataset.dataset import Dataset
 from bench.dataset.fetch import fetch_weights
 from bench.errors import BenchError, UsageError
 from bench.files import check_folder
-from bench.measurement import executor, provenance, repetition
+from bench.measurement import cluster, executor, provenance, repetition
 from bench.measurement import plan as plans
 from bench.measurement.merged_record import refuse_mixed
 from bench.measurement.origins import duplicates_text
@@ -171,7 +171,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
                 jobs=jobs,
                 progress=watch.measured,
                 make_executor=(
-                    partial(executor.dask_pool, scheduler) if scheduler else make_executor
+                    partial(cluster.dask_pool, scheduler) if scheduler else make_executor
                 ),
                 timeout_s=timeout_s,
             )

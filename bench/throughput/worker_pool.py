@@ -13,7 +13,7 @@ from statistics import median
 from typing import IO, Any, Self
 
 from bench.errors import CodecError
-from bench.measurement.executor import THREAD_VARIABLES
+from bench.measurement.pool import THREAD_VARIABLES
 from bench.throughput.runner import Pass
 from bench.throughput.worker import Job
 

@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UsageError
-from bench.measurement import executor, pool
+from bench.measurement import cluster, executor, pool
 from bench.measurement.pool import LocalPool
 from bench.measurement.run import run
 from bench.measurement.slot import Call, Slot
@@ -269,9 +269,9 @@ def test_dask_cluster_with_a_worker_killed(
 def test_no_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
     """An address where nothing listens is one line, after Dask gave it some seconds."""
     pytest.importorskip("distributed")
-    monkeypatch.setattr(executor, "_CONNECT_TIMEOUT", "0.2s")
+    monkeypatch.setattr(cluster, "_CONNECT_TIMEOUT", "0.2s")
     with pytest.raises(UsageError) as caught:
-        executor.dask_pool("tcp://127.0.0.1:9")
+        cluster.dask_pool("tcp://127.0.0.1:9")
 
     assert "no Dask scheduler answers at tcp://127.0.0.1:9 (OSError)" == caught.value.what
     assert 1 == len(str(caught.value).splitlines())

@@ -1,0 +1,186 @@
+"""A cluster's executor: small cells travel together, each has its own result or error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.errors import CodecFailed
+from bench.measurement import cluster
+
+Jobs = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+
+
+class _Dask:
+    """A client and its executor: keeps messages until they are asked for."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Future[Any], Jobs]] = []
+        self.counted = 0
+
+    def get_executor(self, **_: object) -> _Dask:
+        return self
+
+    def nthreads(self) -> dict[str, int]:
+        self.counted += 1
+        return {"a": 1, "b": 1}
+
+    def submit(self, _function: object, _timeout_s: float, jobs: Jobs) -> Future[Any]:
+        self.messages.append((Future(), jobs))
+        return self.messages[-1][0]
+
+    def shutdown(self, **_: object) -> None:
+        self.messages.clear()
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def answer(self, seconds: float = 0.001) -> list[int]:
+        """Answer the first message; return what its calls were given."""
+        future, jobs = self.messages.pop(0)
+        given = [args[0].number for _, args in jobs]
+        if any(function is dies for function, _ in jobs):
+            future.set_exception(RuntimeError("KilledWorker"))
+        else:
+            future.set_result([outcome(*job, seconds) for job in jobs])
+        return given
+
+
+def outcome(
+    function: Callable[..., Any], args: tuple[Any, ...], seconds: float
+) -> tuple[object, CodecFailed | None, float]:
+    try:
+        return function(*args), None, seconds
+    except CodecFailed as error:
+        return None, error, seconds
+
+
+def wish(number: int, kind: str | None = "small", group: str = "") -> SimpleNamespace:
+    return SimpleNamespace(number=number, kind=kind, group=group)
+
+
+def double(given: SimpleNamespace) -> int:
+    return 2 * given.number
+
+
+def fails(given: SimpleNamespace) -> int:
+    raise CodecFailed(f"crashed: {given.number}")
+
+
+def dies(given: SimpleNamespace) -> int:
+    raise AssertionError(given)
+
+
+def ends(futures: list[Future[Any]]) -> list[object]:
+    """Return values and errors."""
+    return [str(f.exception(0)) if f.exception(0) else f.result(0) for f in futures]
+
+
+@pytest.fixture
+def dask() -> _Dask:
+    return _Dask()
+
+
+@pytest.fixture
+def executor(dask: _Dask) -> cluster.Cluster:
+    """Knows that small calls take moments and slow ones do not."""
+    found = cluster.Cluster(dask, 1.0)
+    found._seconds |= {"small": 0.01, "slow": 9.0}
+    return found
+
+
+def test_small_calls_travel_together(dask: _Dask, executor: cluster.Cluster):
+    """Each thread has two messages; further calls wait and share the next ones."""
+    futures = [executor.submit(double, wish(n)) for n in range(20)]
+    executor.flush()
+    sizes = [len(jobs) for _, jobs in dask.messages]
+    while dask.messages:
+        dask.answer()
+        executor.flush()
+
+    assert len(sizes) == 4
+    assert sum(sizes) == 20
+    assert [2 * n for n in range(20)] == ends(futures)
+    assert dask.counted == 1
+
+
+def test_slow_unknown_and_strange_calls_travel_alone(dask: _Dask, executor: cluster.Cluster):
+    """As before there were messages of several; and with others that wait."""
+    kinds = ["slow", "new", None, "small"]
+    wishes = [wish(n, kinds[n % 4], "theirs" * (n % 4 == 3)) for n in range(12)]
+    futures = [executor.submit(double, one) for one in wishes]
+    sizes = []
+    while dask.messages:
+        sizes.append(len(dask.messages[0][1]))
+        dask.answer(seconds=9.0)
+        executor.flush()
+
+    assert [2 * n for n in range(12)] == ends(futures)
+    assert {1} == set(sizes)
+
+
+def test_a_call_that_kills_workers_is_found(dask: _Dask, executor: cluster.Cluster):
+    """Where a message has no answer its calls are sent one by one; only the guilty one fails."""
+    functions = [double, double, dies, fails, double, double, double, double]
+    futures = [executor.submit(function, wish(n)) for n, function in enumerate(functions)]
+    while dask.messages:
+        dask.answer()
+        executor.flush()
+
+    assert [0, 2, "KilledWorker", "crashed: 3", 8, 10, 12, 14] == ends(futures)
+
+
+def test_calls_that_wait_are_sent_without_being_asked_for(dask: _Dask, executor: cluster.Cluster):
+    """Nobody who only submits waits for ever."""
+    futures = [executor.submit(double, wish(n)) for n in range(9)]
+    while dask.messages:
+        dask.answer()
+
+    assert [2 * n for n in range(9)] == ends(futures)
+
+
+def test_nothing_is_sent_after_the_end(dask: _Dask, executor: cluster.Cluster):
+    """Calls that wait are forgotten, and a cancelled call disturbs nobody."""
+    futures = [executor.submit(double, wish(n)) for n in range(9)]
+    futures[0].cancel()
+    dask.answer()
+    sent = list(dask.messages)
+    executor.shutdown(cancel_futures=True)
+    for future, _ in sent:
+        future.cancel()
+
+    assert not dask.messages
+    assert futures[0].cancelled()
+
+
+def test_a_thread_of_a_worker_makes_them_in_its_own_child(monkeypatch: pytest.MonkeyPatch):
+    """All of a message are given to the pool at once; errors of codecs are answers."""
+
+    class Pool:
+        def __init__(self, *_: object) -> None:
+            self.timeout_s, self.given = 0.0, 0
+
+        def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            self.given += 1
+            value, error, _ = outcome(function, args, 0.0)
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+            return future
+
+    monkeypatch.setattr(cluster, "LocalPool", Pool)
+    monkeypatch.setattr(cluster, "_of_thread", threading.local())
+    found = cluster._in_child(
+        7.0, [(double, (wish(1),)), (fails, (wish(2),)), (double, (wish(3),))]
+    )
+
+    assert [2, None, 6] == [value for value, *_ in found]
+    assert ["None", "crashed: 2", "None"] == [str(error) for _, error, _ in found]
+    assert (7.0, 3) == (cluster._of_thread.pool.timeout_s, cluster._of_thread.pool.given)
