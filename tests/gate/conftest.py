@@ -17,14 +17,14 @@ from bench.gate import check, diagnose, measure, tolerance
 from bench.gate.check import Report
 from bench.gate.rows import Locked
 from bench.image import Image
-from bench.measurement import plan, worker
+from bench.measurement import decoder, plan, worker
 
 
 def forget() -> None:
     """Make the worker side of this process as fresh as a new one."""
     worker._images.clear()
-    for name in ("_codec", "_metric"):
-        getattr(getattr(worker, name), "cache_clear", lambda: None)()  # a test may replace them
+    for kept in (decoder.codec, worker._metric):
+        getattr(kept, "cache_clear", lambda: None)()  # a test may replace them
 
 
 @dataclass(frozen=True)
