@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import textwrap
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from bench.output.table_formats import plain_text
 
 _LABEL_LETTERS, _LABEL_LINE_LETTERS = 80, 21
 _LINE_LETTERS, _LINES = 45, 4
+_PLACES = re.compile(rb' (?:d|x|y)="[^"]*"')
+_LONG_NUMBER = re.compile(rb"\d+\.\d{3,}")
 
 
 def shortened(text: str, letters: int) -> str:
@@ -53,3 +56,16 @@ def no_glyph_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         yield
+
+
+def short_svg(svg: bytes) -> bytes:
+    """Return a drawing of matplotlib's with coordinates to 0.01 point, readable everywhere."""
+
+    def rounded(attribute: re.Match[bytes]) -> bytes:
+        short = (b"%.2f" % float(found[0]) for found in _LONG_NUMBER.finditer(attribute[0]))
+        return _LONG_NUMBER.sub(lambda _: next(short).rstrip(b"0").rstrip(b"."), attribute[0])
+
+    # Verdana has DejaVu's widths, for machines without it.
+    return _PLACES.sub(rounded, svg).replace(
+        b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif"
+    )

@@ -27,7 +27,7 @@ from bench.files import write_atomically
 from bench.output import curve_labels
 from bench.output.curve_labels import BOX, DPI, POINT_PX, SMALL_PT, Label
 from bench.output.figure import REPORTED, select
-from bench.output.figure_text import clean, in_lines, no_glyph_warnings, shortened
+from bench.output.figure_text import clean, in_lines, no_glyph_warnings, short_svg, shortened
 from bench.output.plot_styles import DASHES, Style
 from bench.output.table_formats import plain_text
 
@@ -377,9 +377,7 @@ def encode(figure: Figure, suffix: str, *, title: str, origin: str) -> bytes:
     buffer = BytesIO()
     with no_glyph_warnings():
         figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
-    if suffix == "svg":  # Verdana has DejaVu's widths, for machines without it
-        return buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")
-    return buffer.getvalue()
+    return short_svg(buffer.getvalue()) if suffix == "svg" else buffer.getvalue()
 
 
 def write_figure(

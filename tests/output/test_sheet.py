@@ -16,7 +16,7 @@ from PIL import Image as PILImage
 
 from bench.output.axes import log_axis
 from bench.output.figure import MEASURED, join, series
-from bench.output.figure_text import shortened
+from bench.output.figure_text import short_svg, shortened
 from bench.output.label_placement import densify
 from bench.output.plot_styles import styles
 from bench.output.sheet import FORMATS, RATE, RC, Key, Sheet, encode
@@ -86,6 +86,18 @@ def test_no_name_is_markup_or_breaks_a_file(name: str, tmp_path: Path):
     with PILImage.open(tmp_path / "a.png") as picture:
         assert 1050 == picture.width
     assert files["pdf"].startswith(b"%PDF")
+
+
+def test_an_svg_has_places_to_a_hundredth_of_a_point():
+    """Texts, scales and numbers that are short stay as they are, no place moves by more."""
+    before = (
+        b'<path d="M 1234567.56789 0.000123 L 0.1 7"/><g transform="scale(0.015625)">0.1234</g>'
+    )
+
+    assert (
+        b'<path d="M 1234567.57 0 L 0.1 7"/><g transform="scale(0.015625)">0.1234</g>'
+        == short_svg(before)
+    )
 
 
 def test_a_dollar_sign_is_a_dollar_sign():

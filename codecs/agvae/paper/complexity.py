@@ -102,7 +102,7 @@ def make(_context: Context, entry: Entry, options: Options) -> Product:
         costs = [*computed(options), *reported()]
     except Unavailable as error:  # CompressAI is missing, whose networks are counted
         raise Skipped(error.what, error.next_step) from error
-    stamp = of_record(provenance.record(), datasets={"no image": "takes part"})
+    stamp = of_record(provenance.record(), datasets={"images": "none"})
     data = pd.DataFrame([asdict(cost) for cost in costs])
     caption = "What gain units add to a network: parameters and multiply-accumulates (MACs)."
     counted = (

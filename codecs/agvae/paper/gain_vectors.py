@@ -36,7 +36,7 @@ def make(context: Context, _entry: Entry, _options: Options) -> Product:
     probe = Probe(context.figure_set.codec)
     data = rows(probe)
     record = provenance.record()
-    stamp = of_record(record, datasets={"no image": "takes part"}, weights=probe.weights)
+    stamp = of_record(record, datasets={"images": "none"}, weights=probe.weights)
     drift = select(data, "drift")
     reach = _reach(drift["y"].to_numpy())
     beyond = drift.loc[drift["y"].abs() > reach, "channel"].nunique()
