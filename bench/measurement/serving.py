@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import errors
 from bench.errors import BenchError, CodecFailed, failure
+from bench.measurement.heap import keep_freed_memory
 from bench.measurement.messages import Phase, bundle, unbundle
 
 DUMP = signal.SIGUSR1
@@ -97,7 +98,8 @@ def serve(conn: Connection, lifeline: int, place: str, phase: int) -> None:
 
 
 def _prepare(lifeline: int) -> None:
-    """See to it that this process dies with its parent."""
+    """See to it that this process dies with its parent, and keeps the memory that it frees."""
+    keep_freed_memory()
 
     def watch() -> None:
         os.read(lifeline, 1)

@@ -22,6 +22,7 @@ from bench.errors import UsageError, suggest
 from bench.files import check_writable, write_atomically
 from bench.image import Image
 from bench.measurement import complexity
+from bench.measurement.heap import keep_freed_memory
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
@@ -153,6 +154,7 @@ def write(
         If the anchor is not among the codecs, or a reference cannot be read.
     """
     options, started = options or Options(), time.perf_counter()
+    keep_freed_memory()
     progress("reading rows")
     results = load_results(folder, unfinished=True)
 
