@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -213,7 +213,7 @@ class Table:
         if not self.rows:
             return f"\\paragraph{{{caption}}}\\label{{tab:{self.name}}}\n{notes}\n"
         layout = latex_layout(self)
-        parts = self._latex_parts()
+        parts = self._latex_parts(layout)
         floats = [_NEEDS]
         for index, body in enumerate(parts):
             first, last = index == 0, index == len(parts) - 1
@@ -236,18 +236,21 @@ class Table:
             ]
         return "\n".join([*floats, ""])
 
-    def _latex_parts(self) -> list[list[str]]:
+    def _latex_parts(self, layout: LatexLayout) -> list[list[str]]:
         """Return the rows in LaTeX, in as many parts as a page needs, cut between groups."""
-        parts: list[list[str]] = [[]]
+        parts, lines = [list[str]()], 0
+        heights = [layout.lines_of([cell.text for cell in row]) for row in self._shown()]
         for index, row in enumerate(self._shown()):
             begins = bool(self.group and index and row[0].text)
-            if begins and len(parts[-1]) + self._rows_of(index) > _MOST_LINES:
+            group = sum(heights[index : index + self._rows_of(index)]) if begins else 0
+            too_many = lines + heights[index] > _MOST_LINES + 10
+            if (parts[-1] and too_many) or (begins and lines + group > _MOST_LINES):
                 parts.append([])
+                lines = 0
             elif begins:
                 parts[-1].append("\\addlinespace")
-            elif len(parts[-1]) > _MOST_LINES + 10:
-                parts.append([])
             parts[-1].append(_latex_row([_latex_cell(cell) for cell in row]))
+            lines += heights[index]
         return parts
 
     def _rows_of(self, start: int) -> int:
@@ -261,11 +264,20 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class LatexLayout:
-    """How wide a table is: its environment, tabular's columns, the gap beside them."""
+    """How wide a table is: its environment, tabular's columns, the gap beside them.
+
+    ``broken_pt`` has the width of each column whose text is broken into lines.
+    """
 
     environment: str
     columns: str
     gap_pt: float
+    broken_pt: Mapping[int, float] = field(default_factory=dict)
+
+    def lines_of(self, texts: Sequence[str]) -> int:
+        """Return how many lines a row has."""
+        widths = ((_width_pt(texts[i]), width) for i, width in self.broken_pt.items())
+        return max((math.ceil(text / width) for text, width in widths if text), default=1)
 
 
 def latex_layout(table: Table) -> LatexLayout:
@@ -280,18 +292,21 @@ def latex_layout(table: Table) -> LatexLayout:
     ):
         if sum(widths) + 2 * gap * len(widths) <= room:
             return LatexLayout(environment, table.align, gap)
-    columns = list(table.align)
+    columns, broken = list(table.align), dict[int, float]()
     fixed = [i for i, kind in enumerate(columns) if kind != "l"]
     left = _PAGE_PT - 2 * 3.0 * len(widths) - sum(widths[i] for i in fixed)
     for i in sorted((i for i, kind in enumerate(columns) if kind == "l"), key=widths.__getitem__):
         others = sum(1 for j, kind in enumerate(columns) if kind == "l" and widths[j] >= widths[i])
         if widths[i] > left / others:
-            share = max(left / others, _NARROWEST_PT)
+            words = (word for row in shown for word in re.split(r"[\s,;]", row[i]))
+            word = min(max(map(_width_pt, words)), 2 * _NARROWEST_PT)
+            share = max(left / others, word, _NARROWEST_PT)
+            broken[i] = share
             columns[i] = f">{{\\raggedright\\arraybackslash}}p{{{share:.0f}pt}}"
             left -= share
         else:
             left -= widths[i]
-    return LatexLayout("table*", "".join(columns), 3.0)
+    return LatexLayout("table*", "".join(columns), 3.0, broken)
 
 
 def _width_pt(text: str) -> float:

@@ -49,6 +49,21 @@ def test_a_long_latex_table_goes_on():
     assert 3 == text.count("A & B")
 
 
+def test_rows_of_several_lines_fill_a_page_sooner():
+    """A float is as long as its lines are, not as its rows are many; no word leaves its column."""
+    rows = [
+        [Cell(name), Cell("a name of some words"), *[Cell("-123.4 to -123.4")] * 6, Cell("x " * 40)]
+        for name in ("SSIMULACRA2", "PSNR")
+        for _ in range(14)
+    ]
+    text = Table("t", "C", [*"ABCDEFGHI"], "llrrrrrrl", rows, group=True).latex()
+    widths = [float(width) for width in re.findall(r"p\{(\d+)pt\}", text.partition("\n\\top")[0])]
+
+    assert len(text.split("\\begin{table*}")) > 3
+    assert 28 == text.count("& a name of some words")
+    assert 65 < widths[0]
+
+
 def test_a_latex_table_without_rows_is_no_float():
     """Its caption and notes are a paragraph."""
     text = Table("t", "Failures", ["A"], "l", [], notes=("No cell failed.",)).latex()
