@@ -91,13 +91,12 @@ def encode(
     """Compress one image, and say its size, rate and PSNR."""
     from bench import files, image, metrics, registry
     from bench.errors import UsageError
-    from bench.measurement.plan import check_device
 
     if sum(option is not None for option in (quality, bpp, wanted)) > 1:
         raise UsageError("--quality, --bpp and --target exclude each other", "Give one of them.")
     _check_target(source, target)
     spec = registry.Spec.typed(codec or _by_suffix(target))
-    check_device(device)
+    registry.check_device(device)
     aim = _aim(bpp, wanted)
     pixels = image.load(source)
     how = (spec, device, pixels, quality, aim)
@@ -263,13 +262,12 @@ def decode(
     device: Device = "cpu",
 ) -> None:
     """Decompress one file, from its bytes alone."""
-    from bench import image
-    from bench.measurement.plan import check_device
+    from bench import image, registry
 
     _check_target(source, target)
     image.check_suffix(target)
     data = _read(source)
-    check_device(device)
+    registry.check_device(device)
     name = _recognise(data, codec, device, source)
     bits = _apart(name, _ask, name, device, "sample_bits", data)
     _check_depth(bits, name, codec or "", source)

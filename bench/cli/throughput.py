@@ -113,8 +113,8 @@ def throughput(  # noqa: PLR0913, PLR0917 - one parameter an option
     from bench.cli.options import numbers
     from bench.cli.screen import Screen
     from bench.files import check_folder
-    from bench.measurement.plan import check_device
     from bench.measurement.run import open_datasets
+    from bench.registry import check_device
     from bench.throughput import idle_check, options, plots
 
     check_device(device)

@@ -15,7 +15,6 @@ from bench import rate_search, registry
 from bench.codec import Codec, Scalar, Setting
 from bench.errors import CodecError, CodecFailed, DecodeError, UsageError
 from bench.image import Image
-from bench.measurement.plan import check_device
 from bench.metrics import Metric, from_file
 from bench.rate_search import Encoded, Target
 
@@ -38,7 +37,7 @@ def create_codec(name: str, device: str = "cpu") -> Codec:
     spec = registry.Spec.typed(name)
     if spec.options:
         raise UsageError(f"{name} has options", "Give them to encode(), or in a bench.Setting.")
-    check_device(device)
+    registry.check_device(device)
     return registry.create(spec.name, device)
 
 
@@ -182,7 +181,7 @@ def score(
 def _codec(codec: str | Codec, device: str) -> tuple[registry.Spec, Codec]:
     if isinstance(codec, Codec):
         return registry.Spec(codec.name, Setting()), codec
-    check_device(device)
+    registry.check_device(device)
     spec = registry.Spec.typed(codec)
     return spec, registry.create(spec.name, device)
 

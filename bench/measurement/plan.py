@@ -381,20 +381,3 @@ def _plan_cell(
     stored = error == ""
     how = (item, codec.name, codec.device, setting, missing, ceiling, row, stored)
     plan.tasks.append(Task(*how, target=target))
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is unknown or not there.
-
-    Raises
-    ------
-    UsageError
-        If that is so.
-    """
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}", "Choose cpu or cuda.")
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UsageError("device cuda: torch sees no CUDA device here", "Choose cpu.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics as metrics_of
+from bench import registry
 from bench.codec import Scalar, Setting
 from bench.dataset import open as opening
 from bench.dataset.dataset import Dataset
@@ -134,7 +135,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     watch = progress if isinstance(progress, Progress) else (Line if progress else Progress)()
     typed = metrics
     metrics = [from_file.name_of(word) for word in metrics]
-    plans.check_device(device)
+    registry.check_device(device)
     points = plans.QUICK_POINTS if quick and points is None else points
     plan = plans.choose(
         plans.Request((), codecs, metrics, points, quality, device, not quick, targets)

@@ -31,6 +31,7 @@ from bench.registry import from_file, guard
 from bench.registry.command import codec_class
 from bench.registry.settings import (
     Spec,
+    check_device,
     complete,
     parameters,
     rate_name,
@@ -41,6 +42,7 @@ from bench.registry.settings import (
 __all__ = [
     "Found",
     "Spec",
+    "check_device",
     "complete",
     "create",
     "discover",

@@ -129,3 +129,20 @@ def spec_name(codec: Codec, setting: Setting) -> str:
     usual = complete(codec, codec.ladder()[0])
     held = {k: v for k, v in setting.items() if k != rate and usual.get(k) != v}
     return str(Spec(codec.name, Setting(**held)))
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is unknown or not there.
+
+    Raises
+    ------
+    UsageError
+        If that is so.
+    """
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}", "Choose cpu or cuda.")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("device cuda: torch sees no CUDA device here", "Choose cpu.")

@@ -25,6 +25,7 @@ from bench.codecs.agvae.bitstream.rans_kernels import (
     Ints,
     Longs,
     apportion,
+    apportion_each,
     contexts,
 )
 
@@ -160,6 +161,27 @@ def quantise_pmf(p: npt.ArrayLike, total_bits: int = PRECISION_BITS) -> Ints:
     return out.astype(np.int32)
 
 
+def quantise_all(masses: Sequence[npt.NDArray[np.int64]]) -> tuple[Ints, ...]:
+    """Return what ``quantise_pmf`` gives for each of many tables of integer masses, in one go.
+
+    Raises
+    ------
+    ValueError
+        If ``quantise_pmf`` refuses one of them.
+    """
+    sizes = np.array([len(table) for table in masses], np.int64)
+    weights = np.concatenate(masses)
+    starts = np.cumsum(sizes) - sizes
+    most = np.maximum.reduceat(weights, starts) if sizes.min() else np.zeros(1)
+    if weights.min(initial=0) < 0 or most.min() <= 0 or most.max() > 1 << 41:
+        raise ValueError("integer masses must lie in [0, 2**41], not all of a table's 0")
+    if not 2 <= sizes.min() <= sizes.max() <= TOTAL:
+        raise ValueError(f"tables of {sizes.min()} to {sizes.max()} masses, wanted 2 to {TOTAL}")
+    out = np.empty(weights.size, np.int64)
+    apportion_each(weights, starts + sizes, TOTAL, out)
+    return tuple(np.split(out.astype(np.int32), starts[1:]))
+
+
 def z_tables_from_cdf(cdf: npt.ArrayLike) -> Ints:
     """Return the integer frequencies of z, one table a channel, for ``Bank.with_z``.
 
@@ -185,10 +207,12 @@ def z_tables_from_cdf(cdf: npt.ArrayLike) -> Ints:
 def split_normal_frequencies() -> tuple[Ints, ...]:
     """Return the 1,600 tables of y: entry ``left * 40 + right``, escapes at both ends."""
     sides = [side_masses(index) for index in range(NUM_SCALES)]
-    return tuple(
-        quantise_pmf(np.array([*left[:0:-1], left[0] + right[0], *right[1:]], np.int64))
-        for left in sides
-        for right in sides
+    return quantise_all(
+        [
+            np.array([*left[:0:-1], left[0] + right[0], *right[1:]], np.int64)
+            for left in sides
+            for right in sides
+        ]
     )
 
 
@@ -208,12 +232,12 @@ def corrected_frequencies(sign: npt.ArrayLike, tail: npt.ArrayLike) -> tuple[Int
     negative = [side[:n][::-1] for side, n in zip(tails[0], reach, strict=True)]
     positive = [side[:n] for side, n in zip(tails[1], reach, strict=True)]
     whole = int(tails[0, 0].sum())
-    tables = []
+    masses = []
     for context, (below, zero, above) in enumerate(signs):
         left, right = divmod(context, NUM_SCALES)
-        weights = np.concatenate((below * negative[left], [zero * whole], above * positive[right]))
-        tables.append(quantise_pmf(weights))
-    return tuple(tables)
+        parts = (below * negative[left], [zero * whole], above * positive[right])
+        masses.append(np.concatenate(parts))
+    return quantise_all(masses)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,6 +73,20 @@ def apportion(weights: npt.NDArray[np.int64], total: int, out: npt.NDArray[np.in
 
 
 @compiled
+def apportion_each(
+    weights: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    total: int,
+    out: npt.NDArray[np.int64],
+) -> None:
+    """Apportion ``total`` seats in each of the tables that lie one behind the other."""
+    start = 0
+    for i in range(ends.size):
+        apportion(weights[start : ends[i]], total, out[start : ends[i]])
+        start = ends[i]
+
+
+@compiled
 def contexts(
     left: npt.NDArray[np.int16],
     right: npt.NDArray[np.int16],

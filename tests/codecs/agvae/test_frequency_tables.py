@@ -232,6 +232,26 @@ def test_quantise_is_near_the_least_cost(masses: list[float]):
     assert (p * np.log2(best / freqs)).sum() < 1e-3
 
 
+def test_many_tables_at_once_are_those_of_one_by_one():
+    """The tables of y are made in one call: the same numbers, whatever lies beside them."""
+    random = np.random.default_rng(3)
+    masses = [random.integers(0, 1 << 41, n) for n in (2, 513, 7, 2, 300)]
+    masses.append(np.array([0, 1, 0]))
+
+    one_by_one = [frequency_tables.quantise_pmf(table).tolist() for table in masses]
+
+    assert one_by_one == [table.tolist() for table in frequency_tables.quantise_all(masses)]
+
+
+@pytest.mark.parametrize("bad", [[], [1], [0, 0], [3, -1], [1, (1 << 41) + 1]])
+def test_many_tables_at_once_refuse_what_one_refuses(bad: list[int]):
+    """One table that is no pmf is not made up from its neighbours' masses."""
+    good = np.array([1, 2, 3])
+    for masses in ([np.array(bad, np.int64), good], [good, np.array(bad, np.int64)]):
+        with pytest.raises(ValueError, match="masses"):
+            frequency_tables.quantise_all(masses)
+
+
 @pytest.mark.parametrize(
     ("masses", "bits", "complaint"),
     [
