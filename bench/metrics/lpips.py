@@ -145,14 +145,19 @@ def _unit(values: torch.Tensor) -> torch.Tensor:
     return values / length.add_(1e-10)
 
 
+def _units(model: Any, image: Image) -> Iterator[torch.Tensor]:  # noqa: ANN401
+    """Yield each slice's activations for an image, uint8 (H, W, 3), at unit length."""
+    return map(_unit, _features(model, _tensor(image)))
+
+
 def distance(model: Any, reference: Iterable[torch.Tensor], image: torch.Tensor) -> float:  # noqa: ANN401
-    """Return LPIPS between a reference's features and an image (1, 3, H, W) in [-1, 1]."""
+    """Return LPIPS between a reference's ``_units`` and an image (1, 3, H, W) in [-1, 1]."""
     total = 0.0
     for head, wanted, found in zip(model.lins, reference, _features(model, image), strict=True):
         height, width = found.shape[2:]
         layer = 0.0
         for rows in _strips(height, found.numel()):
-            difference = _unit(found[:, :, rows]).sub_(_unit(wanted[:, :, rows]))
+            difference = _unit(found[:, :, rows]).sub_(wanted[:, :, rows])
             layer += head(difference.square_()).sum().item()
         total += layer / (height * width)
     return total
@@ -183,7 +188,7 @@ class _Lpips(Metric):
         if height * width > _KEEP_PIXELS:
             return reference.shape, reference
         with torch.inference_mode():
-            return reference.shape, list(_features(self._model(), _tensor(reference)))
+            return reference.shape, list(_units(self._model(), reference))
 
     def score(
         self, state: tuple[tuple[int, ...], list[torch.Tensor] | Image], decoded: Image
@@ -194,7 +199,7 @@ class _Lpips(Metric):
         shape, kept = state
         require_same_shape(shape, decoded)
         with torch.inference_mode():
-            wanted = kept if isinstance(kept, list) else _features(self._model(), _tensor(kept))
+            wanted = kept if isinstance(kept, list) else _units(self._model(), kept)
             return distance(self._model(), wanted, _tensor(decoded))
 
     def _model(self) -> Any:  # noqa: ANN401 - lpips.LPIPS, untyped

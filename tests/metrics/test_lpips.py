@@ -127,7 +127,9 @@ def test_documented_value(squeeze):
         first, second = (torch.rand(10, 3, 100, 100) * 2 - 1 for _ in range(2))
     with torch.no_grad():
         values = [
-            lpips_net.distance(model, lpips_net._features(model, a[None]), b[None])
+            lpips_net.distance(
+                model, map(lpips_net._unit, lpips_net._features(model, a[None])), b[None]
+            )
             for a, b in zip(first, second, strict=True)
         ]
 
