@@ -143,7 +143,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
         write=lambda results: write(
             results, anchor=asked.anchor, references=published, plots=asked.plots
         ),
-        prepare=prepare,
+        prepare=lambda: prepare(plots=asked.plots),
         jobs=jobs or cpu_count(),
         quiet=quiet,
     )

@@ -24,9 +24,9 @@ _PLOTS = ("plots", "family_plots")
 _OPTIONAL = (reported_rates.STEM, "targets", "match")
 
 
-def prepare() -> None:
+def prepare(*, plots: bool = True) -> None:
     """Import what ``write`` needs, which takes half a second, while there is time for it."""
-    for name in (*_TABLES, *_PLOTS):
+    for name in (*_TABLES, *(_PLOTS if plots else ())):
         importlib.import_module(f"bench.output.{name}")
 
 
