@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import gc
+import inspect
 
 import pytest
 
 from bench.cli import imports
+from bench.output import write
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -36,3 +39,22 @@ def test_an_import_that_fails_meanwhile_is_left_to_who_needs_it():
     meanwhile.wait()
 
     assert gc.isenabled()
+
+
+def test_what_outputs_need_is_imported_meanwhile(monkeypatch):
+    """All that ``write`` imports where it needs it, of plots only where there are some."""
+    found: list[str] = []
+    monkeypatch.setattr(write.importlib, "import_module", found.append)
+    write.prepare(plots=False)
+    tables = set(found)
+    write.prepare()
+
+    late = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(inspect.getsource(write.write)))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    rare = {"bench.output.complexity_plot"}  # of runs whose networks were counted
+    assert late - rare == set(found) - {"bench.output.headline"}
+    assert {name for name in tables if name.endswith("plots")} == set()
