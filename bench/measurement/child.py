@@ -109,6 +109,7 @@ class Child:
             Told which call the process is at where none is answered for a while.
         """
         done = 0
+        self.phase.set("")  # of an earlier message
         try:
             self.send(bundle([pack(function, args, {}) for args in calls]))
             while done < len(calls):
@@ -119,12 +120,15 @@ class Child:
                 for part in unbundle(self.conn.recv_bytes()):
                     word, value, seconds = pickle.loads(part)  # noqa: S301 - our own process
                     if word != "ready":
-                        yield done, word, value, seconds
                         done += 1
-        except (OSError, EOFError, pickle.UnpicklingError):
+                        yield done - 1, word, value, seconds
+        except Exception:  # noqa: BLE001 - closed, or garbage that a codec wrote into it
             leave_if_forked()
             turn = self._turn(done, len(calls))
             yield turn, "failed", CodecFailed(self.obituary(f" in {function.__name__}")), 0.0
+        finally:
+            if done < len(calls):  # nobody may take what it still answers for another's
+                self.kill()
 
     def _turn(self, done: int, calls: int) -> int:
         return max(done, min(self.phase.get()[2], calls - 1))

@@ -250,10 +250,12 @@ class LocalPool(Executor):
         if total > self._memory or (total > self._memory // 4 and _scarce()):
             size, slot = max(held, key=lambda pair: pair[0])
             assert slot.child is not None
-            place = slot.child.ask_place(slot.phase()[1])
+            _, pid, turn = slot.phase()
+            place = slot.child.ask_place(pid)
             slot.lose(
                 f"out of memory: the process held {size / 2**30:.1f} GiB; all together may hold "
-                f"{self._memory / 2**30:.1f} GiB{place}"
+                f"{self._memory / 2**30:.1f} GiB{place}",
+                turn,
             )
 
     _last_look, _looks = 0.0, 0

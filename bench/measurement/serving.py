@@ -54,6 +54,11 @@ def leave_if_forked() -> None:
         os._exit(0)
 
 
+def turn() -> int:
+    """Return which call of its message this process is at."""
+    return _phase[0].turn if _phase else 0
+
+
 def report_phase(name: str, pid: int = 0, turn: int | None = None) -> None:
     """Tell the parent what this process does now, or which process does it for it.
 

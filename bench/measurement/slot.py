@@ -55,6 +55,7 @@ class Slot:
         self.left: list[Call] = []
         self.sent = False
         self.started, self.begun, self.turn = 0.0, False, 0
+        self.spent: dict[int, float] = {}  # what calls took that the process may come back to
         self.near = ""
         self.failed_starts = 0
 
@@ -81,6 +82,7 @@ class Slot:
         """Send the calls to the process, which waits for them; the clock starts."""
         assert self.child is not None
         self.sent, self.started, self.begun, self.turn = True, time.monotonic(), False, 0
+        self.spent = {}
         self.child.phase.set("")
         with contextlib.suppress(OSError):  # it died meanwhile, which is found in a moment
             self.child.send(bundle([call.payload for call in self.calls]))
@@ -110,8 +112,11 @@ class Slot:
                 (call.future.set_result if word == "done" else call.future.set_exception)(value)
                 yield call, seconds
 
-    def lose(self, why: str | None) -> None:
-        """Kill the process; its call fails with ``why``, or with what the process died of."""
+    def lose(self, why: str | None, turn: int | None = None) -> None:
+        """Kill the process; its call fails with ``why``, or with what the process died of.
+
+        ``turn``: the call it was at when ``why`` was found. Being asked where it is may wake it.
+        """
         child = self.child
         assert child is not None
         if self.call is not None and not self.sent and self.failed_starts < _TRIES:
@@ -119,7 +124,8 @@ class Slot:
             self.retire()
             self.take(self.calls)
             return
-        phase, _, turn = self.phase()
+        phase, _, now_at = self.phase()
+        turn = now_at if turn is None else turn
         text = why or child.obituary(f" in {phase}" if phase else "")
         self.retire()
         self.left = self.calls[self.answered :]
@@ -129,10 +135,13 @@ class Slot:
         self.calls, self.answered = [], 0
 
     def overdue(self, timeout_s: float) -> None:
-        """End a call that takes too long."""
+        """End a call that takes too long; its encoding, decoding and scores count together."""
         name, pid, turn = self.phase()
-        if self.turn < turn < len(self.calls):  # the process has begun the next call
-            self.turn, self.started, self.begun = turn, time.monotonic(), False
+        if turn != self.turn and 0 <= turn < len(self.calls):  # the process is at another call
+            if self.begun:
+                self.spent[self.turn] = time.monotonic() - self.started
+            self.turn, self.begun = turn, turn in self.spent
+            self.started = time.monotonic() - self.spent.get(turn, 0.0)
         if name and not self.begun:  # the codec is loaded, the cell begins
             self.started, self.begun = time.monotonic(), True
         limit = timeout_s if name else timeout_s + _LOADING_S
@@ -140,7 +149,7 @@ class Slot:
             assert self.child is not None
             doing = f" in {name or 'loading'}"
             place = self.child.ask_place(pid)
-            self.lose(f"timed out: after {limit:g} s{doing}{place}")
+            self.lose(f"timed out: after {limit:g} s{doing}{place}", turn)
 
     def phase(self) -> tuple[str, int, int]:
         """Return what a call is at, which other process works on it, and which call it is."""

@@ -142,19 +142,20 @@ def _loaded(item: Item, pixels: str) -> _Loaded:
 
 def run(task: Task) -> Encoding:
     """Return the finished row of ``task``; a failure of the codec is a row with its error."""
-    return next(run_several([task]))[0]
+    return next(run_several([task], serving.turn()))[0]
 
 
-def run_several(tasks: Sequence[Task]) -> Iterator[tuple[Encoding, float]]:
+def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encoding, float]]:
     """Yield the finished row of each task, and the seconds that it took.
 
     All of them are encoded, then decoded, then scored, so that the two processes wake each other
-    once. Whatever happens to one of them leaves the others as they are.
+    once. Whatever happens to one of them leaves the others as they are. ``first`` is the turn of
+    the first one in the message that they came by.
     """
     for pixels in _images.keys() - {task.row.pixels for task in tasks}:
         del _images[pixels]
     decoder.process()  # it starts while this process loads the codecs
-    cells = [_Cell(task, turn) for turn, task in enumerate(tasks)]
+    cells = [_Cell(task, turn) for turn, task in enumerate(tasks, first)]
     for cell in cells:
         cell.do(_encode)
     encoded = [cell for cell in cells if not cell.failed]

@@ -1,0 +1,125 @@
+"""Which of several calls in one message is blamed, and whose answers are whose."""
+
+from __future__ import annotations
+
+import operator
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bench.codec import Setting
+from bench.dataset.manifest import File
+from bench.dataset.open import Item
+from bench.measurement import messages, serving, slot, worker
+from bench.measurement.child import Child
+from bench.measurement.encoding import Encoding
+from bench.measurement.pool import LocalPool
+
+PHASE = "from bench.measurement.serving import report_phase; report_phase('encode'); "
+
+
+def small(function: Any, *args: object) -> partial[Any]:
+    """Return a call that the pool takes for one of moments."""
+    call = partial(function, *args)
+    call.kind = "small"  # type: ignore[attr-defined]
+    return call
+
+
+def outcome(future: Future[Any]) -> object:
+    """Return a value, or what the call ended with."""
+    error = future.exception(60)
+    return str(error) if error else future.result()
+
+
+def test_time_of_a_call_is_all_of_its_parts(monkeypatch: pytest.MonkeyPatch):
+    """All are encoded, then all decoded: what others take in between is not its time."""
+    now = [0.0]
+    monkeypatch.setattr(slot.time, "monotonic", lambda: now[0])
+    one = slot.Slot("")
+    one.calls, one.sent = [slot.Call(Future(), b"") for _ in range(3)], True
+    at = ["encode", 0, 0]
+    ask = SimpleNamespace(get=lambda: tuple(at))
+    one.child = cast("Child", SimpleNamespace(phase=ask, kill=lambda: None, ask_place=lambda _: ""))
+    calls = list(one.calls)
+    for time_s, turn in enumerate([0] * 6 + [1] * 6 + [2] * 6):
+        now[0], at[2] = time_s, turn
+        one.overdue(10.0)
+    at[0] = "decode"
+    for time_s, turn in enumerate([0] * 3 + [1] * 3 + [2] * 6, 18):
+        now[0], at[2] = time_s, turn
+        one.overdue(10.0)
+
+    assert [False, False, True] == [call.future.done() for call in calls]
+    assert "timed out: after 10 s in decode" == str(calls[2].future.exception(0))
+
+
+def test_a_call_that_the_question_where_it_is_wakes_is_guilty_itself():
+    """A hang in a system call ends at a signal: the process is at another call by then."""
+    hang = PHASE + "import ctypes; ctypes.PyDLL(None).sleep(60)"
+    with LocalPool(1, timeout_s=0.4) as pool:
+        pool._seconds["small"] = 0.001
+        calls = [small(int, 0), *(small(exec, code) for code in ("", hang, "", PHASE, ""))]
+        found = [outcome(future) for future in [pool.submit(operator.call, c) for c in calls]]
+
+    assert [0, None, "timed out: after 0.4 s in encode", None, None, None] == found
+
+
+ANSWER = (
+    "import pickle; from multiprocessing.connection import Connection; import sys; "
+    "Connection(int(sys.argv[1])).send_bytes(pickle.dumps({}))"
+)
+
+
+@pytest.mark.parametrize("answer", ["('done', 7)", "('done', 'int', 'x', 0.0)", "7"])
+def test_answers_after_garbage_are_nobodys(tmp_path: Path, answer: str):
+    """Whatever a codec writes into its connection, its process answers no other call."""
+    code = f"exec({ANSWER.format(answer)!r})"
+    process = Child(str(tmp_path), leader=False)
+    try:
+        found = list(process.answers(eval, [("1",), (code,), ("3",)]))
+        process.process.wait(1)
+    finally:
+        process.kill()
+
+    assert ["failed"] == [word for _, word, *_ in found if word != "done"]
+    assert 3 not in [value for _, _, value, _ in found]
+
+
+def test_a_process_whose_answers_nobody_reads_answers_no_other_call(tmp_path: Path):
+    """An answer that was not taken would be taken for that to the next call."""
+    process = Child(str(tmp_path), leader=False)
+    answers = process.answers(eval, [("1",), ("2",)])
+    first = next(answers)
+    answers.close()
+
+    assert (0, "done", 1) == first[:3]
+    assert process.process.poll() is not None
+
+
+def test_a_turn_of_an_earlier_message_is_not_blamed(tmp_path: Path):
+    """A process that dies between two messages dies of the first call of the second."""
+    process = Child(str(tmp_path), leader=False)
+    list(process.answers(eval, [("1",), ("2",), ("3",)]))
+    process.process.kill()
+    process.process.wait()
+    found = list(process.answers(eval, [("1",), ("2",), ("3",)]))
+
+    assert [(0, "failed")] == [(turn, word) for turn, word, *_ in found]
+
+
+def test_a_task_alone_has_the_turn_of_its_message(tmp_path: Path, monkeypatch):
+    """Where a message is worked on call by call, the process dies of the call it is at."""
+    phase = messages.Phase()
+    phase.turn = 4
+    monkeypatch.setattr(serving, "_phase", [phase])
+    item = Item("gone.png", tmp_path / "gone.png", File("gone.png"))
+    row = Encoding("key", "pixels", 64, 48, "jpeg", "1", "jpeg (1)", "{}")
+    worker.run(worker.Task(item, "jpeg", "cpu", Setting(quality=20), ("psnr",), False, row))
+    found = phase.get()
+    phase.close()
+
+    assert 4 == found[2]
