@@ -24,10 +24,11 @@ from bench.codecs.agvae.threads import at_once, count
 
 T = TypeVar("T")
 
-STRIP_POSITIONS = 32768
+STRIP_POSITIONS = 16384
 """Latent positions that one strip holds at most (unless one pair of rows is wider).
 
-A tensor of activations then has 32 MiB; strips of few rows would compute those between them often.
+Of few rows, strips would compute those between them often; of more, a tensor of activations, 16 MiB
+here, would be new memory of the system's each time.
 """
 
 BLOCK_POSITIONS = 256

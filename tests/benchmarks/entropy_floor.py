@@ -1,0 +1,85 @@
+"""How near the exact entropy networks come to the machine's products of bytes, one thread.
+
+``python tests/benchmarks/entropy_floor.py --data FOLDER_OF_KODAK``
+
+The coder of AG-VAE encodes the latents of kodim05 at level 4; of the best of a few rounds, the CPU
+time in products of byte matrices, and their rate beside that of a product of 2,048 x 2,048.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench import image as images
+from bench import registry
+from bench.codecs.agvae.engines import engine_for
+from bench.codecs.agvae.integer.entropy_networks import LEVEL_STEPS
+from bench.codecs.agvae.integer.int8_matmul import Limbs, Sums, available
+from bench.stopwatch import Phases
+
+SIDE = 2048
+_SUMS = Limbs.sums
+
+
+class Watched:
+    """``Limbs.sums``, which counts its products and its CPU time."""
+
+    def __init__(self) -> None:
+        self.products, self.used_s = 0, 0.0
+
+    def sums(self, limbs: Limbs, digits: Tensor) -> Sums:
+        """Return what ``Limbs.sums`` returns."""
+        started = time.thread_time()
+        found = _SUMS(limbs, digits)
+        self.used_s += time.thread_time() - started
+        self.products += found.size * digits.shape[2]
+        return found
+
+
+def rate_of_matrices() -> float:
+    """Return products a second of two large matrices of bytes."""
+    matrix = torch.randint(-128, 127, (SIDE, SIDE), dtype=torch.int8)
+    used = []
+    for _ in range(4):
+        started = time.thread_time()
+        torch._int_mm(matrix, matrix)
+        used.append(time.thread_time() - started)
+    return SIDE**3 / min(used)
+
+
+def main() -> None:
+    """Print one line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if not available():
+        sys.exit("this CPU has no products of bytes")
+    engine = engine_for(registry.create("agvae").networks[0], "cpu")
+    y, z = engine._gained_batch([images.load(options.data / "kodim05.png")], [4 * LEVEL_STEPS])
+    rounds = []
+    with pytest.MonkeyPatch.context() as patch:
+        for _ in range(6):
+            watched = Watched()
+            patch.setattr(Limbs, "sums", lambda *both, watched=watched: watched.sums(*both))
+            started = time.thread_time()
+            engine.coder.encode(y, z, [4 * LEVEL_STEPS], Phases())
+            rounds.append((time.thread_time() - started, watched.used_s, watched.products))
+    whole_s, used_s, products = min(rounds)
+    rate = products / used_s
+    sys.stdout.write(
+        f"coder {1000 * whole_s:.0f} CPU ms, {1000 * used_s:.0f} of them {products / 1e9:.1f} "
+        f"thousand million products of bytes: {rate / 1e9:.0f} a nanosecond, "
+        f"{rate / rate_of_matrices():.0%} of a large product\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
