@@ -147,9 +147,13 @@ class Chart {
       const covers = (box) =>
         taken.filter(([x, y]) => x > box.x - 2 && x < box.x + width + 2 && Math.abs(y - box.y) < size * 0.6).length +
         40 * placed.filter((o) => Math.abs(o.y - box.y) < size * 1.12 && box.x < o.x + o.width && o.x < box.x + width).length;
-      const costs = boxes.map((box, i) => covers(box) + 0.4 * i);
-      if (this.small && Math.min(...costs) > 6) continue; // too crowded; colours and hover tell
-      const { x, y } = boxes[costs.indexOf(Math.min(...costs))];
+      const off = (box, x, y) => Math.hypot(Math.max(box.x - x, 0, x - box.x - width), y - box.y);
+      const astray = (box) => ends.some(({ end: e }) => off(box, ...at(e.x, e.y)) < off(box, ex, ey)); // at another's end
+      const costs = boxes.map((box, i) => covers(box) + 0.4 * i + 8 * astray(box));
+      const best = boxes[costs.indexOf(Math.min(...costs))];
+      // Too crowded; colours and hover tell.
+      if ((this.small && Math.min(...costs) > 6) || (u.width < 520 && astray(best))) continue;
+      const { x, y } = best;
       placed.push({ x, y, width });
       ctx.strokeStyle = core.colour("raised");
       ctx.lineWidth = 4 * ratio;

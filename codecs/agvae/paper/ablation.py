@@ -133,7 +133,7 @@ def _rate_tables(comparisons: Sequence[Comparison], order: Sequence[str]) -> lis
                 name=f"ablation-{metric}",
                 caption=(
                     f"{column(metric).title}, {dataset}, {images} images, real files: rate of each "
-                    "variant against each, percent; negative needs fewer bits."
+                    "variant against every other, in percent; negative needs fewer bits."
                 ),
                 head=("anchor", "test", "BD-rate (%)", "at equal quality (%)", "points", "note"),
                 align="llrrrl",
