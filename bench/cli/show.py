@@ -139,7 +139,8 @@ def _codecs(*, verbose: bool) -> list[dict[str, Any]]:
                 value = None if best is None else round(create("psnr")(image, best), 2)
                 entry["ceiling_db"] = "inf" if value == inf else value
         except BenchError as error:
-            entry |= {"available": "no", "reason": str(error)}
+            reason = str(error).removeprefix(f"codec {name} is unavailable: ")
+            entry |= {"available": "no", "reason": reason}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in may raise anything
             entry |= {"available": "no", "reason": f"{type(error).__name__}: {one_line(error)}"}
         found.append(entry)

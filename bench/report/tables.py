@@ -380,6 +380,9 @@ def unavailable(found: Sequence[tuple[str, str]]) -> Markup:
     """Return the codecs that could not run, with the reasons."""
     if not found:
         return Markup("<p>Every codec that was asked for could run.</p>")
-    lines = [[Td.text(name), Td.text(reason)] for name, reason in found]
+    lines = [
+        [Td.text(name), Td.text(reason.removeprefix(f"codec {name} is unavailable: "))]
+        for name, reason in found
+    ]
     caption = "Codecs that could not run on this machine"
     return Table("unavailable", caption, ["Codec", "Why"], lines).markup()
