@@ -24,14 +24,14 @@ import psutil
 
 from bench import errors
 from bench.errors import CodecFailed
-from bench.measurement.messages import Phase, bundle, pack, unbundle
+from bench.measurement.messages import Phase, Shelf, bundle, pack, unbundle
 from bench.measurement.serving import CUT_OFF, DUMP, leave_if_forked
 
 _START = (
     "import sys; from multiprocessing.connection import Connection; "
     "c = Connection(int(sys.argv[1])); sys.path[:] = c.recv(); "
     "from bench.measurement.serving import serve; "
-    "serve(c, int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
+    "serve(c, int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))"
 )
 
 
@@ -50,16 +50,16 @@ class Child:
         self.conn, theirs = Pipe()
         self._poll = select.poll()
         self._poll.register(self.conn.fileno(), select.POLLIN)
-        self.phase = Phase()
+        self.phase, self.shelf = Phase(), Shelf()
         lifeline, self._lifeline = os.pipe()
         debug = bool(os.environ.get("BENCH_DEBUG"))
         self._folder, self._leader, self._owner = Path(folder), leader, os.getpid()
         with contextlib.suppress(OSError):  # a codec may have removed it
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        words = (theirs.fileno(), lifeline, folder, self.phase.fileno)
+        words = (theirs.fileno(), lifeline, folder, self.phase.fileno, self.shelf.fileno)
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", _START, *map(str, words)],
-            pass_fds=(theirs.fileno(), lifeline, self.phase.fileno),
+            pass_fds=(theirs.fileno(), lifeline, self.phase.fileno, self.shelf.fileno),
             stdin=subprocess.DEVNULL,
             stdout=2 if debug else subprocess.DEVNULL,
             stderr=None if debug else subprocess.DEVNULL,
@@ -192,6 +192,7 @@ class Child:
         self.process.wait()
         self.conn.close()
         self.phase.close()
+        self.shelf.close()
         with contextlib.suppress(OSError):
             os.close(self._lifeline)
         self._lifeline = -1

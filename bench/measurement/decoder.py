@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+
+import numpy as np
 
 from bench import registry
 from bench.codec import Codec
@@ -15,7 +19,9 @@ from bench.errors import BenchError, CodecFailed, failure, is_ctrl_c
 from bench.image import Image
 from bench.measurement import serving
 from bench.measurement.child import Child
+from bench.measurement.messages import Shelf
 
+_SMALL_BYTES = 1 << 16  # a smaller picture is part of the answer
 _processes: list[Child] = []
 _ready: set[tuple[str, str]] = set()  # codecs that it has loaded
 
@@ -55,14 +61,7 @@ def prepare(name: str, device: str) -> None:
         _ready.add((name, device))
 
 
-def decode(name: str, device: str, data: bytes) -> Image:
-    """Return the image of ``data``; runs where the picture it was made from never was.
-
-    Raises
-    ------
-    CodecFailed
-        Whatever the codec raised, with its place.
-    """
+def _decode(name: str, device: str, data: bytes) -> Image:
     made = None
     try:
         made = codec(name, device, "decoder")
@@ -74,6 +73,44 @@ def decode(name: str, device: str, data: bytes) -> Image:
         raise CodecFailed(failure(error, type(made) if made else None)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A picture that lies on the shelf: where, and its shape."""
+
+    place: int
+    shape: tuple[int, ...]
+
+
+def decode(name: str, device: str, data: bytes, place: int, room: int) -> Image | Placed:
+    """Return the image of ``data``; runs where the picture it was made from never was.
+
+    It is put at a place of the shelf where it is large and needs no more than that room.
+
+    Raises
+    ------
+    CodecFailed
+        Whatever the codec raised, with its place.
+    """
+    image = _decode(name, device, data)
+    if _SMALL_BYTES < image.nbytes <= room:
+        with contextlib.suppress(OSError):
+            serving.shelf().put(place, image.data.cast("B"))
+            return Placed(place, image.shape)
+    return image
+
+
+def _taken(found: Image | Placed, shelf: Shelf) -> Image | CodecFailed:
+    """Return a decoded picture; from the shelf as a copy that is the reader's alone."""
+    if not isinstance(found, Placed):
+        return found
+    with contextlib.suppress(OSError, ValueError, OverflowError, TypeError):
+        size = math.prod(found.shape)
+        data = shelf.get(found.place, size)
+        if len(data) == size:
+            return np.ndarray(found.shape, np.uint8, data)
+    return CodecFailed("died: the decoded picture was lost on its way")
+
+
 def debug(error: BaseException) -> None:
     """Print where an error came from, if that is wanted."""
     if os.environ.get("BENCH_DEBUG"):
@@ -81,7 +118,7 @@ def debug(error: BaseException) -> None:
 
 
 def decode_each(
-    files: Sequence[tuple[str, str, bytes]], turns: Sequence[int]
+    files: Sequence[tuple[str, str, bytes]], turns: Sequence[int], room: int = 0
 ) -> Iterator[tuple[int, Image | BenchError, float]]:
     """Decode files, in one message to the process; yield which, its picture or error, seconds.
 
@@ -93,6 +130,8 @@ def decode_each(
         Codec, device and bytes of each.
     turns
         For which call of this process's own message each is decoded.
+    room
+        The bytes of the largest picture that is wanted; a larger one takes longer.
     """
     left = list(range(len(files)))
     while left:
@@ -108,10 +147,15 @@ def decode_each(
         def at(place: int, pid: int = other.pid, sent: list[int] = sent) -> None:
             serving.report_phase("decode", pid, turns[sent[place]])
 
-        for place, word, value, seconds in other.answers(decode, [files[i] for i in sent], at):
+        calls = [(*files[index], n * room, room) for n, index in enumerate(sent)]
+        for place, word, value, seconds in other.answers(decode, calls, at):
             left.remove(sent[place])
-            known = word == "done" or isinstance(value, BenchError)
-            yield sent[place], value if known else CodecFailed(failure(value)), seconds
+            if word == "done":
+                yield sent[place], _taken(value, other.shelf), seconds
+            else:
+                known = isinstance(value, BenchError)
+                yield sent[place], value if known else CodecFailed(failure(value)), seconds
+        other.shelf.clear()
 
 
 def _here(
@@ -120,7 +164,7 @@ def _here(
     started = time.perf_counter()
     found: Image | BenchError
     try:
-        found = decode(*files[index])
+        found = _decode(*files[index])
     except CodecFailed as error:
         found = error
     return index, found, time.perf_counter() - started

@@ -54,6 +54,60 @@ class Phase:
             self._made.close()
 
 
+class Shelf:
+    """A file in memory that two processes hold: a picture crosses in it with two copies.
+
+    Parameters
+    ----------
+    file
+        Descriptor of the file; None makes one.
+    """
+
+    _KEPT_BYTES = 16 << 20  # of a larger file the memory is given back
+
+    def __init__(self, file: int | None = None) -> None:
+        self._made = file is None
+        if file is None:
+            if hasattr(os, "memfd_create"):
+                file = os.memfd_create("bench-pictures")
+            else:
+                with tempfile.TemporaryFile() as made:
+                    file = os.dup(made.fileno())
+        self.fileno = file
+
+    def put(self, place: int, data: memoryview) -> None:
+        """Write bytes at a place.
+
+        Raises
+        ------
+        OSError
+            If that fails; a codec may have closed the file.
+        """
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self.fileno, data[done:], place + done)
+
+    def get(self, place: int, size: int) -> bytes:
+        """Return a copy of bytes; fewer than wanted where the file ends before."""
+        found = os.pread(self.fileno, size, place)
+        while 0 < len(found) < size and (more := os.pread(self.fileno, size, place + len(found))):
+            found = (found + more)[:size]
+        return found
+
+    def clear(self) -> None:
+        """Give back the memory of large pictures."""
+        with contextlib.suppress(OSError):
+            if os.fstat(self.fileno).st_size > self._KEPT_BYTES:
+                os.ftruncate(self.fileno, 0)
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._made:
+            self._made, file, self.fileno = False, self.fileno, -1  # another file gets the number
+            with contextlib.suppress(OSError):
+                os.close(file)
+
+
 def pack(function: Callable[..., Any], args: Any, options: Any) -> bytes:  # noqa: ANN401
     """Return a call as bytes."""
     return pickle.dumps((function, args, options), protocol=5)

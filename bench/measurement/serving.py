@@ -20,7 +20,7 @@ from typing import Any
 from bench import errors
 from bench.errors import BenchError, CodecFailed, failure
 from bench.measurement.heap import keep_freed_memory
-from bench.measurement.messages import Phase, bundle, unbundle
+from bench.measurement.messages import Phase, Shelf, bundle, unbundle
 
 DUMP = signal.SIGUSR1
 """Asks a process where it is."""
@@ -30,12 +30,14 @@ CUT_OFF = 120
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _QUIET_S = 0.05  # how long the answers to small calls are collected
+_LARGE_BYTES = 1 << 16  # of answers that are sent at once: waking costs less than copying
 _THREADS_S = 0.1  # how long the scheduling of other threads than the main one is not looked at
 
 _scheduling: list[tuple[int, Any]] = []
 _pid: list[int] = []
 _place: list[str] = []
 _phase: list[Phase] = []
+_shelf: list[Shelf] = []
 
 
 def is_child() -> bool:
@@ -46,6 +48,11 @@ def is_child() -> bool:
 def folder() -> str:
     """Return the folder in which the children of this run leave word."""
     return _place[0]
+
+
+def shelf() -> Shelf:
+    """Return the file in memory that this process shares with its parent."""
+    return _shelf[0]
 
 
 def leave_if_forked() -> None:
@@ -87,12 +94,13 @@ def keep_scheduling(*, threads: bool = True) -> None:
                 os.sched_setscheduler(thread, *_scheduling[0])
 
 
-def serve(conn: Connection, lifeline: int, place: str, phase: int) -> None:
+def serve(conn: Connection, lifeline: int, place: str, phase: int, shelf: int) -> None:
     """Answer calls until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _pid.append(os.getpid())
     _place.append(place)
     _phase.append(Phase(phase))
+    _shelf.append(Shelf(shelf))
     _prepare(lifeline)
     with contextlib.suppress(OSError), Path(place, str(os.getpid())).open("w") as dump:
         faulthandler.enable(dump)
@@ -136,7 +144,7 @@ def _answer_calls(conn: Connection) -> None:
             now = time.monotonic()
             keep_scheduling(threads=now > looked + _THREADS_S)
             looked = now if now > looked + _THREADS_S else looked
-            if now > sent + _QUIET_S:
+            if now > sent + _QUIET_S or sum(map(len, answers)) > _LARGE_BYTES:
                 conn.send_bytes(bundle(answers))
                 answers, sent = [], now
         if answers:

@@ -160,7 +160,9 @@ def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encodin
         cell.do(_encode)
     encoded = [cell for cell in cells if not cell.failed]
     files = [(cell.task.codec, cell.task.device, cell.data) for cell in encoded]
-    for index, found, seconds in decoder.decode_each(files, [cell.turn for cell in encoded]):
+    turns = [cell.turn for cell in encoded]
+    room = max((cell.loaded.kept.nbytes for cell in encoded), default=0)
+    for index, found, seconds in decoder.decode_each(files, turns, room):
         encoded[index].fields["decode_s"] = seconds
         encoded[index].seconds += seconds
         encoded[index].do(_take_decoded, found)
@@ -292,7 +294,7 @@ def _checked(found: Image | BenchError, image: Image) -> Image:
         raise DecodeError(
             f"decoded to {found.dtype} of {found.shape}, wanted {image.dtype} of {image.shape}"
         )
-    return frozen(found)
+    return found if isinstance(found.base, bytes) else frozen(found)
 
 
 def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -> bytes:
@@ -305,7 +307,7 @@ def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -
         if target.metric == "bpp":
             return rate_search.bits_per_pixel(loaded.image, data)
         files = [(task.codec, task.device, data)]
-        found = next(decoder.decode_each(files, [0]))[1]
+        found = next(decoder.decode_each(files, [0], loaded.kept.nbytes))[1]
         decoded = _checked(found, loaded.kept)
         serving.report_phase("score")
         _, value, note = _score(target.metric, loaded, decoded)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from bench import image
+from bench import image, registry
 from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
@@ -251,9 +251,10 @@ class _Decoder:
 
     def __init__(self, answered: int) -> None:
         self.answered, self.given = answered, []
+        self.shelf = messages.Shelf()
 
-    def answers(self, _function: object, files: list[tuple[str, str, bytes]], _at: object):
-        self.given = [data for *_, data in files]
+    def answers(self, _function: object, files: list[tuple[Any, ...]], _at: object):
+        self.given = [data for _, _, data, *_ in files]
         for index, data in enumerate(self.given):
             if data == b"die":
                 yield index, "failed", CodecFailed("died: x"), 0.0
@@ -275,6 +276,43 @@ def test_a_file_that_kills_the_decoder_costs_itself(monkeypatch: pytest.MonkeyPa
     assert [b"a", b"b", b"d", b"f"] == [v for _, v, _ in sorted(found) if isinstance(v, bytes)]
     assert ["died: x"] * 2 == [str(found[n][1]) for n in (1, 2)]
     assert [b"b", b"d", b"f"] == processes[2].given
+
+
+def test_a_large_picture_crosses_in_memory(tmp_path: Path, photo: image.Image):
+    """Each at its place; one larger than expected goes with the answer. All are as decoded here."""
+    jpeg = registry.create("jpeg")
+    setting = Setting(quality=50, subsampling="4:2:0", optimize=False, progressive=False)
+    pictures = [np.ascontiguousarray(photo[top : top + 160, :200]) for top in (0, 8, 16)]
+    files = [jpeg.encode(picture, setting) for picture in pictures]
+    room = pictures[0].nbytes
+    places = ((0, room), (room, room), (2 * room, room - 1))
+    calls = [("jpeg", "cpu", data, *place) for data, place in zip(files, places, strict=True)]
+    process = Child(str(tmp_path), leader=False)
+    try:
+        values = [value for *_, value, _ in process.answers(decoder.decode, calls)]
+        found = [decoder._taken(value, process.shelf) for value in values]
+        process.shelf._KEPT_BYTES = 1  # type: ignore[misc]
+        process.shelf.clear()
+        gone = decoder._taken(values[0], process.shelf)
+    finally:
+        process.kill()
+
+    assert [True, True, False] == [isinstance(value, decoder.Placed) for value in values]
+    for data, picture in zip(files, found, strict=True):
+        assert np.array_equal(jpeg.decode(data), picture)
+    assert "lost on its way" in str(gone)
+    assert isinstance(found[0].base, bytes)
+
+
+@pytest.mark.parametrize("shape", [(-1, -4, 3), (2**62, 4, 3), (9, 9, 3), "abc", (1.5, 2, 3)])
+def test_what_lies_about_a_picture_is_no_picture(shape: Any):
+    """A shape that the file does not fill is an error of its cell, not a crash of the worker."""
+    shelf = messages.Shelf()
+    shelf.put(0, memoryview(bytes(24)))
+    found = decoder._taken(decoder.Placed(0, shape), shelf)
+    shelf.close()
+
+    assert isinstance(found, CodecFailed)
 
 
 def test_rows_of_one_message_are_stored_together_or_not_at_all(tmp_path: Path):
