@@ -135,14 +135,16 @@ def decode_each(
     """
     left = list(range(len(files)))
     while left:
+        serving.report_phase("", turn=turns[left[0]])  # where it is a new process it loads
         other, sent = process(), list(left)
-        serving.report_phase("decode", other.pid if other else 0, turns[left[0]])
         if other is None:
+            serving.report_phase("decode")
             yield _here(left.pop(0), files)
             continue
         for name, device, _ in (files[index] for index in left):
             with contextlib.suppress(BenchError):  # then decoding says why
                 prepare(name, device)
+        serving.report_phase("decode", other.pid)
 
         def at(place: int, pid: int = other.pid, sent: list[int] = sent) -> None:
             serving.report_phase("decode", pid, turns[sent[place]])

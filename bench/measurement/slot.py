@@ -54,8 +54,8 @@ class Slot:
         self.answered = 0
         self.left: list[Call] = []
         self.sent = False
-        self.started, self.begun, self.turn = 0.0, False, 0
-        self.spent: dict[int, float] = {}  # what calls took that the process may come back to
+        self.started, self.at = 0.0, (0, False)
+        self.spent: dict[tuple[int, bool], float] = {}  # call, is at work or loads -> seconds
         self.near = ""
         self.failed_starts = 0
 
@@ -81,8 +81,7 @@ class Slot:
     def send(self) -> None:
         """Send the calls to the process, which waits for them; the clock starts."""
         assert self.child is not None
-        self.sent, self.started, self.begun, self.turn = True, time.monotonic(), False, 0
-        self.spent = {}
+        self.sent, self.started, self.at, self.spent = True, time.monotonic(), (0, False), {}
         self.child.phase.set("")
         with contextlib.suppress(OSError):  # it died meanwhile, which is found in a moment
             self.child.send(bundle([call.payload for call in self.calls]))
@@ -135,15 +134,12 @@ class Slot:
         self.calls, self.answered = [], 0
 
     def overdue(self, timeout_s: float) -> None:
-        """End a call that takes too long; its encoding, decoding and scores count together."""
+        """End a call that takes too long: its parts count together, what is loaded apart."""
         name, pid, turn = self.phase()
-        if turn != self.turn and 0 <= turn < len(self.calls):  # the process is at another call
-            if self.begun:
-                self.spent[self.turn] = time.monotonic() - self.started
-            self.turn, self.begun = turn, turn in self.spent
-            self.started = time.monotonic() - self.spent.get(turn, 0.0)
-        if name and not self.begun:  # the codec is loaded, the cell begins
-            self.started, self.begun = time.monotonic(), True
+        at = (turn, bool(name))
+        if at != self.at and 0 <= turn < len(self.calls):
+            self.spent[self.at] = time.monotonic() - self.started
+            self.at, self.started = at, time.monotonic() - self.spent.get(at, 0.0)
         limit = timeout_s if name else timeout_s + _LOADING_S
         if self.sent and self.call and time.monotonic() - self.started > limit:
             assert self.child is not None

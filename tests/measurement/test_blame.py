@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
-from bench.measurement import messages, serving, slot, worker
+from bench.measurement import decoder, messages, serving, slot, worker
 from bench.measurement.child import Child
 from bench.measurement.encoding import Encoding
 from bench.measurement.pool import LocalPool
@@ -123,3 +124,46 @@ def test_a_task_alone_has_the_turn_of_its_message(tmp_path: Path, monkeypatch):
     phase.close()
 
     assert 4 == found[2]
+
+
+def test_loading_is_no_part_of_a_calls_time(monkeypatch: pytest.MonkeyPatch):
+    """Where a decoder died another one is started, for which there is a minute more."""
+    now = [0.0]
+    monkeypatch.setattr(slot.time, "monotonic", lambda: now[0])
+    one = slot.Slot("")
+    one.calls, one.sent = [slot.Call(Future(), b"") for _ in range(2)], True
+    at = ["", 0, 0]
+    ask = SimpleNamespace(get=lambda: tuple(at))
+    one.child = cast("Child", SimpleNamespace(phase=ask, kill=lambda: None, ask_place=lambda _: ""))
+    call = one.calls[0]
+    for step, name in enumerate(["encode"] * 4 + [""] * 50 + ["decode"] * 6):
+        now[0], at[0] = step, name
+        one.overdue(10.0)
+    before = call.future.done()
+    now[0] = 70.0
+    one.overdue(10.0)
+
+    assert not before
+    assert "timed out: after 10 s in decode" == str(call.future.exception(0))
+
+
+def test_a_decoder_that_starts_does_not_decode_yet(monkeypatch: pytest.MonkeyPatch):
+    """Its start and the loading of codecs are no part of the first file's decoding."""
+    phase = messages.Phase()
+    monkeypatch.setattr(serving, "_phase", [phase])
+    found: list[tuple[str, int, int]] = []
+
+    def answers(*_: object) -> Iterator[tuple[int, str, object, float]]:
+        found.append(phase.get())
+        yield 0, "done", None, 0.0
+
+    def process() -> SimpleNamespace:
+        found.append(phase.get())
+        return SimpleNamespace(pid=7, answers=answers)
+
+    monkeypatch.setattr(decoder, "process", process)
+    monkeypatch.setattr(decoder, "prepare", lambda *_: found.append(phase.get()))
+    list(decoder.decode_each([("jpeg", "cpu", b"")], [3]))
+    phase.close()
+
+    assert [("", 0, 3), ("", 0, 3), ("decode", 7, 3)] == found
