@@ -180,12 +180,12 @@ class LocalPool(Executor):
         while self._waiting and len(calls) < most:
             call = self._next(slot)
             seconds += self._seconds.get(call.kind, math.inf)
-            if calls and (seconds > _MOMENT_S or call.group):
+            if calls and (seconds > _MOMENT_S or call.group or call.alone):
                 break
             self._waiting.remove(call)
             calls.append(call)
             slot.near = call.near
-            if call.group or seconds > _MOMENT_S:
+            if call.group or call.alone or seconds > _MOMENT_S:
                 break
         return calls
 

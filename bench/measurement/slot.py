@@ -25,7 +25,8 @@ class Call:
     """A call that waits or runs.
 
     ``group`` names the stranger's codec whose code it runs; ``near`` what a process keeps from one
-    call to the next: the picture. Calls of the same ``kind`` take about as long.
+    call to the next: the picture. Calls of the same ``kind`` take about as long. ``alone``: it was
+    in a message whose process died, and shares no other one.
     """
 
     future: Future[Any]
@@ -33,6 +34,7 @@ class Call:
     group: str = ""
     near: str = ""
     kind: object = None
+    alone: bool = False
 
 
 class Slot:
@@ -114,6 +116,8 @@ class Slot:
     def lose(self, why: str | None, turn: int | None = None) -> None:
         """Kill the process; its call fails with ``why``, or with what the process died of.
 
+        Where that died of itself with several calls, who is guilty is found with each alone: a
+        codec may have closed its connection, or killed it from the decoder, some calls before.
         ``turn``: the call it was at when ``why`` was found. Being asked where it is may wake it.
         """
         child = self.child
@@ -128,7 +132,10 @@ class Slot:
         text = why or child.obituary(f" in {phase}" if phase else "")
         self.retire()
         self.left = self.calls[self.answered :]
-        if self.left:
+        if why is None and len(self.left) > 1:
+            for call in self.left:
+                call.alone = True
+        elif self.left:
             guilty = max(0, min(turn - self.answered, len(self.left) - 1))
             self.left.pop(guilty).future.set_exception(CodecFailed(text))
         self.calls, self.answered = [], 0

@@ -159,7 +159,8 @@ def test_a_decoder_that_starts_does_not_decode_yet(monkeypatch: pytest.MonkeyPat
 
     def process() -> SimpleNamespace:
         found.append(phase.get())
-        return SimpleNamespace(pid=7, answers=answers)
+        shelf = SimpleNamespace(clear=lambda: None)
+        return SimpleNamespace(pid=7, answers=answers, shelf=shelf)
 
     monkeypatch.setattr(decoder, "process", process)
     monkeypatch.setattr(decoder, "prepare", lambda *_: found.append(phase.get()))
@@ -167,3 +168,15 @@ def test_a_decoder_that_starts_does_not_decode_yet(monkeypatch: pytest.MonkeyPat
     phase.close()
 
     assert [("", 0, 3), ("", 0, 3), ("decode", 7, 3)] == found
+
+
+def test_a_death_that_is_seen_later_is_not_blamed_on_another_call():
+    """A process killed from elsewhere, or without its connection, is at another call by then."""
+    close = "import os, sys; os.close(int(sys.argv[1]))"
+    with LocalPool(1) as pool:
+        pool._seconds["small"] = 0.001
+        calls = [small(int, 0), *(small(exec, code) for code in (PHASE, close, *[PHASE] * 4))]
+        found = [outcome(future) for future in [pool.submit(operator.call, c) for c in calls]]
+
+    assert [0, None, *[None] * 4] == [*found[:2], *found[3:]]
+    assert "died: the process closed its connection" == found[2]
