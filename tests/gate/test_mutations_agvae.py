@@ -87,10 +87,13 @@ def test_one_gain_vector_scaled(pair, locked_agvae, monkeypatch):
 def test_precision_of_the_entropy_coder_lowered(pair, locked_agvae, monkeypatch):
     """Frequencies on a grid two bits coarser: same pixels, larger files."""
     quantise = frequency_tables.quantise_pmf
+
+    def coarse(p, total_bits=frequency_tables.PRECISION_BITS):
+        return quantise(p, total_bits - 2) * 4
+
+    monkeypatch.setattr(frequency_tables, "quantise_pmf", coarse)
     monkeypatch.setattr(
-        frequency_tables,
-        "quantise_pmf",
-        lambda p, total_bits=frequency_tables.PRECISION_BITS: quantise(p, total_bits - 2) * 4,
+        frequency_tables, "quantise_all", lambda tables: tuple(coarse(masses) for masses in tables)
     )
     fresh()
     report = pair.check(locked_agvae)
