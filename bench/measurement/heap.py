@@ -8,7 +8,7 @@ import os
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT_BYTES = 128 << 20
-_LARGE_BYTES = 32 << 20  # glibc takes no larger one
+_LARGE_BYTES = 32 << 20  # older versions of glibc take no larger one
 
 
 def keep_freed_memory() -> None:
