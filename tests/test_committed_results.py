@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bench.codecs.agvae
 from bench.analysis import bjontegaard, summary
 from bench.analysis.published_names import find
 from bench.codecs.agvae.model.config import lambda_at
@@ -150,3 +151,22 @@ def test_the_ablation_is_of_the_committed_variants():
     for line in both.itertuples():
         rate = table.loc[(line.test, line.metric, "pchip"), "bd_rate_percent"]
         assert rate == pytest.approx(line.bd_rate_percent, abs=0.002)
+
+
+def test_documents_state_the_committed_savings():
+    """What PAPER.md and REFINEMENT.md say of Kodak is what ``bd_rate.csv`` holds."""
+    rates = read_csv(KODAK / "bd_rate.csv")
+    rates = rates[(rates["anchor"] == "bpg") & (rates["method"] == "pchip")]
+    found = rates.set_index(["codec", "metric"])
+    by_psnr = {codec: found.loc[codec, "psnr_db"] for codec in ("agvae", "agvae-refined")}
+    saved = {codec: f"{-row['bd_rate_percent']:.1f} %" for codec, row in by_psnr.items()}
+    whole = {
+        codec: f"-{saved[codec]} [{row['ci_low']:.1f}, {row['ci_high']:.1f}]"
+        for codec, row in by_psnr.items()
+    }
+    stated = f"`agvae` {saved['agvae']} and `agvae-refined` {saved['agvae-refined']} as measured"
+    beside = f"{whole['agvae-refined']} instead of {whole['agvae']} in PSNR"
+    folder = Path(bench.codecs.agvae.__file__).parent
+
+    assert stated in (folder / "PAPER.md").read_text(encoding="utf-8")
+    assert beside in (folder / "REFINEMENT.md").read_text(encoding="utf-8")
