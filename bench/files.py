@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         If the folder is missing or read-only, or the disk is full.
     """
     try:
-        target = path.resolve()
+        target = _followed(path)
         if target.exists() and not target.is_file() and not target.is_dir():
             target.write_bytes(data)
             return
@@ -60,6 +60,20 @@ def write_atomically(path: Path, data: bytes) -> None:
                 part.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise _cannot_write(path, error) from error
+
+
+def _followed(path: Path) -> Path:
+    """Return where links lead; links in a circle are an error on every Python.
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If they go in a circle; from Python 3.13 on ``resolve`` returns one of them.
+    """
+    target = path.resolve()
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
 
 
 def _cannot_write(path: Path, error: Exception) -> OutputError:
@@ -93,7 +107,7 @@ def check_writable(path: Path, *, make_folders: bool = False) -> None:
         If it is a folder, or no file can be made where it is to lie.
     """
     try:
-        target = path.resolve()
+        target = _followed(path)
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         if target.exists() and not target.is_file():
