@@ -4,55 +4,29 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
+from calls import PHASE, Watched, outcome, small
 
 from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
-from bench.measurement import decoder, messages, serving, slot, worker
+from bench.measurement import decoder, messages, serving, worker
 from bench.measurement.child import Child
 from bench.measurement.encoding import Encoding
 from bench.measurement.pool import LocalPool
 
-PHASE = "from bench.measurement.serving import report_phase; report_phase('encode'); "
-
-
-def small(function: Any, *args: object) -> partial[Any]:
-    """Return a call that the pool takes for one of moments."""
-    call = partial(function, *args)
-    call.kind = "small"  # type: ignore[attr-defined]
-    return call
-
-
-def outcome(future: Future[Any]) -> object:
-    """Return a value, or what the call ended with."""
-    error = future.exception(60)
-    return str(error) if error else future.result()
-
 
 def test_time_of_a_call_is_all_of_its_parts(monkeypatch: pytest.MonkeyPatch):
     """All are encoded, then all decoded: what others take in between is not its time."""
-    now = [0.0]
-    monkeypatch.setattr(slot.time, "monotonic", lambda: now[0])
-    one = slot.Slot("")
-    one.calls, one.sent = [slot.Call(Future(), b"") for _ in range(3)], True
-    at = ["encode", 0, 0]
-    ask = SimpleNamespace(get=lambda: tuple(at))
-    one.child = cast("Child", SimpleNamespace(phase=ask, kill=lambda: None, ask_place=lambda _: ""))
-    calls = list(one.calls)
+    watched = Watched(monkeypatch, 3, "encode")
+    calls = watched.calls
     for time_s, turn in enumerate([0] * 6 + [1] * 6 + [2] * 6):
-        now[0], at[2] = time_s, turn
-        one.overdue(10.0)
-    at[0] = "decode"
+        watched.look(time_s, turn)
     for time_s, turn in enumerate([0] * 3 + [1] * 3 + [2] * 6, 18):
-        now[0], at[2] = time_s, turn
-        one.overdue(10.0)
+        watched.look(time_s, turn, "decode")
 
     assert [False, False, True] == [call.future.done() for call in calls]
     assert "timed out: after 10 s in decode" == str(calls[2].future.exception(0))
@@ -128,20 +102,12 @@ def test_a_task_alone_has_the_turn_of_its_message(tmp_path: Path, monkeypatch):
 
 def test_loading_is_no_part_of_a_calls_time(monkeypatch: pytest.MonkeyPatch):
     """Where a decoder died another one is started, for which there is a minute more."""
-    now = [0.0]
-    monkeypatch.setattr(slot.time, "monotonic", lambda: now[0])
-    one = slot.Slot("")
-    one.calls, one.sent = [slot.Call(Future(), b"") for _ in range(2)], True
-    at = ["", 0, 0]
-    ask = SimpleNamespace(get=lambda: tuple(at))
-    one.child = cast("Child", SimpleNamespace(phase=ask, kill=lambda: None, ask_place=lambda _: ""))
-    call = one.calls[0]
+    watched = Watched(monkeypatch, 2, "")
+    call = watched.calls[0]
     for step, name in enumerate(["encode"] * 4 + [""] * 50 + ["decode"] * 6):
-        now[0], at[0] = step, name
-        one.overdue(10.0)
+        watched.look(step, phase=name)
     before = call.future.done()
-    now[0] = 70.0
-    one.overdue(10.0)
+    watched.look(70.0)
 
     assert not before
     assert "timed out: after 10 s in decode" == str(call.future.exception(0))

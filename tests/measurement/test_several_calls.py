@@ -6,13 +6,13 @@ import operator
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from calls import PHASE, Watched, outcome, small
 
 from bench import image, registry
 from bench.codec import Setting
@@ -24,15 +24,6 @@ from bench.measurement.child import Child
 from bench.measurement.encoding import Encoding
 from bench.measurement.pool import LocalPool
 from bench.measurement.store import Store
-
-PHASE = "from bench.measurement.serving import report_phase; report_phase('encode'); "
-
-
-def small(function: Callable[..., Any], *args: object, kind: str = "small") -> partial[Any]:
-    """Return a call that the pool takes for one of moments."""
-    call = partial(function, *args)
-    call.kind = kind  # type: ignore[attr-defined]
-    return call
 
 
 @pytest.fixture
@@ -47,12 +38,6 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(slot.Slot, "send", count)
     return found
-
-
-def outcome(future: Future[Any]) -> object:
-    """Return a value, or what the call ended with."""
-    error = future.exception(60)
-    return str(error) if error else future.result()
 
 
 def test_a_call_that_kills_or_hangs_costs_itself(sizes: list[int]):
@@ -105,24 +90,16 @@ def test_the_call_that_a_process_was_at_is_guilty(turn: int, answered: int, guil
 
 def test_time_of_a_call_begins_with_it(monkeypatch: pytest.MonkeyPatch):
     """A process that goes on to its next call has all of the time for that, and no call two."""
-    now = [0.0]
-    monkeypatch.setattr(slot.time, "monotonic", lambda: now[0])
-    one = slot.Slot("")
-    one.calls, one.sent = [slot.Call(Future(), b"") for _ in range(3)], True
-    at = ["encode", 0, 0]
-    ask = SimpleNamespace(get=lambda: tuple(at))
-    one.child = cast("Child", SimpleNamespace(phase=ask, kill=lambda: None, ask_place=lambda _: ""))
-    calls = list(one.calls)
+    watched = Watched(monkeypatch, 3, "encode")
+    calls = watched.calls
     for time_s, turn in ((0.0, 0), (9.0, 0), (11.0, 1), (20.0, 1)):
-        now[0], at[2] = time_s, turn
-        one.overdue(10.0)
+        watched.look(time_s, turn)
     before = [call.future.done() for call in calls]
-    now[0] = 21.5
-    one.overdue(10.0)
+    watched.look(21.5)
 
     assert [False] * 3 == before
     assert "timed out: after 10 s in encode" == str(calls[1].future.exception(0))
-    assert [calls[0], calls[2]] == one.left
+    assert [calls[0], calls[2]] == watched.slot.left
 
 
 class _Parent:
