@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import BenchError, UsageError
-from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, one_thread_each
+from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, Times, one_thread_each
 
 _CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
 _COUNT_S = 10.0  # how long the size of a cluster is taken as known
@@ -69,7 +69,7 @@ class Cluster(Executor):
         self._client, self._timeout_s = client, timeout_s
         self._counted, self._threads = -math.inf, 0
         self._executor = client.get_executor(pure=False, retries=3)
-        self._seconds: dict[object, float] = {}
+        self._seconds = Times()
         self._waiting: deque[_Call] = deque()
         self._sent = 0
         self._lock = threading.RLock()
@@ -114,7 +114,7 @@ class Cluster(Executor):
     def _time_s(self, call: _Call) -> float:
         """Return what a call is likely to take; infinite where nobody knows, or a stranger's."""
         strange = any(getattr(argument, "group", "") for argument in call.args)
-        return math.inf if strange else self._seconds.get(call.kind, math.inf)
+        return math.inf if strange else self._seconds[call.kind]
 
     def _send(self, calls: list[_Call]) -> None:
         """Send calls as one of Dask's."""
@@ -140,8 +140,7 @@ class Cluster(Executor):
                 self.flush()
 
     def _take(self, call: _Call, value: object, error: BenchError | None, seconds: float) -> None:
-        if call.kind is not None:
-            self._seconds[call.kind] = (self._seconds.get(call.kind, seconds) + seconds) / 2
+        self._seconds.learn(call.kind, seconds)
         if call.future.set_running_or_notify_cancel():
             if error is None:
                 call.future.set_result(value)

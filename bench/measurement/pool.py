@@ -85,7 +85,7 @@ class LocalPool(Executor):
         )
         self._slots = [Slot(self._folder.name) for _ in range(max(1, jobs))]
         self._waiting: deque[Call] = deque()
-        self._seconds: dict[object, float] = {}  # what calls of a kind take
+        self._seconds = Times()
         self._ending, self._killing, self._woken = False, False, False
         self._lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
@@ -179,7 +179,7 @@ class LocalPool(Executor):
         seconds = 0.0
         while self._waiting and len(calls) < most:
             call = self._next(slot)
-            seconds += self._seconds.get(call.kind, math.inf)
+            seconds += self._seconds[call.kind]
             if calls and (seconds > _MOMENT_S or call.group or call.alone):
                 break
             self._waiting.remove(call)
@@ -226,9 +226,7 @@ class LocalPool(Executor):
         for file, _ in poll.poll(1000 * _TICK_S):
             if file in slots:
                 for call, seconds in slots[file].answer():
-                    before = self._seconds.get(call.kind, seconds)
-                    if call.kind is not None:
-                        self._seconds[call.kind] = (before + seconds) / 2
+                    self._seconds.learn(call.kind, seconds)
             else:
                 os.read(self._wake_read, 4096)
                 self._woken = False
@@ -259,6 +257,19 @@ class LocalPool(Executor):
             )
 
     _last_look, _looks = 0.0, 0
+
+
+class Times(dict[object, float]):
+    """What calls of a kind take, in seconds: infinite where none has ended yet."""
+
+    def __missing__(self, kind: object) -> float:
+        """Return what nobody knows."""
+        return math.inf
+
+    def learn(self, kind: object, seconds: float) -> None:
+        """Take in what a call took; the last ones count most. None is no kind."""
+        if kind is not None:
+            self[kind] = (self.get(kind, seconds) + seconds) / 2
 
 
 def _runs(future: Future[Any]) -> bool:

@@ -23,7 +23,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.measurement import cluster, executor, pool
-from bench.measurement.pool import LocalPool
+from bench.measurement.pool import LocalPool, Times
 from bench.measurement.run import run
 from bench.measurement.slot import Call, Slot
 from bench.measurement.worker import Task
@@ -296,7 +296,7 @@ def test_a_process_goes_on_with_its_picture():
     """Its own picture first, then one that no other process has, and at the end any."""
     two_of_them = object.__new__(LocalPool)  # without processes and the thread that sees to them
     one, two = two_of_them._slots = [Slot(""), Slot("")]
-    two_of_them._seconds = {}
+    two_of_them._seconds = Times()
     two_of_them._waiting = deque(Call(Future(), b"", "", near) for near in "aabbc")
     two.near, two.calls = "a", [two_of_them._waiting[0]]
     taken = []
