@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -69,7 +67,7 @@ def _decode(name: str, device: str, data: bytes) -> Image:
     except BaseException as error:
         if is_ctrl_c(error):
             raise
-        debug(error)
+        serving.debug(error)
         raise CodecFailed(failure(error, type(made) if made else None)) from None
 
 
@@ -109,12 +107,6 @@ def _taken(found: Image | Placed, shelf: Shelf) -> Image | CodecFailed:
         if len(data) == size:
             return np.ndarray(found.shape, np.uint8, data)
     return CodecFailed("died: the decoded picture was lost on its way")
-
-
-def debug(error: BaseException) -> None:
-    """Print where an error came from, if that is wanted."""
-    if os.environ.get("BENCH_DEBUG"):
-        traceback.print_exception(error)
 
 
 def decode_each(

@@ -206,10 +206,15 @@ def _call(payload: bytes) -> tuple[str, object]:
         return "failed", _failed(error)
 
 
-def _failed(error: BaseException) -> BenchError:
-    """Return an error that can be sent."""
+def debug(error: BaseException) -> None:
+    """Print where an error came from, if that is wanted."""
     if os.environ.get("BENCH_DEBUG"):
         traceback.print_exception(error)
+
+
+def _failed(error: BaseException) -> BenchError:
+    """Return an error that can be sent."""
+    debug(error)
     if isinstance(error, BenchError) and type(error).__module__ == errors.__name__:
         return error
     return CodecFailed(failure(error))

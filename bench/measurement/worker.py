@@ -220,7 +220,7 @@ class _Cell:
         except BaseException as error:
             if is_ctrl_c(error):
                 raise
-            decoder.debug(error)
+            serving.debug(error)
             self.failed = True
             unknown = ("data", "encode_s", "decode_s", "ceiling_db")
             self.fields.update(dict.fromkeys(unknown), scores={})
