@@ -9,7 +9,8 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.errors import BenchError
-from bench.report.results import Bitstreams, NotStored, records
+from bench.measurement.rows import records
+from bench.report.results import Bitstreams, NotStored
 
 GROUPS = {
     "header": "Header",

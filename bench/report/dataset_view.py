@@ -17,10 +17,10 @@ from bench.measurement.complexity import Costs
 from bench.metrics.columns import curve_columns
 from bench.output.coverage import Coverage, coverage
 from bench.output.plot_styles import Style, luminance, styles
+from bench.output.speed import Speeds
 from bench.report.bit_allocation import Ledger
 from bench.report.html import unbroken
 from bench.report.results import About
-from bench.report.speed import Speeds
 from bench.report.verdicts import Verdict, words
 from bench.report.verdicts import verdicts as verdicts_of
 

@@ -14,6 +14,7 @@ from bench.analysis.at_targets import at_targets, is_rate
 from bench.analysis.common_images import natural
 from bench.errors import OutputError
 from bench.measurement.results import read_csv
+from bench.measurement.rows import records
 from bench.metrics.columns import column
 from bench.output import match, targets
 from bench.output.labels import short_names
@@ -22,7 +23,6 @@ from bench.report.dataset_view import Context
 from bench.report.family_section import sortable
 from bench.report.html import render
 from bench.report.rate_matching import target_of
-from bench.report.results import records
 from bench.report.verdicts import change, words
 
 _KEY = ["dataset", "target", "codec"]

@@ -26,6 +26,7 @@ from bench.measurement.heap import keep_freed_memory
 from bench.measurement.provenance import bench_version, git_commit
 from bench.measurement.results import Results, load_results
 from bench.metrics.columns import column
+from bench.output import speed
 from bench.output.reported_rates import undrawn
 from bench.report import (
     bit_allocation,
@@ -34,7 +35,6 @@ from bench.report import (
     family_section,
     page_data,
     reproduce,
-    speed,
     summary_section,
     tables,
 )

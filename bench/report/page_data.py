@@ -9,12 +9,12 @@ import pandas as pd
 
 from bench.analysis import summary
 from bench.analysis.published_curves import Reference, is_of
+from bench.measurement.rows import records
 from bench.metrics.columns import column, known, quality_columns
 from bench.report import verdicts
 from bench.report.dataset_view import Context, Look
 from bench.report.html import plain
 from bench.report.image_viewer import Gallery
-from bench.report.results import records
 from bench.report.tables import short_setting
 
 

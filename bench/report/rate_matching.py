@@ -18,8 +18,9 @@ from bench.analysis.summary import parse_setting, succeeded
 from bench.codec import Codec, Setting
 from bench.errors import BenchError
 from bench.image import Image
+from bench.measurement.rows import records, setting_of
 from bench.rate_search import encode_to_bpp
-from bench.report.results import Bitstreams, records, setting_of
+from bench.report.results import Bitstreams
 
 _FAR = 3.0  # a rung further from the target than this factor is no match
 _NEAR = 0.01  # of log rate: near enough

@@ -17,8 +17,8 @@ from bench.measurement.ownership import is_own
 from bench.measurement.plan import spread
 from bench.measurement.repetition import FILE as EXPERIMENT
 from bench.measurement.results import Results
+from bench.output.speed import plain_name
 from bench.report.dataset_view import Context
-from bench.report.speed import plain_name
 
 _UNSURE = "    # at other settings: no option says which these were"
 

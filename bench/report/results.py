@@ -19,10 +19,11 @@ import pandas as pd
 
 from bench import metrics as metrics_of
 from bench import registry
-from bench.codec import Codec, Setting
+from bench.codec import Codec
 from bench.errors import BenchError, OutputError
 from bench.image import Image
 from bench.measurement.results import Results
+from bench.measurement.rows import setting_of
 from bench.measurement.sqlite import connect_to_read
 from bench.metrics.columns import column, metric_columns
 
@@ -49,11 +50,6 @@ def measured_ceilings(
             mean = sum(values) / len(values)
             records.append((dataset, word, largest["label"], mean, len(values)))
     return pd.DataFrame(records, columns=results.ceilings.columns)
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of a frame, column -> value."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def codec_of(column: str) -> Codec:
@@ -224,8 +220,3 @@ class Bitstreams:
             raise OutputError(f"measured with {row['label']}, available is {codec.version()}")
         self.encoded += 1
         return bytes(codec.encode(self.original(str(row["dataset"]), str(row["image"])), setting))
-
-
-def setting_of(row: Mapping[str, Any]) -> Setting:
-    """Return the setting that a row's file was made with: of a search, the one that was found."""
-    return Setting.from_json(str(row.get("found_setting") or row["setting"]))

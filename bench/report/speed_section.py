@@ -6,11 +6,11 @@ import math
 
 from markupsafe import Markup
 
+from bench.measurement.rows import records
+from bench.output.speed import Speed
 from bench.output.table_formats import number
 from bench.report.dataset_view import Context
 from bench.report.html import NO_VALUE, Table, Td, render, term
-from bench.report.results import records
-from bench.report.speed import Speed
 from bench.report.tables import short_setting
 from bench.report.verdicts import listed, words
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench import registry
 from bench.analysis.published_curves import Reference
 from bench.measurement.results import Results
+from bench.measurement.rows import records
 from bench.metrics.columns import column
 from bench.output.coverage import count_text
 from bench.output.labels import short_labels
@@ -115,7 +116,7 @@ def _bars(context: Context, metric: str) -> dict[str, Any]:
     lines = context.bd[(context.bd["metric"] == metric) & (context.bd["method"] == "pchip")]
     rates: dict[str, tuple[float, float, float]] = {
         str(line["codec"]): (line["bd_rate_percent"], line["ci_low"], line["ci_high"])
-        for line in data.records(lines)
+        for line in records(lines)
     }
     known = {codec: rate for codec, rate in rates.items() if not math.isnan(rate[0])}
     if not known:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from bench.analysis import summary
 from bench.analysis.bjontegaard import METHODS
 from bench.analysis.published_curves import Reference
+from bench.measurement.rows import records
 from bench.metrics.columns import column, quality_columns
 from bench.output import complexity, reported_rates
 from bench.output.coverage import count_text, setting_text
@@ -22,7 +23,6 @@ from bench.report import verdicts
 from bench.report.bit_allocation import GROUPS
 from bench.report.dataset_view import Context
 from bench.report.html import NO_VALUE, Table, Td, render, term
-from bench.report.results import records
 
 
 def _head(metric: str) -> Markup:

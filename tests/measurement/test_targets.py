@@ -18,10 +18,10 @@ from bench.image import Image
 from bench.measurement.experiment import load_experiment
 from bench.measurement.plan import Plan, Wanted
 from bench.measurement.results import Results, missed_targets, read_csv
+from bench.measurement.rows import setting_of
 from bench.measurement.run import Progress
 from bench.output.write import write
 from bench.rate_search import PerImage, Target
-from bench.report.results import setting_of
 
 
 class Watch(Progress):

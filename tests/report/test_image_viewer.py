@@ -21,6 +21,7 @@ from bench import registry
 from bench.codec import Codec
 from bench.errors import DecodeError, OutputError
 from bench.measurement.results import load_results
+from bench.measurement.rows import records
 from bench.report import Options, Outcome, write
 from bench.report import results as data
 from bench.report.image_viewer import (
@@ -112,7 +113,7 @@ def streams(results_dir: Path) -> data.Bitstreams:
 
 def test_another_picture_is_refused(streams: data.Bitstreams):
     """A file that no longer decodes to the measured PSNR is not shown."""
-    row = data.records(streams.results.rows)[0]
+    row = records(streams.results.rows)[0]
     original = streams.original(row["dataset"], row["image"])
 
     assert decode_checked(streams, row, original).shape == original.shape
@@ -156,7 +157,7 @@ def test_a_changed_encoder_is_noticed(results_dir: Path, tmp_path: Path):
     shutil.copy(results_dir / "run.json", tmp_path)
     rows = (results_dir / "rows.csv").read_text()
     streams = data.Bitstreams(load_results(results_dir), load_results(results_dir).original)
-    row = data.records(streams.results.rows)[0]
+    row = records(streams.results.rows)[0]
     (tmp_path / "rows.csv").write_text(rows.replace(row["bitstream_sha256"], "0" * 64))
     changed = data.Bitstreams(load_results(tmp_path), load_results(results_dir).original)
 
@@ -172,7 +173,7 @@ def test_damaged_store_is_noticed(results_dir: Path, tmp_path: Path):
     streams = data.Bitstreams(load_results(tmp_path), load_results(results_dir).original)
 
     with pytest.raises(OutputError, match="wanted sha256"):
-        streams.get(data.records(streams.results.rows)[0])
+        streams.get(records(streams.results.rows)[0])
 
 
 def test_budget_is_kept_and_told(results_dir: Path, tmp_path: Path, outcome: Outcome):
@@ -249,7 +250,7 @@ def test_the_first_pair_is_at_equal_rates(searches: tuple[str, ...], time_s: flo
     rows = one_image({"a": [0.3], "b": [0.4]}).assign(encode_s=time_s)
     builder = Builder(rows, streams, 0, SimpleNamespace(row=exact), pairs={"d": ("a", "b")})
     scene = Scene("d", "i", np.zeros((1, 1, 3), np.uint8), (0, 0, 1, 1), 0)
-    found = builder._equal(scene, {str(row["codec"]): row for row in data.records(rows)})
+    found = builder._equal(scene, {str(row["codec"]): row for row in records(rows)})
     other = {"a": 0.4, "b": 0.3}
 
     assert ([made] if made else []) == list(found)

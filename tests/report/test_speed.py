@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.report import speed, speed_section, write
+from bench.output import speed
+from bench.report import speed_section, write
 from bench.report.html import unbroken
 
 LABELS = {"jpeg": "JPEG 4:2:0 8-bit (v1)", "webp": "WebP 4:2:0 8-bit, method 4 (v1)"}

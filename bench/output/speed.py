@@ -20,9 +20,9 @@ from bench.analysis import summary
 from bench.codec import Setting
 from bench.errors import BenchError
 from bench.measurement import untrusted
+from bench.measurement.rows import records, setting_of
 from bench.output.coverage import count_text
 from bench.output.provenance import machine_of
-from bench.report.results import records, setting_of
 
 FILE = "throughput.json"
 PLACES = (".", "throughput", "../throughput")
