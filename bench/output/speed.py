@@ -20,9 +20,11 @@ from bench.analysis import summary
 from bench.codec import Setting
 from bench.errors import BenchError
 from bench.measurement import untrusted
+from bench.measurement.results import Results
 from bench.measurement.rows import records, setting_of
-from bench.output.coverage import count_text
+from bench.output.coverage import count_text, setting_text
 from bench.output.provenance import machine_of
+from bench.output.table_formats import UP, significant
 
 FILE = "throughput.json"
 PLACES = (".", "throughput", "../throughput")
@@ -86,6 +88,41 @@ class Speeds:
     unusable: str = ""
 
 
+HEADS = (f"encode (MP/s) {UP}", f"decode (MP/s) {UP}")
+"""Of the columns beside the rates of a codec."""
+
+
+def texts(speeds: Speeds, codec: str) -> list[str]:
+    """Return what stands below ``HEADS``; empty texts where it is unknown."""
+    found = speeds.codecs.get(codec)
+    return [significant(getattr(found, way)) if found else "" for way in _WAYS]
+
+
+def notes(speeds: Speeds, names: Mapping[str, str], rows: pd.DataFrame) -> list[str]:
+    """Return what the reader of these columns must know: at which setting, on what, what lacks.
+
+    ``names`` is codec -> what it is called there, ``rows`` those of the run.
+    """
+    told = [speeds.unusable] if speeds.unusable else []
+    if speeds.codecs:
+        at = [
+            f"{names.get(codec, codec)} at {_varying(one.setting, rows[rows['codec'] == codec])}"
+            + (f" in {one.precision}" if one.precision else "")
+            for codec, one in speeds.codecs.items()
+        ]
+        told.append(f"Speed: {'; '.join(at)}. {speeds.conditions}")
+    by_reason: dict[str, list[str]] = {}
+    for codec, reason in speeds.missing.items():
+        by_reason.setdefault(reason, []).append(names.get(codec, codec))
+    return told + [f"No speed of {', '.join(all_of)}: {why}." for why, all_of in by_reason.items()]
+
+
+def _varying(setting: str, curve: pd.DataFrame) -> str:
+    """Return a setting in words, without what all points of a curve share."""
+    known = [setting_of(row).json for row in records(curve[curve["bpp"].notna()])]
+    return setting_text(summary.split_settings([*known, setting])[0][-1])
+
+
 def plain_name(dataset: str) -> str:
     """Return a dataset's name without its number of images: ``kodak`` of ``kodak (8 of 24)``."""
     return re.sub(r" \(\d+ of \d+\)$", "", dataset)
@@ -112,6 +149,17 @@ def load(folder: Path) -> tuple[dict[str, Any], str]:
                 f"Speed is left out: {path.name} is not what bench throughput writes: {error}.",
             )
     return {}, ""
+
+
+def of_run(results: Results) -> dict[str, Speeds]:
+    """Return the speeds that belong to each dataset of a run."""
+    found, unusable = load(results.folder)
+    return {
+        str(name): Speeds(unusable=unusable)
+        if unusable
+        else of_dataset(found, rows, results.record)
+        for name, rows in results.rows.groupby("dataset")
+    }
 
 
 def _rows(found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

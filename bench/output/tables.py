@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,7 @@ from bench.files import file_stems, make_folder, write_atomically
 from bench.measurement.complexity import Costs, Line, of_rows
 from bench.metrics.columns import column, quality_columns
 from bench.output import complexity as complexity_of
-from bench.output import reported_rates
+from bench.output import reported_rates, speed
 from bench.output.coverage import Coverage, coverage, setting_text
 from bench.output.csv_files import tidy_rows, write_frame
 from bench.output.failure_tables import failure_tables
@@ -58,7 +59,7 @@ class Dataset:
     """What the tables of one dataset are made from; frames hold this dataset's lines only.
 
     ``names`` is label -> the same without version and shared format, which stand in a note;
-    ``costs`` is what its networks cost.
+    ``costs`` is what its networks cost, ``speeds`` how fast its codecs are.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Dataset:
     names: Mapping[str, str]
     encoders: Sequence[str]
     costs: Costs = field(default_factory=Costs)
+    speeds: speed.Speeds = field(default_factory=speed.Speeds)
 
     def notes(self, metrics: Iterable[str]) -> list[str]:
         """Return what the reader of a table of some metrics must know, its origin last."""
@@ -154,22 +156,26 @@ def bd_table(data: Dataset) -> Table:
             codec, rate, *others = texts
             best = comparable and place == 0
             shown = [Cell(labels.get(codec, codec)), Cell(rate, best=best)]
-            costs = complexity_of.texts(data.costs, codec) if data.costs.codecs else []
-            rows.append([Cell(name), *shown, *map(Cell, [*others[:-1], *costs, others[-1]])])
+            more = complexity_of.texts(data.costs, codec) if data.costs.codecs else []
+            more += speed.texts(data.speeds, codec) if data.speeds.codecs else []
+            rows.append([Cell(name), *shown, *map(Cell, [*others[:-1], *more, others[-1]])])
+    heads = [*complexity_of.HEADS] if data.costs.codecs else []
+    heads += speed.HEADS if data.speeds.codecs else ()
     return Table(
         name=f"{data.stem}-bd-rate",
         caption=f"{data.title}: BD-rate{against}, {data.coverage.images()}",
         head=[
             *("Metric", "Codec", f"BD-rate (%) {DOWN}", "95 % interval", "BD-quality"),
             *("akima (%)", "cubic (%)", "overlap (%)"),
-            *(complexity_of.HEADS if data.costs.codecs else ()),
+            *heads,
             "Note",
         ],
-        align="llrrrrrrrrrl" if data.costs.codecs else "llrrrrrrl",
+        align=f"llrrrrrr{'r' * len(heads)}l",
         rows=rows,
         notes=[
             *_BD_NOTES,
             *(complexity_of.NOTES if data.costs.codecs else ()),
+            *speed.notes(data.speeds, labels, data.rows),
             *data.notes(metrics),
         ],
         group=True,
@@ -237,6 +243,7 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     anchor: str | None = None,
     references: Sequence[Reference] = (),
     complexity: Sequence[Line] = (),
+    speeds: Mapping[str, speed.Speeds] | None = None,
     mark: str = "",
 ) -> list[Path]:
     """Write the CSV files into ``out`` and the tables into ``out/tables``; return their paths.
@@ -261,6 +268,8 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
         Published curves that the Bjontegaard rates are against as well, in tables of their own.
     complexity
         What was counted of networks; of those of the rows it stands beside the Bjontegaard rates.
+    speeds
+        Dataset -> how fast the codecs of its rows are; it stands there too.
     mark
         Stands behind the name of every dataset in captions.
 
@@ -273,7 +282,7 @@ def write_all(  # noqa: PLR0913 - what a run has, and how it is shown
     """
     families, chosen = families or {}, summary.Selection.of(rows)
     rows = chosen.rows
-    parts = {"": _datasets(chosen, anchor, provenance, mark, complexity)} | {
+    parts = {"": _datasets(chosen, anchor, provenance, mark, complexity, speeds or {})} | {
         family: _datasets(summary.Selection(mine), anchor_of(family, mine), provenance, mark)
         for family, mine in families.items()
     }
@@ -319,6 +328,7 @@ def _datasets(
     provenance: Mapping[str, Any],
     mark: str,
     complexity: Sequence[Line] = (),
+    speeds: Mapping[str, speed.Speeds] = MappingProxyType({}),
 ) -> list[Dataset]:
     """Return what the tables of each dataset of some rows are made from, by name."""
     rows = chosen.rows
@@ -340,6 +350,7 @@ def _datasets(
             names=shown[name],
             encoders=encoders[name],
             costs=of_rows(complexity, rows[rows["dataset"] == name]),
+            speeds=speeds.get(name, speed.Speeds()),
         )
         for name in names
     ]

@@ -17,7 +17,7 @@ from bench.files import write_atomically
 from bench.measurement import complexity
 from bench.measurement.provenance import bench_version
 from bench.measurement.results import RECORD, Results
-from bench.output import reported_rates
+from bench.output import reported_rates, speed
 
 _TABLES = ("tables", "codec_compare", "targets", "headline")
 _PLOTS = ("plots", "family_plots")
@@ -54,11 +54,14 @@ def write(
     lossless = ceilings.astype(object).replace(math.inf, "inf")  # JSON has no infinity
     networks, unusable = complexity.load(folder)
     costs = complexity.of_rows(networks, rows, unusable)
+    speeds = speed.of_run(results)
     more = {"remarks": [*results.remarks, *costs.remarks], "ceilings": lossless.to_dict("records")}
     record = {**results.record, **more}
     options = f"{anchor} {plots} {tables} {references} {bench_version()}"
     about = [record.get(key) for key in ("datasets", "unavailable", "scores", "families")]
-    text = results.every_row.to_csv(index=False) + json.dumps([about, more, str(networks)])
+    text = results.every_row.to_csv(index=False) + json.dumps(
+        [about, more, str(networks), str(speeds)]
+    )
     digest = hashlib.sha256(f"{text} {options}".encode("utf-8", "backslashreplace")).hexdigest()
     if not force and _up_to_date(folder, digest):
         return []
@@ -77,6 +80,7 @@ def write(
             anchor=anchor,
             references=references,
             complexity=networks,
+            speeds=speeds,
             mark=mark,
         )
         from bench.output import codec_compare, targets

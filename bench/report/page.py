@@ -227,7 +227,7 @@ def _contexts(
     """Return what the sections need, dataset by dataset, but for the rate ledger."""
     progress("Bjontegaard deltas")
     bd = summary.bd_table(results.rows, options.anchor, quality=True)
-    timed, unusable = speed.load(results.folder)
+    speeds = speed.of_run(results)
     counted = complexity.load(results.folder)
     found = []
     for index, name in enumerate(results.datasets):
@@ -239,9 +239,7 @@ def _contexts(
             every_ceiling=results.ceilings,
             ledger=bit_allocation.Ledger(),
             looks=looks,
-            speeds=speed.Speeds(unusable=unusable)
-            if unusable
-            else speed.of_dataset(timed, rows, results.record),
+            speeds=speeds[name],
         )
         costs = complexity.of_rows(counted[0], rows, counted[1])
         equal = equal_section.of_rows(rows, options.anchor, results.folder)

@@ -1,4 +1,4 @@
-"""Speed on the page: of the same codec, version, setting and images, or a reason instead."""
+"""Speed in tables and on the page: of the same codec, version and images, or a reason instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.measurement.results import load_results
 from bench.output import speed
+from bench.output import write as writing
 from bench.report import speed_section, write
 from bench.report.html import unbroken
 
@@ -234,3 +236,35 @@ def test_the_page_with_and_without(tmp_path: Path):
     assert "is 20 times slower to encode and 2.0 times slower to decode than" in text
     assert text.count("Encode (MP/s)") > 1
     assert "123456" not in text
+
+
+def test_tables_show_what_was_measured_since(tmp_path: Path):
+    """Beside the BD-rates, written again for a new measurement; another version's: a reason."""
+    run_rows().to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "run.json").write_text("{}")
+    path = tmp_path / "tables" / "kodak_bd_rate.md"
+
+    def shown(content: dict[str, Any] | None) -> tuple[str, bool, str]:
+        if content is not None:
+            (tmp_path / speed.FILE).write_text(json.dumps(content))
+        changed = bool(writing.write(load_results(tmp_path), plots=False))
+        text = path.read_text(encoding="utf-8")
+        last = next(line for line in text.splitlines() if "JPEG" in line and line[0] == "|")
+        return text, changed, " ".join(last.split("|")[-3].split())
+
+    (none, *_), (text, changed, decode) = shown(None), shown(throughput("jpeg", "webp"))
+    again = shown(None)[1]
+    other = throughput("jpeg", label="JPEG 4:2:0 8-bit (v2)")
+    other["rows"] += throughput("webp")["rows"]
+
+    assert "MP/s" not in none
+    assert (True, False) == (changed, again)
+    assert "200" == decode
+    for words in ("JPEG at quality 25;", "4 images of kodak", "alone on the machine"):
+        assert words in text
+    text, _, decode = shown(other)
+    assert "" == decode
+    assert "No speed of JPEG: it was measured with JPEG 4:2:0 8-bit (v2)." in text
+    text, _, decode = shown({"rows": []})
+    assert "Speed is left out: " in text
+    assert "MP/s" not in text
