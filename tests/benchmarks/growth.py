@@ -7,6 +7,9 @@ counts less than in the time on a clock, which stands beside them. Memory is the
 process holds alone, and the most that all of them hold at a time. Pictures are generated: PNGs of
 64x64 for the numbers of pictures, and for each size in megapixels one of noise and waves, which a
 process that calls the codec alone encodes and decodes as well.
+
+Lines of ``--out`` that were not measured again stay: slow codecs may be measured in a call of their
+own, with ``--pictures`` alone.
 """
 
 from __future__ import annotations
@@ -178,6 +181,17 @@ def table(frame: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_earlier(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return some lines and those of a file that they do not replace, pictures first, by size."""
+    key = ["what", "unit", "size"]
+    earlier = pd.read_csv(path) if path.is_file() else frame[:0]
+    every = pd.concat([earlier, frame]).drop_duplicates(key, keep="last")
+    order = {what: place for place, what in enumerate(dict.fromkeys(every["what"]))}
+    place = every["what"].map(order)
+    every = every.assign(place=place, large=every["unit"] != "pictures")
+    return every.sort_values(["large", "size", "place"]).drop(columns=["place", "large"])
+
+
 def main() -> None:
     """Measure, write ``growth.csv``, ``growth.md`` and ``growth.svg``."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -202,7 +216,8 @@ def main() -> None:
     columns = ["what", "unit", "size", "cpu_s", "wall_s", "peak_mib", "total_mib"]
     frame = pd.DataFrame(records, columns=columns)
     options.out.mkdir(parents=True, exist_ok=True)
-    frame.round(3).to_csv(options.out / "growth.csv", index=False)
+    frame = with_earlier(frame.round(3), options.out / "growth.csv")
+    frame.to_csv(options.out / "growth.csv", index=False)
     (options.out / "growth.md").write_text(table(frame))
     draw(frame, options.out / "growth.svg")
 
