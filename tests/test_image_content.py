@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -258,3 +259,13 @@ def test_pillow_keeps_its_own_limit(load) -> None:
     load(saved(NOISE, "PNG"))
 
     assert before == PILImage.MAX_IMAGE_PIXELS
+
+
+def test_a_lower_bound_is_that_of_its_thread_alone(monkeypatch: pytest.MonkeyPatch):
+    """Whoever lowers the bound for a small picture does not lower it for another thread's."""
+    monkeypatch.setenv(image.MAX_MEGAPIXELS, "2")
+    with ThreadPoolExecutor(1) as other, image.at_most(1000), image.at_most(5000):
+        assert (1000, 2_000_000) == (image.max_pixels(), other.submit(image.max_pixels).result())
+    assert 2_000_000 == image.max_pixels()
+    with image.at_most(3_000_000):
+        assert 2_000_000 == image.max_pixels()

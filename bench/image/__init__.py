@@ -20,6 +20,7 @@ from bench.image import limits
 from bench.image.limits import (
     MAX_MEGAPIXELS,
     MAX_PIXELS,
+    at_most,
     jpeg_problem,
     max_pixels,
     pillow_limit,
@@ -35,6 +36,7 @@ __all__ = [
     "MAX_MEGAPIXELS",
     "MAX_PIXELS",
     "Image",
+    "at_most",
     "check",
     "check_suffix",
     "jpeg_problem",

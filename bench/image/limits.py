@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import IO
 
 from bench.errors import UsageError
@@ -20,6 +22,7 @@ MAX_MEGAPIXELS = "BENCH_MAX_MEGAPIXELS"
 
 CLAIMS = "header claims "
 DEEP = "more than 8 bits a sample"
+_LOWERED: ContextVar[int] = ContextVar("at most", default=sys.maxsize)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -36,7 +39,7 @@ def max_pixels() -> int:
     """
     text = os.environ.get(MAX_MEGAPIXELS, "")
     if not text:
-        return MAX_PIXELS
+        return min(MAX_PIXELS, _LOWERED.get())
     try:
         pixels = int(float(text) * 1e6 + 0.5)
     except (ValueError, OverflowError):
@@ -46,7 +49,17 @@ def max_pixels() -> int:
             f"--max-megapixels (or {MAX_MEGAPIXELS}) is {text!r}, wanted a number above 0",
             f"The default is {MAX_PIXELS / 1e6:g}.",
         )
-    return pixels
+    return min(pixels, _LOWERED.get())
+
+
+@contextlib.contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Lower ``max_pixels`` to a number of pixels for what this thread does in a ``with``."""
+    token = _LOWERED.set(min(pixels, _LOWERED.get()))
+    try:
+        yield
+    finally:
+        _LOWERED.reset(token)
 
 
 def size_problem(width: int, height: int, block: int = 1) -> str:

@@ -9,188 +9,96 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
-from PIL import Image as PILImage
 
 from bench.analysis.at_targets import is_rate
-from bench.analysis.summary import natural, succeeded
+from bench.analysis.summary import natural
 from bench.codec import Codec
-from bench.errors import BenchError, DecodeError
-from bench.image import MAX_MEGAPIXELS, Image, max_pixels
-from bench.measurement.provenance import cpu_count
-from bench.metrics import create as metric
+from bench.errors import BenchError
+from bench.report.choice import busiest_window
+from bench.report.decoding import Lanes, cut, decode_checked, done
+from bench.report.gallery import Gallery, Scene, Shot
 from bench.report.rate_matching import Exact, at_target, matched, target_of
 from bench.report.results import Bitstreams, NotStored
 
 RATES = (0.3, 0.15, 0.6, 1.0)
 """Target rates in bpp, the most telling first."""
 
-MAX_IMAGES = 6
-"""How many images of a dataset the viewer offers."""
-
-_FAMOUS = ("kodim04", "kodim20", "kodim05", "kodim15", "kodim13", "kodim23")
-_WINDOW = (768, 512)
 _STEP = 2.5  # further images come before further rates, but not all of them
-_TOLERANCE_DB = 0.01
 _QUICK_S = 8.0  # an encoder that took longer is not started again unasked
+_BYTES_A_PIXEL = 1.2  # of a photograph in the page
+
+T = TypeVar("T")
 
 Progress = Callable[[str], object]
+Row = Mapping[str, Any]
+Key = tuple[str, str, str, str]
+Found = Future[tuple[Row, str]]
+"""A row, and a note of what could not be done for it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A picture in the page: the original, or what a codec made of it at one rung."""
-
-    data: bytes
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def cost_bytes(self) -> int:
-        """What it adds to the page: base64 and its tags."""
-        return 4 * math.ceil(len(self.data) / 3) + 80
+Made = tuple[Future[bytes] | None, str]
+"""What a picture's WebP will be, or None and the reason why there is none."""
 
 
 @dataclass(slots=True)
-class Scene:
-    """An image of the viewer.
+class _Wish:
+    """A codec's picture in a group: its row, with a note of what could not be done, and WebP."""
+
+    row: Found
+    made: Future[Made]
+
+    @property
+    def is_made(self) -> bool:
+        """Whether nothing of it has to be waited for."""
+        if not self.made.done():  # it comes after the row
+            return False
+        data = self.made.result()[0]
+        return data is None or data.done()
+
+
+@dataclass(slots=True)
+class _Group:
+    """An image at a rate by every codec, on its way into the gallery.
 
     Attributes
     ----------
-    dataset, image
-        Which.
-    pixels
-        The original, whole.
-    window
-        x, y, width, height of the part that is shown.
-    original
-        Index of its picture.
-    rates
-        Target bpp -> codec -> index of the picture at the nearest rung.
-    targets
-        Of a run that searched: one of ``rates`` -> the target that its pictures hit.
+    dataset, image, aim
+        Which; the aim is a rate in bpp or a target of a metric.
+    scene, original, note
+        The image, its picture, or the reason why it is not available.
+    wishes
+        Codec -> its picture.
+    expected_bytes
+        What the group may add to the page.
     """
 
     dataset: str
     image: str
-    pixels: Image
-    window: tuple[int, int, int, int]
-    original: int
-    rates: dict[float, dict[str, int]] = field(default_factory=dict)
-    targets: dict[float, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Gallery:
-    """All pictures of a page, and what it lacks."""
-
-    scenes: list[Scene] = field(default_factory=list)
-    shots: list[Shot] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    aim: float | str
+    scene: Scene | None
+    original: Future[bytes] | None
+    note: str
+    wishes: dict[str, _Wish] = field(default_factory=dict)
+    expected_bytes: float = 0.0
 
     @property
-    def cost_bytes(self) -> int:
-        """What the pictures add to the page."""
-        return sum(shot.cost_bytes for shot in self.shots)
-
-    def leave_out(self, reason: str) -> None:
-        """Note once what is not in the page."""
-        if reason not in self.left_out:
-            self.left_out.append(reason)
-
-
-def choose_images(rows: pd.DataFrame, wanted: Sequence[str], count: int = MAX_IMAGES) -> list[str]:
-    """Return the images to show of one dataset, most telling first.
-
-    Those of ``wanted`` that it has; without any, the ones that papers show, then images spread
-    evenly from the easiest to the hardest by their mean rate.
-    """
-    cost = succeeded(rows).groupby("image")["bpp"].mean()
-    known = sorted((str(name) for name in cost.index), key=natural)
-    if wanted:
-        return [name for name in wanted if name in known]
-    chosen = [name for name in _FAMOUS if name in known][:count]
-    others = sorted((n for n in known if n not in chosen), key=lambda name: (cost[name], name))
-    places = np.linspace(0, len(others) - 1, min(count - len(chosen), len(others)))
-    chosen += [others[round(place)] for place in places]
-    return chosen
-
-
-def busiest_window(pixels: Image, size: tuple[int, int] = _WINDOW) -> tuple[int, int, int, int]:
-    """Return x, y, width, height of the part to show: all, or where most detail is.
-
-    A portrait is given a window upright; detail is the sum of absolute differences of neighbours.
-    """
-    height, width = pixels.shape[:2]
-    if width * height <= 1.1 * size[0] * size[1]:
-        return 0, 0, width, height
-    wanted = size if width >= height else size[::-1]
-    w, h = min(width, wanted[0]), min(height, wanted[1])
-    gray = pixels.astype(np.float32).mean(axis=2)
-    detail = np.zeros((height + 1, width + 1))
-    detail[1:height, 1:width] = np.abs(np.diff(gray, axis=0))[:, :-1]
-    detail[1:height, 1:width] += np.abs(np.diff(gray, axis=1))[:-1]
-    total = detail.cumsum(axis=0).cumsum(axis=1)
-    sums = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
-    y, x = np.unravel_index(int(sums[::8, ::8].argmax()), sums[::8, ::8].shape)
-    return 8 * int(x), 8 * int(y), w, h
-
-
-def to_webp(pixels: Image) -> bytes:
-    """Return ``pixels`` as lossless WebP; method 2 takes a third longer for 1.6 % less."""
-    buffer = BytesIO()
-    how = {"lossless": True, "exact": True, "method": 1, "quality": 10}
-    PILImage.fromarray(pixels).save(buffer, "WEBP", **how)
-    return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _claim_bounded(pixels: int) -> Iterator[None]:
-    """Refuse files that claim far more pixels than their picture has: they are a stranger's."""
-    before = os.environ.get(MAX_MEGAPIXELS)
-    most = min(max_pixels(), 4 * pixels + 1_000_000)  # decoders count what they pad
-    os.environ[MAX_MEGAPIXELS] = repr(most / 1e6)
-    try:
-        yield
-    finally:
-        del os.environ[MAX_MEGAPIXELS]
-        if before is not None:
-            os.environ[MAX_MEGAPIXELS] = before
-
-
-def decode_checked(streams: Bitstreams, row: Mapping[str, Any], original: Image) -> Image:
-    """Return what a row's file decodes to, if it is still the picture that was measured.
-
-    Raises
-    ------
-    BenchError
-        If the file cannot be had or decoded, or its PSNR is not the one of the row.
-    """
-    with _claim_bounded(original.shape[0] * original.shape[1]):
-        decoded = streams.codec(row).decode(streams.get(row))
-    if decoded.shape != original.shape:
-        raise DecodeError(f"decoded to {decoded.shape}, wanted {original.shape}")
-    measured = float(row.get("psnr_db", math.nan))
-    found = metric("psnr")(original, decoded)
-    if math.isnan(measured) or found == measured or abs(found - measured) <= _TOLERANCE_DB:
-        return decoded
-    raise DecodeError(
-        f"decodes to another picture than was measured: PSNR {found:.2f} dB here, {measured:.2f} "
-        "dB then"
-    )
+    def is_made(self) -> bool:
+        """Whether nothing of it has to be waited for."""
+        return all(wish.is_made for wish in self.wishes.values())
 
 
 @dataclass(slots=True)
 class Builder:
     """Fills a gallery image by image and rate by rate until the budget is spent.
+
+    Pictures are begun ahead of that, as far as the budget may reach.
 
     Attributes
     ----------
@@ -207,6 +115,8 @@ class Builder:
         them hits any rate quickly.
     progress, gallery
         Told what is done; what is filled.
+    lanes
+        Where pictures are made.
     """
 
     rows: pd.DataFrame
@@ -217,8 +127,14 @@ class Builder:
     pairs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     progress: Progress = lambda _: None
     gallery: Gallery = field(default_factory=Gallery)
-    _scenes: dict[tuple[str, str], Scene | None] = field(default_factory=dict)
-    _shots: dict[tuple[str, str, str, str], int | None] = field(default_factory=dict)
+    lanes: Lanes = field(default_factory=Lanes)
+    _scenes: dict[tuple[str, str], Scene] = field(default_factory=dict)
+    _shots: dict[Key, int | None] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], tuple[Scene | None, Future[bytes] | None, str]] = field(
+        default_factory=dict
+    )
+    _begun: dict[Key, Future[Made]] = field(default_factory=dict)
+    _paired: set[str] = field(default_factory=set)
 
     def fill(self, images: Mapping[str, Sequence[str]], rates: Sequence[float]) -> Gallery:
         """Take groups of pictures (an image at a rate by every codec) while they fit.
@@ -241,32 +157,46 @@ class Builder:
             f"{image} at {aim if isinstance(aim, str) else f'{aim:g} bpp'}"
             for _, _, image, aim in wanted
         ]
-        for number, (_, dataset, image, aim) in enumerate(wanted):
-            self.progress(f"pictures: {named[number]} ({number + 1} of {len(wanted)})")
-            if not self._take(dataset, image, aim):
-                self.gallery.leave_out(f"over the size budget: {', '.join(named[number:])}")
-                break
+        with self.lanes:
+            groups = self._ahead([(dataset, image, aim) for _, dataset, image, aim in wanted])
+            for number, name in enumerate(named):
+                self.progress(f"pictures: {name} ({number + 1} of {len(named)})")
+                group = next(groups)
+                if not self._take(group):
+                    self.gallery.leave_out(f"over the size budget: {', '.join(named[number:])}")
+                    break
         self.gallery.scenes = [
-            scene for scene in self._scenes.values() if scene and any(scene.rates.values())
+            scene for scene in self._scenes.values() if any(scene.rates.values())
         ]
         return self.gallery
 
-    def _scene(self, dataset: str, image: str) -> tuple[Scene | None, list[Shot]]:
-        """Return the scene of an image, made if need be, and the pictures that it adds."""
+    def _ahead(self, wanted: Sequence[tuple[str, str, float | str]]) -> Iterator[_Group]:
+        """Yield groups in order, each begun while those before it are made, if it may fit."""
+        begun: deque[_Group] = deque()
+        for names in wanted:
+            begun.append(self._begin(*names))
+            while begun and (begun[0].is_made or self._over_budget(begun)):
+                yield begun.popleft()
+        yield from begun
+
+    def _over_budget(self, begun: Iterable[_Group]) -> bool:
+        expected = sum(group.expected_bytes for group in begun)
+        return self.gallery.cost_bytes + expected > self.budget_bytes
+
+    def _scene(self, dataset: str, image: str) -> tuple[Scene | None, Future[bytes] | None, str]:
+        """Return the scene of an image and its picture, or the reason why there is none."""
         key = (dataset, image)
-        if key in self._scenes:
-            return self._scenes[key], []
-        try:
-            pixels = self.streams.original(dataset, image)
-        except BenchError as error:
-            self._scenes[key] = None
-            self.gallery.leave_out(
-                f"{dataset}: the original of {image} is not available ({error.what})"
-            )
-            return None, []
-        window = busiest_window(pixels)
-        shot = Shot(to_webp(_cut(pixels, window)))
-        return Scene(dataset, image, pixels, window, len(self.gallery.shots)), [shot]
+        if key not in self._seen:
+            try:
+                pixels = self.streams.original(dataset, image)
+            except BenchError as error:
+                reason = f"{dataset}: the original of {image} is not available ({error.what})"
+                self._seen[key] = None, None, reason
+            else:
+                window = busiest_window(pixels)
+                scene = Scene(dataset, image, pixels, window, 0)
+                self._seen[key] = scene, self.lanes.webp(cut(pixels, window)), ""
+        return self._seen[key]
 
     def _targets(self, dataset: str) -> list[float | str]:
         """Return what was searched for on a dataset: rates, or targets of a metric.
@@ -279,52 +209,92 @@ class Builder:
             return []
         return [float(name.partition("=")[2]) if is_rate(name) else name for name in names]
 
-    def _take(self, dataset: str, image: str, aim: float | str) -> bool:
-        """Add one group if it fits; return whether there is room for more."""
-        scene, added = self._scene(dataset, image)
-        if scene is None:
-            return True
-        of_image = (self.rows["dataset"] == dataset) & (self.rows["image"] == image)
+    def _begin(self, dataset: str, image: str, aim: float | str) -> _Group:
+        """Return a group whose pictures are being made."""
+        group = _Group(dataset, image, aim, *self._scene(dataset, image))
+        if group.scene is None:
+            return group
+        of_image = self.rows[(self.rows["dataset"] == dataset) & (self.rows["image"] == image)]
         if isinstance(aim, str):
-            rows = at_target(self.rows[of_image], aim)
-            logs = [math.log(row["bpp"]) for row in rows.values()]
-            rate = float(f"{math.exp(sum(logs) / max(len(logs), 1)):.4g}")
-            scene.targets[rate] = aim
+            rows = _found(at_target(of_image, aim))
         else:
-            rate, rows = aim, self._near(scene, self.rows[of_image], aim)
-        if not rows:  # no codec comes near it on this image
-            return True
-        keys = {codec: (dataset, image, codec, str(row["setting"])) for codec, row in rows.items()}
+            rows = self._near(group.scene, of_image, aim)
+        for codec, row in rows.items():
+            group.wishes[codec] = self._wish(group, row)
+        if rows:
+            self._paired.add(dataset)
+        return group
+
+    def _wish(self, group: _Group, row: Found) -> _Wish:
+        """Return a picture that is being made; one of a stored row is made once for all groups."""
+        scene = group.scene
+        assert scene is not None
+        pixels = scene.window[2] * scene.window[3]
+        if not row.done():  # of a network: its thread has the row when it comes to the picture
+            group.expected_bytes += _BYTES_A_PIXEL * pixels
+            made = self.lanes.run(lambda: self._decode(scene, row.result()[0]), network=True)
+            return _Wish(row, made)
+        known = row.result()[0]
+        key = _key(known)
+        if key not in self._begun:
+            group.expected_bytes += _BYTES_A_PIXEL * pixels
+            network = self._is_network(known)
+            self._begun[key] = self.lanes.run(self._decode, scene, known, network=network)
+        return _Wish(row, self._begun[key])
+
+    def _is_network(self, row: Row) -> bool:
+        with contextlib.suppress(BenchError):  # decoding says why
+            return self.streams.codec(row).learned
+        return False
+
+    def _take(self, group: _Group) -> bool:
+        """Add one group if it fits; return whether there is room for more."""
+        if group.note:
+            self.gallery.leave_out(group.note)
+        scene, original = group.scene, group.original
+        if scene is None or original is None or not group.wishes:
+            return True  # not available, or no codec comes near the aim on this image
+        rows = {codec: self._noted(*wish.row.result()) for codec, wish in group.wishes.items()}
+        rate = _rate(group.aim, rows)
+        if isinstance(group.aim, str):
+            scene.targets[rate] = group.aim
+        place = (group.dataset, group.image)
+        added = [] if place in self._scenes else [Shot(original.result())]
+        keys = {codec: _key(row) for codec, row in rows.items()}
+        made: dict[str, bytes] = {}
         fresh = [codec for codec, key in keys.items() if key not in self._shots]
-        shots = {codec: self._decode(scene, rows[codec]) for codec in fresh}
-        with ThreadPoolExecutor(cpu_count()) as pool:  # Pillow lets go of the interpreter
-            coded = pool.map(to_webp, [p for p in shots.values() if p is not None])
-        made = [codec for codec in fresh if shots[codec] is not None]
-        added += [Shot(data, rows[codec]) for codec, data in zip(made, coded, strict=True)]
-        cost = sum(shot.cost_bytes for shot in added)
-        if self.gallery.cost_bytes + cost > self.budget_bytes:
+        for codec in fresh:
+            data = self._noted(*group.wishes[codec].made.result())
+            if data is not None:
+                made[codec] = data.result()
+        shots = [*added, *(Shot(data, rows[codec]) for codec, data in made.items())]
+        if self.gallery.cost_bytes + sum(shot.cost_bytes for shot in shots) > self.budget_bytes:
             return False
-        start = len(self.gallery.shots) + len(added) - len(made)
-        places = {codec: start + made.index(codec) if codec in made else None for codec in fresh}
-        self._shots |= {keys[codec]: place for codec, place in places.items()}
-        self.gallery.shots += added
-        self._scenes[dataset, image] = scene
+        start = len(self.gallery.shots)
+        if added:
+            scene.original, self._scenes[place] = start, scene
+        places = {codec: start + len(added) + n for n, codec in enumerate(made)}
+        self._shots |= {keys[codec]: places.get(codec) for codec in fresh}
+        self.gallery.shots += shots
         shown = {codec: self._shots[key] for codec, key in keys.items()}
         scene.rates[rate] = {codec: n for codec, n in shown.items() if n is not None}
         return True
 
-    def _near(self, scene: Scene, of_image: pd.DataFrame, rate: float) -> dict[str, dict[str, Any]]:
+    def _noted(self, value: T, note: str) -> T:
+        """Return a value, whose note is noted."""
+        if note:
+            self.gallery.leave_out(note)
+        return value
+
+    def _near(self, scene: Scene, of_image: pd.DataFrame, rate: float) -> dict[str, Found]:
         """Return codec -> its row of one image that is shown at a rate."""
         rows = matched(of_image, rate)
         if self.every_exact:
             return {codec: self._exact(scene, row, rate) for codec, row in rows.items()}
-        if not any(key[0] == scene.dataset for key in self._shots):
-            rows |= self._equal(scene, rows)
-        return rows
+        found = _found(rows)
+        return found if scene.dataset in self._paired else found | self._equal(scene, rows)
 
-    def _equal(
-        self, scene: Scene, rows: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, dict[str, Any]]:
+    def _equal(self, scene: Scene, rows: Mapping[str, Row]) -> dict[str, Found]:
         """Return a row at the very rate of the other of the first pair, if one hits it quickly."""
         pair = [codec for codec in self.pairs.get(scene.dataset, ()) if codec in rows]
         for codec, other in [pair, pair[::-1]] if len(pair) > 1 else []:
@@ -335,30 +305,45 @@ class Builder:
                     return {codec: self._exact(scene, rows[codec], float(rows[other]["bpp"]))}
         return {}
 
-    def _exact(self, scene: Scene, near: Mapping[str, Any], rate: float) -> dict[str, Any]:
+    def _exact(self, scene: Scene, near: Row, rate: float) -> Found:
         """Return a row made to measure, or the stored one where the codec cannot choose."""
-        try:
-            of_image = (self.rows["dataset"] == scene.dataset) & (self.rows["image"] == scene.image)
-            return self.exact.row(near, self.rows[of_image], scene.pixels, rate)
-        except BenchError as error:
-            self.gallery.leave_out(f"{near['codec']} at an exact rate: {error.what}")
-            return dict(near)
+        of_image = (self.rows["dataset"] == scene.dataset) & (self.rows["image"] == scene.image)
 
-    def _decode(self, scene: Scene, row: Mapping[str, Any]) -> Image | None:
-        """Return the shown part of a row's picture; None, its reason noted, if there is none."""
+        def make() -> tuple[Row, str]:
+            try:
+                return self.exact.row(near, self.rows[of_image], scene.pixels, rate), ""
+            except BenchError as error:
+                return dict(near), f"{near['codec']} at an exact rate: {error.what}"
+
+        return self.lanes.run(make, network=self._is_network(near))
+
+    def _decode(self, scene: Scene, row: Row) -> Made:
+        """Return what the shown part of a row's picture will be, or None and the reason."""
         try:
-            return _cut(decode_checked(self.streams, row, scene.pixels), scene.window)
+            pixels = decode_checked(self.streams, row, scene.pixels)
+            return self.lanes.webp(cut(pixels, scene.window)), ""
         except NotStored as error:  # of all its images, told once
-            self.gallery.leave_out(error.what)
-            return None
+            return None, error.what
         except BenchError as error:
             reason = error.what
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs a picture
             reason = f"unexpected {type(error).__name__}: {error}"
-        self.gallery.leave_out(f"{row['codec']} on {row['image']}: {reason}")
-        return None
+        return None, f"{row['codec']} on {row['image']}: {reason}"
 
 
-def _cut(pixels: Image, window: tuple[int, int, int, int]) -> Image:
-    x, y, w, h = window
-    return np.ascontiguousarray(pixels[y : y + h, x : x + w])
+def _found(rows: Mapping[str, Row]) -> dict[str, Found]:
+    """Return rows that are there already."""
+    return {codec: done((row, "")) for codec, row in rows.items()}
+
+
+def _key(row: Row) -> Key:
+    """Return what two groups would show the same picture of."""
+    return str(row["dataset"]), str(row["image"]), str(row["codec"]), str(row["setting"])
+
+
+def _rate(aim: float | str, rows: Mapping[str, Row]) -> float:
+    """Return the rate of a group: of a target's the geometric mean."""
+    if not isinstance(aim, str):
+        return aim
+    logs = [math.log(row["bpp"]) for row in rows.values()]
+    return float(f"{math.exp(sum(logs) / len(logs)):.4g}")

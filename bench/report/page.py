@@ -39,8 +39,10 @@ from bench.report import (
     tables,
 )
 from bench.report import results as data
+from bench.report.choice import choose_images
+from bench.report.gallery import Gallery
 from bench.report.html import render, script_json
-from bench.report.image_viewer import Builder, Gallery, choose_images
+from bench.report.image_viewer import Builder
 from bench.report.rate_matching import Exact
 
 BUDGET_MB = 24.0

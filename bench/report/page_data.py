@@ -13,8 +13,8 @@ from bench.measurement.rows import records
 from bench.metrics.columns import column, known, quality_columns
 from bench.report import verdicts
 from bench.report.dataset_view import Context, Look
+from bench.report.gallery import Gallery
 from bench.report.html import plain
-from bench.report.image_viewer import Gallery
 from bench.report.tables import short_setting
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,8 +92,7 @@ class Exact:
 
     streams: Bitstreams
     metrics: Sequence[str]
-    _states: dict[str, Any] = field(default_factory=dict)
-    _image: str = ""
+    _references: threading.local = field(default_factory=threading.local)  # of each thread
 
     def row(
         self, near: Mapping[str, Any], rows: pd.DataFrame, original: Image, rate: float
@@ -126,7 +126,8 @@ class Exact:
         if abs(math.log(bpp / rate)) >= abs(math.log(float(near["bpp"]) / rate)):
             return dict(near)
         digest = hashlib.sha256(data).hexdigest()
-        self.streams.made[digest] = data
+        decoded = codec.decode(data)
+        self.streams.made[digest], self.streams.decoded[digest] = data, decoded
         return {
             **{key: near[key] for key in ("dataset", "image", "codec", "label")},
             "setting": setting.json,
@@ -134,20 +135,24 @@ class Exact:
             "bpp": bpp,
             "bitstream_sha256": digest,
             "exact": True,
-            **self._scores(str(near["image"]), original, codec.decode(data)),
+            **self._scores(original, decoded),
         }
 
-    def _scores(self, name: str, original: Image, decoded: Image) -> dict[str, float]:
+    def _scores(self, original: Image, decoded: Image) -> dict[str, float]:
         """Return column -> value; a metric that is not available or not defined is left out."""
-        if name != self._image:
-            self._image, self._states = name, {}
+        known: Image | None
+        states: dict[str, Any]
+        known, states = getattr(self._references, "last", (None, {}))
+        if known is not original:  # another image; names are those of a dataset alone
+            states = {}
+            self._references.last = original, states
         found = {}
         for word in self.metrics:
             try:
                 metric = metrics_of.create(word)
-                if word not in self._states:
-                    self._states[word] = metric.prepare(original)
-                found[metric.column] = float(metric.score(self._states[word], decoded))
+                if word not in states:
+                    states[word] = metric.prepare(original)
+                found[metric.column] = float(metric.score(states[word], decoded))
             except BenchError:
                 continue
         return found

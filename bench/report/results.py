@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import math
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -154,6 +155,8 @@ class Bitstreams:
         How many had to be made again.
     made
         sha256 -> files that were made for the page, so that none is made twice.
+    decoded
+        sha256 -> what such a file decoded to when it was scored, until that is asked for.
     """
 
     results: Results
@@ -161,7 +164,9 @@ class Bitstreams:
     slow: Mapping[str, str] = field(default_factory=dict)
     encoded: int = 0
     made: dict[str, bytes] = field(default_factory=dict)
+    decoded: dict[str, Image] = field(default_factory=dict)
     _codecs: dict[str, Codec] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def codec(self, row: Mapping[str, Any]) -> Codec:
         """Return the codec of a row.
@@ -218,5 +223,6 @@ class Bitstreams:
         setting = setting_of(row)
         if not str(row["label"]).endswith(f"({codec.version()})"):  # the other words may change
             raise OutputError(f"measured with {row['label']}, available is {codec.version()}")
-        self.encoded += 1
+        with self._counting:
+            self.encoded += 1
         return bytes(codec.encode(self.original(str(row["dataset"]), str(row["image"])), setting))

@@ -11,11 +11,12 @@ from forkserver import Here
 import bench as suite
 from bench import image
 from bench.measurement.results import load_results
+from bench.measurement.rows import records
 from bench.output import plots
 from bench.output.write import write
 from bench.report import image_viewer
 from bench.report import results as report_results
-from bench.report.results import Bitstreams, NotStored, records, slow_codecs
+from bench.report.results import Bitstreams, NotStored, slow_codecs
 
 
 @pytest.fixture(scope="module")

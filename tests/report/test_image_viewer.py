@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,14 +25,10 @@ from bench.measurement.results import load_results
 from bench.measurement.rows import records
 from bench.report import Options, Outcome, write
 from bench.report import results as data
-from bench.report.image_viewer import (
-    Builder,
-    Scene,
-    busiest_window,
-    choose_images,
-    decode_checked,
-    to_webp,
-)
+from bench.report.choice import busiest_window, choose_images
+from bench.report.decoding import decode_checked, to_webp
+from bench.report.gallery import Scene
+from bench.report.image_viewer import Builder
 from bench.report.rate_matching import Exact, matched
 
 
@@ -125,7 +122,7 @@ def test_a_file_that_claims_more_is_not_decoded(photo):
     """A stranger's file of 12 megapixels for a small picture is refused by its header."""
     codec = registry.create("jpeg")
     large = codec.encode(np.zeros((3000, 4000, 3), np.uint8), codec.ladder()[0])
-    streams = SimpleNamespace(codec=lambda _: codec, get=lambda _: large)
+    streams = SimpleNamespace(codec=lambda _: codec, get=lambda _: large, decoded={})
 
     with pytest.raises(DecodeError, match="claims"):
         decode_checked(streams, {"psnr_db": 30.0}, photo)
@@ -207,6 +204,42 @@ def test_exact_rates(results_dir: Path):
     assert pytest.approx(10 * math.log10(255**2 / error), abs=1e-6) == row["psnr_db"]
 
 
+def test_exact_files_are_scored_against_their_own_image(results_dir: Path):
+    """Images of two datasets may have one name: each is the reference of its own files alone."""
+    results = load_results(results_dir)
+    rows = results.rows[results.rows["image"] == "face.png"]
+    streams = data.Bitstreams(results, results.original)
+    first = streams.original(str(rows["dataset"].iloc[0]), "face.png")
+    exact = Exact(streams, ["psnr", "ms_ssim"])
+    near = matched(rows, 0.8)["jpeg"]
+    second = np.ascontiguousarray(first[::-1])
+    found = [exact.row(near, rows, image, 0.8)["psnr_db"] for image in (first, second)]
+    alone = Exact(streams, ["psnr", "ms_ssim"]).row(near, rows, second, 0.8)["psnr_db"]
+
+    assert alone == found[1]
+    assert abs(found[0] - found[1]) < 1
+
+
+def test_networks_have_a_thread_and_the_page_stays_the_same(
+    results_dir: Path, tmp_path: Path, html: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Pictures of a codec that is a network are made beside the others, in one thread, in order."""
+    threads = set()
+    jpeg = registry.discover()["jpeg"].cls
+    decode = jpeg.decode
+
+    def watched(self, file):
+        threads.add(threading.current_thread().name)
+        return decode(self, file)
+
+    monkeypatch.setattr(Builder, "_is_network", lambda _, row: row["codec"] == "jpeg")
+    monkeypatch.setattr(jpeg, "decode", watched)
+    done = write(results_dir, tmp_path / "page.html", Options(rates=(0.5, 1.0)))
+
+    assert html == done.path.read_text(encoding="utf-8")
+    assert {"networks_0"} == threads
+
+
 def test_exact_page_says_so(results_dir: Path, tmp_path: Path):
     """Files made for the page are called that, and hit the rate better than stored rungs."""
     options = Options(images=["face.png"], rates=(0.8,), exact_rates=True)
@@ -238,8 +271,8 @@ def test_originals_not_at_hand_cost_pictures_only(results_dir: Path, tmp_path: P
 )
 def test_the_first_pair_is_at_equal_rates(searches: tuple[str, ...], time_s: float, made: str):
     """Whoever hits any rate quickly is encoded to the rate of the other; nobody else is."""
-    plain = type("Plain", (), {"encode_to_rate": Codec.encode_to_rate})()
-    able = type("Able", (), {"encode_to_rate": lambda *_: None})()
+    plain = type("Plain", (), {"encode_to_rate": Codec.encode_to_rate, "learned": False})()
+    able = type("Able", (), {"encode_to_rate": lambda *_: None, "learned": True})()
     streams = SimpleNamespace(codec=lambda row: able if row["codec"] in searches else plain)
     asked = []
 
@@ -250,7 +283,8 @@ def test_the_first_pair_is_at_equal_rates(searches: tuple[str, ...], time_s: flo
     rows = one_image({"a": [0.3], "b": [0.4]}).assign(encode_s=time_s)
     builder = Builder(rows, streams, 0, SimpleNamespace(row=exact), pairs={"d": ("a", "b")})
     scene = Scene("d", "i", np.zeros((1, 1, 3), np.uint8), (0, 0, 1, 1), 0)
-    found = builder._equal(scene, {str(row["codec"]): row for row in records(rows)})
+    with builder.lanes:
+        found = builder._equal(scene, {str(row["codec"]): row for row in records(rows)})
     other = {"a": 0.4, "b": 0.3}
 
     assert ([made] if made else []) == list(found)
