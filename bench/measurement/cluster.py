@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, CodecFailed, UsageError
+from bench.measurement.messages import head_of, value_of
 from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, Times, one_thread_each
+from bench.measurement.slot import Call
 
 _CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
 _COUNT_S = 10.0  # how long the size of a cluster is taken as known
@@ -20,7 +22,8 @@ _MOMENT_S = 1.0  # what the calls that travel together take
 
 _AHEAD = 2  # messages on their way for each thread of the cluster
 
-_Answer = tuple[object, BenchError | None, float]
+_Job = tuple[bytes, str, str, object]  # a call as ``Call`` takes it
+_Answer = bytes | BenchError  # as a child process sent it, or why there is none
 
 
 def dask_pool(address: str, _jobs: int = 1, /, timeout_s: float = DEFAULT_TIMEOUT_S) -> Executor:
@@ -70,7 +73,7 @@ class Cluster(Executor):
         self._counted, self._threads = -math.inf, 0
         self._executor = client.get_executor(pure=False, retries=3)
         self._seconds = Times()
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[Call] = deque()
         self._sent = 0
         self._lock = threading.RLock()
 
@@ -84,7 +87,7 @@ class Cluster(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:  # noqa: ANN401
         """Send a call to the cluster, now or with others that take moments."""
-        call = _Call(Future(), fn, args)
+        call = Call.of(fn, args)
         with self._lock:
             self._waiting.append(call)
             if not self._sent:
@@ -111,25 +114,25 @@ class Cluster(Executor):
         self._executor.shutdown(wait=wait and not cancel_futures)
         self._client.close()
 
-    def _time_s(self, call: _Call) -> float:
+    def _time_s(self, call: Call) -> float:
         """Return what a call is likely to take; infinite where nobody knows, or a stranger's."""
-        strange = any(getattr(argument, "group", "") for argument in call.args)
-        return math.inf if strange else self._seconds[call.kind]
+        return math.inf if call.group else self._seconds[call.kind]
 
-    def _send(self, calls: list[_Call]) -> None:
-        """Send calls as one of Dask's."""
+    def _send(self, calls: list[Call]) -> None:
+        """Send calls as one of Dask's, in bytes that Dask has no reason to look into."""
         self._sent += 1
-        jobs = [(call.function, call.args) for call in calls]
-        sent = self._executor.submit(_in_child, self._timeout_s, jobs)
+        jobs: list[_Job] = [(call.payload, call.group, call.near, call.kind) for call in calls]
+        sent = self._executor.submit(_in_child, self._timeout_s, pickle.dumps(jobs, protocol=5))
         sent.add_done_callback(lambda done: self._finish(calls, done))
 
-    def _finish(self, calls: list[_Call], done: Future[list[_Answer]]) -> None:
+    def _finish(self, calls: list[Call], done: Future[bytes]) -> None:
         """Take the answers; where there are none, send several calls again, one by one."""
         with self._lock:
             error = CancelledError() if done.cancelled() else done.exception()
             if error is None:
-                for call, answer in zip(calls, done.result(), strict=True):
-                    self._take(call, *answer)
+                answers: list[_Answer] = pickle.loads(done.result())  # noqa: S301 - our workers
+                for call, answer in zip(calls, answers, strict=True):
+                    self._take(call, answer)
             elif len(calls) > 1 and not done.cancelled():
                 for call in calls:
                     self._send([call])
@@ -139,53 +142,44 @@ class Cluster(Executor):
             if not self._sent:
                 self.flush()
 
-    def _take(self, call: _Call, value: object, error: BenchError | None, seconds: float) -> None:
-        self._seconds.learn(call.kind, seconds)
-        if call.future.set_running_or_notify_cancel():
-            if error is None:
-                call.future.set_result(value)
-            else:
-                call.future.set_exception(error)
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A call and what becomes of it."""
-
-    future: Future[Any]
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-
-    @property
-    def kind(self) -> object:
-        """What takes about as long as an earlier call."""
-        return next((k for a in self.args if (k := getattr(a, "kind", None)) is not None), None)
+    def _take(self, call: Call, answer: _Answer) -> None:
+        """Let an answer be the result of its call, or the error that it ended with."""
+        if not call.future.set_running_or_notify_cancel():
+            return
+        word, value = "failed", cast("Any", answer)
+        if isinstance(answer, bytes):
+            try:
+                (word, seconds), value = head_of(answer), value_of(answer)
+                self._seconds.learn(call.kind, seconds)
+            except Exception:  # noqa: BLE001 - garbage that a codec wrote
+                word, value = "failed", CodecFailed("died: its answer cannot be read")
+        (call.future.set_result if word == "done" else call.future.set_exception)(value)
 
 
 _of_thread = threading.local()
 
 
-def _in_child(
-    timeout_s: float, jobs: list[tuple[Callable[..., Any], tuple[Any, ...]]]
-) -> list[_Answer]:
+def _in_child(timeout_s: float, message: bytes) -> bytes:
     """Make calls within a cluster's worker, in a child process that its thread keeps.
+
+    They cross this process as they are: bytes from the client and for the client.
 
     Returns
     -------
-    list
-        Of each call its value or the error, and the seconds it took.
+    bytes
+        Of each call its answer, or the error where it has none.
     """
     if not hasattr(_of_thread, "pool"):
         with one_thread_each():
             _of_thread.pool = LocalPool(1, timeout_s)
     _of_thread.pool.timeout_s = timeout_s
-    started = time.monotonic()
-    futures = [_of_thread.pool.submit(function, *args) for function, args in jobs]
-    found: list[tuple[object, BenchError | None]] = []
-    for future in futures:
+    jobs: list[_Job] = pickle.loads(message)  # noqa: S301 - from our client
+    calls = [Call(Future(), *job, packed=True) for job in jobs]
+    _of_thread.pool.put(calls)
+    found: list[_Answer] = []
+    for call in calls:
         try:
-            found.append((future.result(), None))
+            found.append(call.future.result())
         except BenchError as error:
-            found.append((None, error))
-    seconds = (time.monotonic() - started) / len(jobs)
-    return [(*one, seconds) for one in found]
+            found.append(error)
+    return pickle.dumps(found, protocol=5)

@@ -22,7 +22,7 @@ from bench.measurement.store import Store
 from bench.measurement.worker import Task
 
 _IN_FLIGHT_PER_WORKER = 3  # keeps workers busy
-_SMALL_IN_FLIGHT_PER_WORKER = 48  # of which a message holds several
+_SMALL_IN_FLIGHT_PER_WORKER = 256  # of which a message holds several
 _HELD_BYTES = 16 << 20  # of files that are only scored
 _GRACE_S = 2.0  # what Ctrl-C leaves to the cells that are being measured
 

@@ -10,7 +10,9 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-_BUNDLE = b"bundle"  # no pickle begins like it
+_BUNDLE = b"bundle"  # no pickle and no answer begins like it
+_HEAD = struct.Struct("=6sd")  # of an answer: its word, and the seconds that it took
+_WORDS = {word.encode().ljust(6, b"\0"): word for word in ("ready", "done", "failed")}
 
 
 class Phase:
@@ -111,6 +113,38 @@ class Shelf:
 def pack(function: Callable[..., Any], args: Any, options: Any) -> bytes:  # noqa: ANN401
     """Return a call as bytes."""
     return pickle.dumps((function, args, options), protocol=5)
+
+
+def answer(word: str, value: object, seconds: float) -> bytes:
+    """Return an answer as bytes, which can be handed on without a look at its value.
+
+    Parameters
+    ----------
+    word
+        ``ready``, ``done`` or ``failed``.
+    value
+        What a call returned or raised.
+    seconds
+        What it took.
+    """
+    return _HEAD.pack(word.encode(), seconds) + pickle.dumps(value, protocol=5)
+
+
+def head_of(part: bytes) -> tuple[str, float]:
+    """Return the word and the seconds of an answer.
+
+    Raises
+    ------
+    KeyError, struct.error
+        If it is none.
+    """
+    word, seconds = _HEAD.unpack_from(part)
+    return _WORDS[word], seconds
+
+
+def value_of(part: bytes) -> Any:  # noqa: ANN401 - whatever a call returns
+    """Return the value of an answer, which came from a process that a codec may have spoilt."""
+    return pickle.loads(memoryview(part)[_HEAD.size :])  # noqa: S301 - our own process
 
 
 def bundle(parts: list[bytes]) -> bytes:

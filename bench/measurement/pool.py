@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,6 @@ from typing import Any
 import psutil
 
 from bench.errors import CodecFailed
-from bench.measurement.messages import pack
 from bench.measurement.slot import Call, Slot
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -99,17 +98,17 @@ class LocalPool(Executor):
         ``near`` go to the same process as long as no other one would have nothing to do. Where
         calls of the same ``kind`` took moments, several are sent to a process at a time.
         """
-        call = Call(Future(), pack(fn, args, kwargs))
-        for argument in args:
-            call.group = call.group or getattr(argument, "group", "")
-            call.near = call.near or getattr(argument, "near", "")
-            call.kind = call.kind or getattr(argument, "kind", None)
+        call = Call.of(fn, args, kwargs)
+        self.put([call])
+        return call.future
+
+    def put(self, calls: Sequence[Call]) -> None:
+        """Queue calls that are packed already."""
         with self._lock:
             if self._ending:
                 raise RuntimeError("the pool is shut down")
-            self._waiting.append(call)
+            self._waiting.extend(calls)
         self._wake()
-        return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes when their calls are done, or at once if they are cancelled."""

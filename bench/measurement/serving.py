@@ -20,7 +20,7 @@ from typing import Any
 from bench import errors
 from bench.errors import BenchError, CodecFailed, failure
 from bench.measurement.heap import keep_freed_memory
-from bench.measurement.messages import Phase, Shelf, bundle, unbundle
+from bench.measurement.messages import Phase, Shelf, answer, bundle, unbundle
 
 DUMP = signal.SIGUSR1
 """Asks a process where it is."""
@@ -192,10 +192,10 @@ def together(
 
 def _answer(word: str, value: object, seconds: float) -> bytes:
     try:
-        return pickle.dumps((word, value, seconds), protocol=5)
+        return answer(word, value, seconds)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError) as error:
         failed = CodecFailed(f"crashed: the result cannot be sent: {error}")
-        return pickle.dumps(("failed", failed, seconds), protocol=5)
+        return answer("failed", failed, seconds)
 
 
 def _call(payload: bytes) -> tuple[str, object]:

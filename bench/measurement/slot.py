@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import psutil
 
 from bench.errors import CodecFailed
 from bench.measurement.child import Child
-from bench.measurement.messages import bundle, unbundle
+from bench.measurement.messages import bundle, head_of, pack, unbundle, value_of
 
 _LOADING_S = 60.0  # what a codec's libraries may take besides
 _TRIES = 3  # to start a process
@@ -26,7 +25,8 @@ class Call:
 
     ``group`` names the stranger's codec whose code it runs; ``near`` what a process keeps from one
     call to the next: the picture. Calls of the same ``kind`` take about as long. ``alone``: it was
-    in a message whose process died, and shares no other one.
+    in a message whose process died, and shares no other one. ``packed``: its result is the answer
+    as it came, for who hands it on.
     """
 
     future: Future[Any]
@@ -35,6 +35,17 @@ class Call:
     near: str = ""
     kind: object = None
     alone: bool = False
+    packed: bool = False
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], args: Sequence[Any], options: Any = None) -> Call:  # noqa: ANN401
+        """Return a call that knows what its arguments say of it."""
+        call = cls(Future(), pack(function, args, options or {}))
+        for argument in args:
+            call.group = call.group or getattr(argument, "group", "")
+            call.near = call.near or getattr(argument, "near", "")
+            call.kind = call.kind or getattr(argument, "kind", None)
+        return call
 
 
 class Slot:
@@ -97,20 +108,23 @@ class Slot:
     def answer(self) -> Iterator[tuple[Call, float]]:
         """Read what the process says; yield the calls it has answered and what each took."""
         assert self.child is not None
+        packed = any(call.packed for call in self.calls)
         try:
-            parts = [pickle.loads(p) for p in unbundle(self.child.conn.recv_bytes())]  # noqa: S301
-            answers = [(word, value, float(seconds)) for word, value, seconds in parts]
+            parts = unbundle(self.child.conn.recv_bytes())
+            values: list[Any] = [part if packed else value_of(part) for part in parts]
+            heads = [head_of(part) for part in parts]
         except Exception:  # noqa: BLE001 - closed, or garbage that a codec wrote into it
             self.lose(None)
             return
-        for word, value, seconds in answers:
+        for (word, seconds), value in zip(heads, values, strict=True):
             if word == "ready":
                 self.ready, self.failed_starts = True, 0
                 if self.call is not None and not self.sent:
                     self.send()
             elif (call := self.call) is not None and self.sent:
                 self.answered += 1
-                (call.future.set_result if word == "done" else call.future.set_exception)(value)
+                good = packed or word == "done"
+                (call.future.set_result if good else call.future.set_exception)(value)
                 yield call, seconds
 
     def lose(self, why: str | None, turn: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from bench.errors import CodecFailed
-from bench.measurement import cluster
+from bench.measurement import cluster, messages
+from bench.measurement.slot import Call
 
 Jobs = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
@@ -30,8 +32,9 @@ class _Dask:
         self.counted += 1
         return {"a": 1, "b": 1}
 
-    def submit(self, _function: object, _timeout_s: float, jobs: Jobs) -> Future[Any]:
-        self.messages.append((Future(), jobs))
+    def submit(self, _function: object, _timeout_s: float, message: bytes) -> Future[Any]:
+        calls = [pickle.loads(payload) for payload, *_ in pickle.loads(message)]
+        self.messages.append((Future(), [(function, args) for function, args, _ in calls]))
         return self.messages[-1][0]
 
     def shutdown(self, **_: object) -> None:
@@ -47,17 +50,16 @@ class _Dask:
         if any(function is dies for function, _ in jobs):
             future.set_exception(RuntimeError("KilledWorker"))
         else:
-            future.set_result([outcome(*job, seconds) for job in jobs])
+            future.set_result(pickle.dumps([answer(*job, seconds) for job in jobs]))
         return given
 
 
-def outcome(
-    function: Callable[..., Any], args: tuple[Any, ...], seconds: float
-) -> tuple[object, CodecFailed | None, float]:
+def answer(function: Callable[..., Any], args: tuple[Any, ...], seconds: float) -> bytes:
+    """Answer as a child process does."""
     try:
-        return function(*args), None, seconds
+        return messages.answer("done", function(*args), seconds)
     except CodecFailed as error:
-        return None, error, seconds
+        return messages.answer("failed", error, seconds)
 
 
 def wish(number: int, kind: str | None = "small", group: str = "") -> SimpleNamespace:
@@ -158,29 +160,54 @@ def test_nothing_is_sent_after_the_end(dask: _Dask, executor: cluster.Cluster):
     assert futures[0].cancelled()
 
 
+@pytest.mark.parametrize("garbage", [b"", b"done\0\0" + bytes(8), b"spoilt" + bytes(40)])
+def test_an_answer_that_cannot_be_read_is_the_error_of_its_call(
+    dask: _Dask, executor: cluster.Cluster, garbage: bytes
+):
+    """What a worker handed on without a look is refused here; nobody waits for it for ever."""
+    futures = [executor.submit(double, wish(n)) for n in range(2)]
+    executor.flush()
+    for sent, _ in dask.messages:
+        sent.set_result(pickle.dumps([garbage]))
+
+    assert ["died: its answer cannot be read"] * 2 == ends(futures)
+
+
 def test_a_thread_of_a_worker_makes_them_in_its_own_child(monkeypatch: pytest.MonkeyPatch):
-    """All of a message are given to the pool at once; errors of codecs are answers."""
+    """All of a message are given to the pool at once; answers are handed on as they come."""
 
     class Pool:
         def __init__(self, *_: object) -> None:
-            self.timeout_s, self.given = 0.0, 0
+            self.timeout_s = 0.0
 
-        def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-            future: Future[Any] = Future()
-            self.given += 1
-            value, error, _ = outcome(function, args, 0.0)
-            if error:
-                future.set_exception(error)
-            else:
-                future.set_result(value)
-            return future
+        def put(self, calls: list[Call]) -> None:
+            self.given = calls
+            for call, result in zip(calls, (b"one", b"two", None), strict=True):
+                if result:
+                    call.future.set_result(result)
+                else:
+                    call.future.set_exception(CodecFailed("timed out"))
 
     monkeypatch.setattr(cluster, "LocalPool", Pool)
     monkeypatch.setattr(cluster, "_of_thread", threading.local())
-    found = cluster._in_child(
-        7.0, [(double, (wish(1),)), (fails, (wish(2),)), (double, (wish(3),))]
-    )
+    jobs = [(b"call", "theirs", "picture", "kind")] * 3
+    *answers, lost = pickle.loads(cluster._in_child(7.0, pickle.dumps(jobs)))
+    pool = cluster._of_thread.pool
 
-    assert [2, None, 6] == [value for value, *_ in found]
-    assert ["None", "crashed: 2", "None"] == [str(error) for _, error, _ in found]
-    assert (7.0, 3) == (cluster._of_thread.pool.timeout_s, cluster._of_thread.pool.given)
+    assert [b"one", b"two"] == answers
+    assert "timed out" == str(lost)
+    assert 7.0 == pool.timeout_s
+    assert jobs == [(c.payload, c.group, c.near, c.kind) for c in pool.given]
+
+
+def test_a_value_crosses_a_worker_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    """A real child process, whose answer, good or bad, is read by the client alone."""
+    monkeypatch.setattr(cluster, "_of_thread", threading.local())
+    calls = [Call.of(int, ("7",)), Call.of(int, ("seven",))]
+    jobs = [(call.payload, call.group, call.near, call.kind) for call in calls]
+    answers = pickle.loads(cluster._in_child(60.0, pickle.dumps(jobs)))
+    cluster._of_thread.pool.shutdown()
+
+    assert ["done", "failed"] == [messages.head_of(one)[0] for one in answers]
+    assert 7 == messages.value_of(answers[0])
+    assert "invalid literal" in str(messages.value_of(answers[1]))
