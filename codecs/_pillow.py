@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 
 import numpy as np
@@ -13,6 +13,8 @@ from bench.errors import BenchError, DecodeError, EncodeError
 from bench.image import Image, max_pixels, pillow_limit, size_problem
 
 DAMAGED = "The file is damaged, truncated or of another codec."
+_STRIP_PIXELS = 1 << 21
+_OVERLAP = 32  # rows that a strip sees of its neighbours
 
 
 def format_and_tuning(setting: Setting) -> str:
@@ -20,6 +22,23 @@ def format_and_tuning(setting: Setting) -> str:
     tune = setting.get("tune", "psnr")
     words = f"{setting.get('subsampling', '4:4:4')} 8-bit"
     return words + (f" tune {tune}" if tune != "psnr" else "")
+
+
+def in_strips(image: Image, call: Callable[[Image], Image]) -> Image:
+    """Return what ``call`` makes of an image, strip by strip, in the memory that a strip takes.
+
+    Only for calls whose pixels depend on few rows around them, as conversions of colour do.
+    """
+    height, width = image.shape[:2]
+    rows = max(_OVERLAP, _STRIP_PIXELS // width // _OVERLAP * _OVERLAP)
+    if height <= rows + _OVERLAP:
+        return call(image)
+    out = np.empty_like(image)
+    for top in range(0, height, rows):
+        first = max(0, top - _OVERLAP)
+        part = call(np.ascontiguousarray(image[first : top + rows + _OVERLAP]))
+        out[top : top + rows] = part[top - first : top - first + rows]
+    return out
 
 
 def encode_pillow(

@@ -17,6 +17,7 @@ from bench.codecs._pillow import (
     decode_pillow,
     encode_pillow,
     format_and_tuning,
+    in_strips,
     item_properties,
 )
 from bench.errors import DecodeError, Unavailable
@@ -109,7 +110,8 @@ class Avif(Codec):
 
         Quality 100 is AV1's lossless mode: what is lost then is lost by the conversion.
         """
-        return self.decode(self.encode(image, setting.replace(quality=100, speed=10)))
+        lossless = setting.replace(quality=100, speed=10)
+        return in_strips(image, lambda strip: self.decode(self.encode(strip, lossless)))
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins with a file-type box of brand ``avif``."""

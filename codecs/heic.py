@@ -20,6 +20,7 @@ from bench.codecs._pillow import (
     decode_pillow,
     encode_pillow,
     format_and_tuning,
+    in_strips,
     item_properties,
 )
 from bench.codecs.bpg.bits import BitReader, unescape
@@ -94,7 +95,8 @@ class Heic(Codec):
 
     def ceiling(self, image: Image, setting: Setting) -> Image:
         """Return the image after libheif's conversion and back, coded without loss by x265."""
-        return self.decode(_encode(image, setting.replace(preset="ultrafast"), lossless="true"))
+        quick = setting.replace(preset="ultrafast")
+        return in_strips(image, lambda strip: self.decode(_encode(strip, quick, lossless="true")))
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins with a file-type box of a HEVC picture's brand."""

@@ -12,6 +12,7 @@ from pillow_avif import AvifImagePlugin, _avif
 
 from bench import metrics, registry
 from bench.codec import Codec, Setting
+from bench.codecs import _pillow
 from bench.codecs._pillow import boxes
 from bench.errors import DecodeError, EncodeError, SettingError
 from bench.image import Image
@@ -110,6 +111,18 @@ def test_tuning_for_psnr_pays_in_psnr(avif: Codec, photo: Image):
 
     assert sizes[0] < len(iq) < sizes[-1]
     assert np.interp(len(iq), sizes, quality_db) > psnr(photo, avif.decode(iq)) + 0.2
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_ceiling_in_strips_is_that_of_the_whole(
+    avif: Codec, photo: Image, subsampling: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Strips, which large pictures are converted in, change no pixel, also at their borders."""
+    picture, setting = photo[:201, :97], _setting(avif, subsampling=subsampling)
+    whole = avif.ceiling(picture, setting)
+    monkeypatch.setattr(_pillow, "_STRIP_PIXELS", 97 * 70)  # 64 rows
+
+    assert np.array_equal(whole, avif.ceiling(picture, setting))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])

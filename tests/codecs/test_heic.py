@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 
 from bench import metrics, registry
 from bench.codec import Codec, Setting
+from bench.codecs import _pillow
 from bench.codecs.bpg.bits import BitWriter, escape
 from bench.errors import DecodeError, EncodeError, SettingError, Unavailable
 from bench.image import Image
@@ -94,6 +95,18 @@ def test_no_wavefronts(heic: Codec, small: Image):
 
     assert len(ours) < len(pooled)
     assert ours == heic.encode(large, setting)
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_ceiling_in_strips_is_that_of_the_whole(
+    heic: Codec, photo: Image, subsampling: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Strips, which large pictures are converted in, change no pixel, also at their borders."""
+    picture, setting = photo[:201, :97], _setting(heic, subsampling=subsampling)
+    whole = heic.ceiling(picture, setting)
+    monkeypatch.setattr(_pillow, "_STRIP_PIXELS", 97 * 70)  # 64 rows
+
+    assert np.array_equal(whole, heic.ceiling(picture, setting))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
