@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.integer import fixed_point, int8_matmul
+from bench.codecs.agvae.integer import fixed_point, int16_matmul
 from bench.codecs.agvae.integer.fixed_point import LIMIT, STEP, Affine, Conv3, Depthwise
 from bench.codecs.agvae.model.config import PASSES, Config
 from bench.codecs.agvae.model.layers import SLOPE
@@ -252,10 +252,10 @@ def reconstruct(symbols: Tensor, mu: Tensor) -> Tensor:
 def _strip_rows(height: int, width: int, multiple: int) -> int:
     """Return rows of a strip: one for each thread, unless they would be too large.
 
-    Without byte products one for all: float64 products keep all threads busy by themselves, and
-    strips compute the rows between them twice.
+    Without products of 16 bits one for all: float64 products keep all threads busy by themselves,
+    and strips compute the rows between them twice.
     """
-    share = -(-height // count()) if int8_matmul.available() else height
+    share = -(-height // count()) if int16_matmul.available() else height
     most = max(multiple, STRIP_POSITIONS // width // multiple * multiple)
     return min(most, max(multiple, -(-share // multiple) * multiple))
 
@@ -268,9 +268,9 @@ def _reached(rows: tuple[int, int], most: int) -> tuple[int, int]:
 def _in_blocks(function: Callable[..., Tensor], *flat: Tensor) -> Tensor:
     """Return a function of positions, computed for as many at once as stay near a core.
 
-    Without byte products for all at once, which float64 products prefer.
+    Without products of 16 bits for all at once, which float64 products prefer.
     """
-    if flat[0].device.type != "cpu" or not int8_matmul.available():
+    if flat[0].device.type != "cpu" or not int16_matmul.available():
         return function(*flat)
     blocks = zip(*(torch.split(part, BLOCK_POSITIONS) for part in flat), strict=True)
     return torch.cat([function(*block) for block in blocks])

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.codecs.agvae.integer import int8_matmul, requantise_kernels
+from bench.codecs.agvae.integer import int16_matmul, requantise_kernels
+from bench.codecs.agvae.integer.int16_kernel import Words
 from bench.codecs.agvae.model.layers import SLOPE
 
 ACTIVATION_BITS = 8
@@ -112,7 +113,7 @@ class Affine:
         self._unit = 2.0**-WEIGHT_BITS * fraction
         integers = self.weight * 2.0**WEIGHT_BITS
         self._limbs = (
-            int8_matmul.Limbs(integers, 1 / fraction) if int8_matmul.fits(integers) else None
+            int16_matmul.Limbs(integers, 1 / fraction) if int16_matmul.fits(integers) else None
         )
         # Requantised values have 22 bits before or after a leak: float32 holds them exactly.
         self._dtype = torch.float64 if self._limbs is None else torch.float32
@@ -134,7 +135,7 @@ class Affine:
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         added = residual.contiguous().numpy()
         out, total = np.empty(added.shape, np.float32), np.empty_like(bias)
-        int8_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, total, out)
+        int16_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, total, out)
         return torch.from_numpy(out)
 
     def requantised(self, x: Tensor, slope: float) -> Tensor:
@@ -144,16 +145,16 @@ class Affine:
             return requantise_and_leak(self.sums(x), slope).to(self._dtype)
         return self.requantised_digits(digits, slope)
 
-    def digits(self, x: Tensor) -> Tensor | None:
+    def digits(self, x: Tensor, taps: int = 1) -> Words | None:
         """Return ``Limbs.digits`` of activations (N, inputs), None where they cannot be used."""
-        return None if self._limbs is None else self._limbs.digits(x)
+        return None if self._limbs is None else self._limbs.digits(x, taps)
 
-    def requantised_digits(self, digits: Tensor, slope: float) -> Tensor:
+    def requantised_digits(self, digits: Words, slope: float) -> Tensor:
         """Return ``requantised`` of activations that are in limbs already."""
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         out, total = np.empty((sums.shape[1], bias.size), np.float32), np.empty_like(bias)
-        int8_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, total, out)
+        int16_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, total, out)
         return torch.from_numpy(out)
 
     def sums(self, x: Tensor) -> Tensor:
@@ -230,15 +231,14 @@ class Conv3:
 
     def _neighbourhoods(self, padded: Tensor, slope: float) -> Tensor:
         """Return the requantised products of all neighbourhoods, (B H W, outputs)."""
-        digits = self.affine.digits(padded.reshape(-1, padded.shape[3]))
+        digits = self.affine.digits(padded.reshape(-1, padded.shape[3]), 9)
         if digits is None:
             flat = torch.cat(_shifted(padded), 3)
             return requantise_and_leak(self.affine.sums(flat.reshape(-1, flat.shape[3])), slope)
-        parts = [torch.cat(_shifted(part.reshape(padded.shape)), 3) for part in digits]
-        around = torch.stack(parts)
-        return self.affine.requantised_digits(
-            around.reshape(len(digits), -1, around.shape[4]), slope
-        )
+        limbs = torch.from_numpy(digits).reshape(-1, *padded.shape[1:])
+        around = torch.cat(_shifted(limbs), 3)
+        flat_limbs = around.reshape(len(digits), -1, around.shape[3]).numpy()
+        return self.affine.requantised_digits(flat_limbs, slope)
 
 
 def _shifted(padded: Tensor) -> list[Tensor]:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from bench.codecs.agvae.integer import entropy_networks, fixed_point, int8_matmul
+from bench.codecs.agvae.integer import entropy_networks, fixed_point, int16_matmul
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.model.config import PASSES, preset
 
@@ -134,9 +134,9 @@ def test_blocks(small_net, inputs, reference, monkeypatch, positions):
     assert_equal(reference, run(networks(small_net), *inputs))
 
 
-def test_byte_products_off(small_net, inputs, reference, monkeypatch):
-    """A CPU without byte products computes the same from float64."""
-    monkeypatch.setattr(int8_matmul, "available", lambda: False)
+def test_16_bit_products_off(small_net, inputs, reference, monkeypatch):
+    """A CPU without products of 16 bits computes the same from float64."""
+    monkeypatch.setattr(int16_matmul, "available", lambda: False)
 
     assert_equal(reference, run(networks(small_net), *inputs))
 

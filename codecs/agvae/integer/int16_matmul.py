@@ -1,0 +1,190 @@
+"""Exact products of integers from products of 16 bits, which CPUs do many times as fast.
+
+A weight is an integer of 16 bits, an activation mostly too; where some of a block are larger, each
+is split in two digits (multi-precision arithmetic calls them limbs). The product of every limb is
+summed modulo 2^32. That is the true sum if its magnitude is under 2^31, which the Cauchy-Schwarz
+inequality says beforehand: no sum of products exceeds the product of both roots of the sums of
+squares. Added up with the weights of their limbs they are the exact sum, the very number that
+``fixed_point.Affine`` has from float64.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from torch import Tensor
+
+from bench.codecs.agvae.integer import int16_kernel
+from bench.codecs.agvae.integer.int16_kernel import Sums, Words
+from bench.codecs.agvae.integer.requantise_kernels import (
+    Doubles,
+    Floats,
+    requantised_and_added,
+    requantised_and_leaked,
+)
+from bench.image.numba_jit import compiled
+
+LARGEST = (1 << 15) - 1
+"""What 16 bits hold; on the other side they reach one further, which nothing needs."""
+
+LIMB_BITS = 12
+"""Of the lower limb of two. The upper one of the largest activation, 2^25 eighths of a step, has 14
+then; the smaller the limbs, the farther are sums from 2^31."""
+
+_RADIX = 1 << LIMB_BITS
+
+
+class Limbs:
+    """The weights of a layer in 16 bits.
+
+    They are integers of magnitude up to 32,767, float64 (inputs, outputs), of an even number of
+    inputs; activations times ``scale`` are integers too.
+
+    Raises
+    ------
+    ValueError
+        If the weights are no such integers.
+    """
+
+    def __init__(self, weight: Tensor, scale: float) -> None:
+        integers = weight.numpy()
+        if len(integers) % 2 or not (np.abs(integers) <= LARGEST).all() or (integers % 1).any():
+            raise ValueError(
+                f"weights of an even number of inputs must be integers of magnitude up to {LARGEST}"
+            )
+        width = int16_kernel.lanes()
+        assert width is not None, "ask available first"
+        self._weight = int16_kernel.packed(integers.astype(np.int16), width)
+        self._square = int(np.square(integers.astype(np.int64)).sum(0).max())
+        self._width, self._scale = width, scale
+
+    def digits(self, x: Tensor, taps: int = 1) -> Words | None:
+        """Return the limbs of activations, int16 (1 or 2, N, inputs), most significant first.
+
+        None if there are none, their sums might need more than 32 bits, or ``scale`` does not make
+        them integers.
+
+        Parameters
+        ----------
+        x
+            float32 or float64 (N, inputs).
+        taps
+            How many of the N rows make one row of a product.
+        """
+        if not len(x):
+            return None
+        source = x.contiguous().numpy()
+        rest = np.empty(source.shape[1], np.int32)
+        for count in (1, 2):
+            out = np.empty((count, *source.shape), np.int16)
+            square = split(source, self._scale, out, rest)
+            if square >= 0 and taps * square * self._square < 1 << 62:
+                return out
+        return None
+
+    def sums(self, digits: Words) -> Sums:
+        """Return the products of limbs (limbs, N, inputs), (limbs, N, outputs or more)."""
+        count, rows, inputs = digits.shape
+        product = int16_kernel.product(self._width)
+        assert product is not None, "ask available first"
+        return product(digits.reshape(-1, inputs), self._weight).reshape(count, rows, -1)
+
+
+def fits(weight: Tensor) -> bool:
+    """Return whether weights may become ``Limbs``, and whether that is worth while here."""
+    small = len(weight) % 2 == 0 and bool((weight.abs() <= LARGEST).all())
+    return small and weight.device.type == "cpu" and available()
+
+
+@cache
+def available() -> bool:
+    """Return whether this CPU has products of 16 bits, and they are exact."""
+    width = int16_kernel.lanes()
+    product = None if width is None else int16_kernel.product(width)
+    if width is None or product is None:
+        return False
+    x = np.full((9, 64), LARGEST, np.int16)
+    x[1::2, ::3] = -LARGEST - 1
+    want = x.astype(np.int64) @ x.T
+    got = product(x, int16_kernel.packed(np.ascontiguousarray(x.T), width))[:, : len(x)]
+    return np.array_equal(got, want.astype(np.int32))
+
+
+@compiled
+def split(x: Floats, scale: float, out: Words, rest: Sums) -> int:
+    """Write the limbs of ``x * scale`` into ``out``; return the largest sum of squares.
+
+    That is the largest of any row and limb; -1 where a number is not an integer, or too large, and
+    rows after it are not split. ``x`` is (N, inputs), ``out`` (1 or 2, N, inputs), most significant
+    first, ``rest`` (inputs,) is scratch.
+    """
+    limbs, rows, columns = out.shape
+    most = np.int64(0)
+    for i in range(rows):
+        odd = False
+        for j in range(columns):
+            v = x[i, j] * np.float32(scale)
+            rest[j] = np.int32(v)
+            odd |= v != rest[j]
+        if limbs == 2:
+            square = np.int64(0)
+            for j in range(columns):
+                digit = ((rest[j] + _RADIX // 2) & (_RADIX - 1)) - _RADIX // 2
+                out[1, i, j] = np.int16(digit)
+                rest[j] = (rest[j] - digit) >> LIMB_BITS
+                square += digit * digit
+            most = max(most, square)
+        square = np.int64(0)
+        for j in range(columns):
+            digit = np.int64(rest[j])
+            out[0, i, j] = np.int16(digit)
+            odd |= out[0, i, j] != digit
+            square += digit * digit
+        most = max(most, square)
+        if odd:
+            return -1
+    return int(most)
+
+
+@compiled
+def _total(sums: Sums, i: int, scale: float, bias: Doubles, out: Doubles) -> None:
+    """Fill ``out`` with the exact sums of position ``i``, in steps, bias included."""
+    if sums.shape[0] == 1:
+        for j in range(out.size):
+            out[j] = sums[0, i, j] * scale + bias[j]
+        return
+    for j in range(out.size):
+        out[j] = (sums[0, i, j] * float(_RADIX) + sums[1, i, j]) * scale + bias[j]
+
+
+@compiled
+def requantise(
+    sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, total: Doubles, out: Floats
+) -> None:
+    """Fill ``out`` (N, outputs) with the rounded, saturated and leaky values of ``Limbs.sums``.
+
+    ``scale`` is what one unit of the sums is worth; it and ``bias`` (outputs,) are in steps.
+    ``total`` (outputs,) is scratch.
+    """
+    for i in range(len(out)):
+        _total(sums, i, scale, bias, total)
+        for j in range(total.size):
+            out[i, j] = requantised_and_leaked(total[j], limit, slope)
+
+
+@compiled
+def requantise_and_add(
+    sums: Sums,
+    scale: float,
+    bias: Doubles,
+    limit: float,
+    residual: Floats,
+    total: Doubles,
+    out: Floats,
+) -> None:
+    """Fill ``out`` with the requantised sum of ``residual`` and the requantised values."""
+    for i in range(len(out)):
+        _total(sums, i, scale, bias, total)
+        for j in range(total.size):
+            out[i, j] = requantised_and_added(total[j], residual[i, j], limit)
