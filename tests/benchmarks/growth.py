@@ -38,9 +38,10 @@ BENCH = (sys.executable, "-m", "bench")
 ALONE = """
 import sys
 from bench import image, registry
+from bench.registry.settings import complete
 codec = registry.create(sys.argv[1])
 picture = image.load(sys.argv[2])
-setting = codec.ladder()[len(codec.ladder()) // 2]
+setting = complete(codec, codec.ladder()[len(codec.ladder()) // 2])
 codec.decode(codec.encode(picture, setting))
 """
 MIB = 2**20
