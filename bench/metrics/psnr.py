@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 from bench.image import Image
+from bench.image.opencv import cv2
 from bench.metrics import Metric, require_same_shape
 
 

@@ -18,11 +18,11 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.image import Image
+from bench.image.opencv import cv2
 from bench.metrics import Metric, require_same_shape
 
 FloatMap = NDArray[np.float32]
