@@ -41,7 +41,7 @@ def _apart(name: str, function: Callable[..., R], *args: Any) -> R:  # noqa: ANN
     """
     from bench import registry
 
-    found = registry.discover().get(name)
+    found = registry.find(name)
     if found is None or not found.package:
         return function(*args)
     from bench.measurement.executor import apart
@@ -168,9 +168,17 @@ def _by_suffix(target: Path) -> str:
     from bench.registry.command import CommandCodec
 
     known: dict[str, str] = {}
-    classes = [found.cls for found in registry.discover().values() if found.cls is not None]
-    for cls in sorted(classes, key=lambda cls: issubclass(cls, CommandCodec)):
-        known.setdefault(cls.suffix, cls.name)  # programs that write the same files come last
+    programs: dict[str, str] = {}  # that write the same files come last
+    for found in registry.in_turn():
+        if found.cls is None:
+            continue
+        if not issubclass(found.cls, CommandCodec):
+            if found.cls.suffix == target.suffix:
+                return found.name
+            known.setdefault(found.cls.suffix, found.name)
+        else:
+            programs.setdefault(found.cls.suffix, found.name)
+    known = programs | known
     if target.suffix not in known:
         raise UsageError(
             f"no codec writes {target.suffix or 'files without a suffix'}",
@@ -243,10 +251,10 @@ def _recognise(data: bytes, word: str | None, device: str, source: Path) -> str:
 
     if word:
         return registry.Spec.typed(word).name
-    for name, found in registry.discover().items():
+    for found in registry.in_turn():
         with contextlib.suppress(CodecError):
-            if found.cls and _apart(name, _ask, name, device, "recognises", data):
-                return name
+            if found.cls and _apart(found.name, _ask, found.name, device, "recognises", data):
+                return found.name
     raise UsageError(
         f"{source} is not a file of any codec that is available here",
         "Name the codec with --codec, or see `bench list` for those that are unavailable.",
@@ -303,7 +311,8 @@ def info(
 
     data = _read(source)
     name = _recognise(data, codec, "cpu", source)
-    found = registry.discover()[name].cls
+    codec_of = registry.find(name)
+    found = codec_of.cls if codec_of else None
     slow = found is not None and found.ledger_decodes and not parts
     facts = _apart(name, _ask, name, "cpu", "facts", data)
     sizes = {} if slow else _apart(name, _ask, name, "cpu", "ledger", data)

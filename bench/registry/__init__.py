@@ -47,6 +47,7 @@ __all__ = [
     "create",
     "discover",
     "find",
+    "in_turn",
     "load_plugin",
     "outdated_metadata",
     "parameters",
@@ -310,12 +311,27 @@ def _own(folder: Path, stem: str) -> dict[str, Found]:
 def find(name: str) -> Found | None:
     """Return a codec by name; None: there is no such.
 
-    Of a codec in ``codecs/`` whose file is called like it, that file alone is imported: a worker
-    process waits for no library that it does not use.
+    Of a codec in ``codecs/`` whose file is called like it, or as its name begins (``agvae-small``),
+    that file alone is imported: a worker process waits for no library that it does not use.
     """
-    alone = not discover.cache_info().currsize and name in _stems_in(_FOLDER)
-    found = _own(_FOLDER, name).get(name) if alone else None
-    return found or discover().get(name)
+    if not discover.cache_info().currsize:
+        stems = _stems_in(_FOLDER)
+        for stem in (name, name.partition("-")[0]):
+            if stem in stems and (found := _own(_FOLDER, stem).get(name)):
+                return found
+    return discover().get(name)
+
+
+def in_turn() -> Iterator[Found]:
+    """Yield the codecs that ``discover`` returns, those of ``codecs/`` as their file is imported.
+
+    Who stops at the first one that fits imports none of the others, nor what they need.
+    """
+    seen: set[str] = set()
+    for stem in () if discover.cache_info().currsize else _stems():
+        yield from (item for name, item in _own(_FOLDER, stem).items() if name not in seen)
+        seen.update(_own(_FOLDER, stem))
+    yield from (item for name, item in discover().items() if name not in seen)
 
 
 def create(name: str, device: str = "cpu") -> Codec:
