@@ -1,6 +1,6 @@
 """``python -m bench`` is ``bench``."""
 
-from bench.cli import main
+from bench.cli.process import script
 
 if __name__ == "__main__":
-    main()
+    script()

@@ -1,0 +1,96 @@
+"""``bench`` as a process: how it ends where PyTorch is loaded, and what commands import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import image
+
+ENDING = """
+import atexit, sys, types
+from bench.cli.process import script
+class Large:
+    def __del__(self):
+        print("unloaded")
+torch = types.ModuleType("torch")
+torch.cuda = types.SimpleNamespace(is_initialized=lambda: False)
+torch.large = Large()
+sys.modules["torch"] = torch
+atexit.register(print, "before")
+register = atexit.register
+def also(*args):
+    register(*args)
+    register(print, "after")
+    atexit.register = register
+atexit.register = also
+"""
+
+
+def ended(words: list[str], code: str = ENDING, **how: object) -> subprocess.CompletedProcess[str]:
+    """Return a process that called the script with these words, which is watched as it ends."""
+    run = f"{code}\nsys.argv = ['bench', *{words}]\nscript()"
+    return subprocess.run(
+        [sys.executable, "-c", run], check=False, stderr=subprocess.PIPE, text=True, **how
+    )
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["info", "nosuch.jpg"], 2)])
+def test_torch_is_not_unloaded(words: list[str], code: int):
+    """What is buffered is written, handlers that came later are called, the exit code stays."""
+    done = ended(words, stdout=subprocess.PIPE)
+
+    assert code == done.returncode
+    assert done.stdout.splitlines()[-1] == "after"
+    assert ("bench: cannot read nosuch.jpg" in done.stderr) == (code == 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "del sys.modules['torch']",
+        "torch.cuda.is_initialized = lambda: True",
+        "sys.setprofile(lambda *_: None)",
+        "sys.modules['coverage'] = torch",
+        "import bench.cli.process as p; p.main = lambda: 1 / 0",
+    ],
+)
+def test_processes_that_end_in_the_usual_way(change: str):
+    """Without torch, with a GPU in use, watched, or after an error that nobody expected."""
+    done = ended(["--version"], f"{ENDING}{change}", stdout=subprocess.PIPE)
+
+    assert "before" in done.stdout.splitlines()
+    assert int("1 / 0" in change) == done.returncode
+
+
+def test_output_that_cannot_be_written_is_said(tmp_path: Path):
+    """As the interpreter does it: exit code 120, and the reason."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    code = ENDING + "import bench.cli.process as process; process.main = lambda: print('lost')"
+    with full.open("w") as out:
+        done = ended([], code, stdout=out)
+
+    assert 120 == done.returncode
+    assert "No space left" in done.stderr
+
+
+def test_commands_for_one_file_import_the_codec_that_it_needs(tmp_path: Path):
+    """Neither encoding nor recognising a file loads the libraries of codecs that come later."""
+    source, target = tmp_path / "a.png", tmp_path / "a.avif"
+    image.save(np.zeros((32, 32, 3), np.uint8), source)
+    code = (
+        "import atexit, sys; from bench.cli.process import script\n"
+        "libraries = {'av', 'torch', 'pandas', 'pillow_jxl', 'bench.codecs.jpeg', 'psutil'}\n"
+        "atexit.register(lambda: print(*libraries & {*sys.modules}))"
+    )
+    for words in (["encode", str(source), str(target)], ["decode", str(target), str(source)]):
+        done = ended(words, code, stdout=subprocess.PIPE)
+
+        assert (0, "") == (done.returncode, done.stderr)
+        assert "" == done.stdout.splitlines()[-1]
