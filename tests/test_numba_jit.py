@@ -139,6 +139,21 @@ def test_integers_beyond_64_bits_are_not_cut(folder: Path, no_numba: pytest.Monk
     assert [] == list(folder.iterdir())
 
 
+def test_prefetching_changes_nothing(folder: Path, request: pytest.FixtureRequest):
+    """A loop that asks for memory ahead, also beyond its array, gives what it gives without."""
+    space: dict = {"__name__": "loops", "prefetch": numba_jit.prefetch}
+    code = "def total(x):\n  s = 0\n  for i in range(x.size):\n    prefetch(x, i + 99999999)\n"
+    exec(code + "    s += x[i]\n  return s", space)
+    space["total"].__annotations__["return"] = "int"
+    numbers = np.arange(5)
+
+    assert 10 == numba_jit.compiled(space["total"])(numbers)
+    assert 10 == space["total"](numbers)
+    request.getfixturevalue("no_numba")
+    assert 10 == numba_jit.compiled(space["total"])(numbers)
+    assert 1 == len(list(folder.glob("total-*.loop")))
+
+
 @pytest.mark.parametrize("inner", [False, True])
 def test_loops_that_raise_are_left_to_numba(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, inner: bool

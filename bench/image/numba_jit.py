@@ -84,12 +84,55 @@ class Loop:
         words = [
             kind.__name__ if isinstance(kind, type) else (kind[0].str, kind[1]) for kind in kinds
         ]
-        how = [_plain(step.__code__) for step in (_intermediate, _compiled_by_numba)]
+        steps = (_intermediate, _compiled_by_numba, _prefetch_by_numba)
+        how = [_plain(step.__code__) for step in steps]
         name = machine_code.name_of(self.__name__, repr((words, _identity(self), how)))
         address = machine_code.load(name)
         if address is None:
             address = machine_code.store(name, *_intermediate(self, kinds))
         return self.by_numba if address is None else _caller(address, kinds, result)
+
+
+def _prefetch(values: Any, i: Any) -> None:  # noqa: ANN401
+    """Ask for the line of the cache that holds element ``i``; any ``i`` is allowed."""
+
+
+class _Prefetch(Loop):
+    """What a loop calls to have memory fetched that it will read soon."""
+
+    @cached_property
+    def by_numba(self) -> Callable[..., Any]:
+        """LLVM's instruction for it."""
+        return _prefetch_by_numba(self)
+
+
+def _prefetch_by_numba(loop: Loop) -> Callable[..., Any]:
+    import numba
+    from llvmlite import ir
+    from numba.extending import intrinsic
+
+    compiler: Any = numba
+    if compiler.config.DISABLE_JIT:
+        return loop.py_func
+    number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+
+    def prefetch(_: Any, values: Any, i: Any) -> Any:  # noqa: ANN401
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            place = builder.bitcast(builder.gep(array.data, [arguments[1]]), pointer)
+            insert = compiler.core.cgutils.get_or_insert_function
+            function = insert(builder.module, kind, "llvm.prefetch.p0")
+            # To read; into the second-level cache; data.
+            builder.call(function, [place, *(number(word) for word in (0, 2, 1))])
+            return context.get_dummy_value()
+
+        return compiler.types.void(values, i), generate
+
+    return cast("Callable[..., Any]", intrinsic(prefetch))
+
+
+prefetch = _Prefetch(_prefetch)
 
 
 def _compiled_by_numba(loop: Loop) -> Callable[..., Any]:
