@@ -17,8 +17,8 @@ from bench.codecs._pillow import (
     decode_pillow,
     encode_pillow,
     format_and_tuning,
-    in_strips,
     item_properties,
+    lossless_of_parts,
 )
 from bench.errors import DecodeError, Unavailable
 from bench.image import Image
@@ -111,7 +111,11 @@ class Avif(Codec):
         Quality 100 is AV1's lossless mode: what is lost then is lost by the conversion.
         """
         lossless = setting.replace(quality=100, speed=10)
-        return in_strips(image, lambda strip: self.decode(self.encode(strip, lossless)))
+        return lossless_of_parts(
+            image,
+            str(setting.get("subsampling")),
+            lambda part: self.decode(self.encode(part, lossless)),
+        )
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins with a file-type box of brand ``avif``."""

@@ -20,8 +20,8 @@ from bench.codecs._pillow import (
     decode_pillow,
     encode_pillow,
     format_and_tuning,
-    in_strips,
     item_properties,
+    lossless_of_parts,
 )
 from bench.codecs.bpg.bits import BitReader, unescape
 from bench.errors import DecodeError, Unavailable
@@ -96,7 +96,11 @@ class Heic(Codec):
     def ceiling(self, image: Image, setting: Setting) -> Image:
         """Return the image after libheif's conversion and back, coded without loss by x265."""
         quick = setting.replace(preset="ultrafast")
-        return in_strips(image, lambda strip: self.decode(_encode(strip, quick, lossless="true")))
+        return lossless_of_parts(
+            image,
+            str(setting.get("subsampling")),
+            lambda part: self.decode(_encode(part, quick, lossless="true")),
+        )
 
     def recognises(self, data: bytes) -> bool:
         """Return whether the data begins with a file-type box of a HEVC picture's brand."""

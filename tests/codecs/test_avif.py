@@ -117,12 +117,14 @@ def test_tuning_for_psnr_pays_in_psnr(avif: Codec, photo: Image):
 def test_ceiling_in_strips_is_that_of_the_whole(
     avif: Codec, photo: Image, subsampling: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """Strips, which large pictures are converted in, change no pixel, also at their borders."""
+    """Strips and colours, which large pictures are converted in, change no pixel anywhere."""
     picture, setting = photo[:201, :97], _setting(avif, subsampling=subsampling)
     whole = avif.ceiling(picture, setting)
     monkeypatch.setattr(_pillow, "_STRIP_PIXELS", 97 * 70)  # 64 rows
+    monkeypatch.setattr(_pillow, "_FEW_BYTES", 0)
 
     assert np.array_equal(whole, avif.ceiling(picture, setting))
+    assert np.array_equal(whole[:1, :1], avif.ceiling(picture[:1, :1], setting))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
