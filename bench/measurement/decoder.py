@@ -71,6 +71,26 @@ def _decode(name: str, device: str, data: bytes) -> Image:
         raise CodecFailed(failure(error, type(made) if made else None)) from None
 
 
+def ledger(name: str, device: str, data: bytes) -> dict[str, int]:
+    """Return what the bytes of a file are for; the process may know it from decoding the file.
+
+    Raises
+    ------
+    BenchError
+        If the codec, or the process, fails at it.
+    """
+    other = process()
+    if other is None:
+        return _ledger(name, device, data)
+    serving.report_phase("ledger", other.pid)
+    found: dict[str, int] = other.call(_ledger, name, device, data)
+    return found
+
+
+def _ledger(name: str, device: str, data: bytes) -> dict[str, int]:
+    return codec(name, device, "decoder").ledger(data)
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A picture that lies on the shelf: where, and its shape."""

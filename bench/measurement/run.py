@@ -18,7 +18,7 @@ from bench.dataset.dataset import Dataset
 from bench.dataset.fetch import fetch_weights
 from bench.errors import BenchError, UsageError
 from bench.files import check_folder
-from bench.measurement import cluster, executor, provenance, repetition
+from bench.measurement import cluster, executor, kept, provenance, repetition
 from bench.measurement import plan as plans
 from bench.measurement.merged_record import refuse_mixed
 from bench.measurement.origins import duplicates_text
@@ -26,6 +26,7 @@ from bench.measurement.pool import DEFAULT_TIMEOUT_S
 from bench.measurement.progress import Line, Progress
 from bench.measurement.results import Results, stored_results
 from bench.measurement.store import Store
+from bench.measurement.worker import Task
 from bench.metrics import columns, from_file
 from bench.rate_search import PerImage, Target
 
@@ -167,7 +168,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         watch.planned(plan)
         if plan.tasks:
             executor.measure(
-                plan.tasks,
+                plan.tasks if out is None or scheduler else _keeping(plan),
                 store,
                 jobs=jobs,
                 progress=watch.measured,
@@ -176,12 +177,22 @@ def run(  # noqa: PLR0913 - what, where and how are independent
                 ),
                 timeout_s=timeout_s,
             )
+        kept.trim()
         store.finish_run()
         results = stored_results(store)
         more = {"device": device, "data_dir": data_dir, **(outputs or {})}
         repetition.write(folder, plan, opened, chosen=quick or bool(images), **more)
         watch.finished(results)
     return results if out is not None else replace(results, database=None)
+
+
+def _keeping(plan: plans.Plan) -> list[Task]:
+    """Return the tasks of a plan, of which some keep what they decode for the page.
+
+    It has no pictures of variants that are compared with their family alone.
+    """
+    shown = [c.codec for c in plan.curves if not (c.variant and c.codec.family)]
+    return kept.marked(plan.tasks, plan.cells, shown)
 
 
 def _few(dataset: Dataset) -> Dataset:

@@ -6,6 +6,7 @@ costs an encode, a decode and the scoring of the decoded side.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -34,6 +35,7 @@ from bench.errors import (
 from bench.image import Image, frozen, pixels_sha256
 from bench.measurement import decoder, serving
 from bench.measurement.encoding import Encoding
+from bench.measurement.kept import Place
 from bench.measurement.store import TARGET, TARGET_BPP
 from bench.measurement.untrusted import MAX_VALUE
 from bench.rate_search import Target
@@ -64,6 +66,8 @@ class Task:
         Those bytes; filled in when the task is sent.
     target
         What to hit, by a search over the codec's rate parameter; ``setting`` is then what is held.
+    keep
+        Where the decoded picture is kept for the page; None: it is not.
     """
 
     item: Item
@@ -76,6 +80,7 @@ class Task:
     stored: bool = False
     data: bytes | None = None
     target: Target | None = None
+    keep: Place | None = None
 
     @property
     def group(self) -> str:
@@ -167,6 +172,7 @@ def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encodin
         encoded[index].seconds += seconds
         encoded[index].do(_take_decoded, found)
     for cell in cells:
+        cell.do(_keep)
         cell.do(_score_all)
         yield Encoding(**cell.fields), cell.seconds
 
@@ -267,6 +273,15 @@ def _score_all(cell: _Cell) -> None:
             cell.fields["scores"][name] = _score(name, cell.loaded, cell.decoded)
         except (CodecFailed, MetricError) as error:
             cell.fields["score_error"] = failure(error)
+
+
+def _keep(cell: _Cell) -> None:
+    """Keep the decoded picture for the page, if that is wanted; no cell fails of it."""
+    task = cell.task
+    if task.keep is not None:
+        with contextlib.suppress(BenchError):
+            ledger = decoder.ledger(task.codec, task.device, cell.data)
+            task.keep.put(cell.data, cell.decoded, ledger)
 
 
 def _check_encoded(task: Task, codec: Codec, data: bytes) -> None:

@@ -117,7 +117,7 @@ def _point(setting: str, group: pd.DataFrame, streams: Bitstreams) -> Point:
     parts: dict[str, float] = {}
     rows = records(group)
     for row in rows:
-        for part, size_bytes in streams.codec(row).ledger(streams.get(row)).items():
+        for part, size_bytes in streams.ledger(row).items():
             parts[part] = parts.get(part, 0.0) + size_bytes / len(rows)
     groups = dict.fromkeys(GROUPS, 0.0)
     for part, size in parts.items():

@@ -229,18 +229,26 @@ class Builder:
         """Return a picture that is being made; one of a stored row is made once for all groups."""
         scene = group.scene
         assert scene is not None
-        pixels = scene.window[2] * scene.window[3]
+        expected = _BYTES_A_PIXEL * scene.window[2] * scene.window[3]
         if not row.done():  # of a network: its thread has the row when it comes to the picture
-            group.expected_bytes += _BYTES_A_PIXEL * pixels
+            group.expected_bytes += expected
             made = self.lanes.run(lambda: self._decode(scene, row.result()[0]), network=True)
             return _Wish(row, made)
         known = row.result()[0]
-        key = _key(known)
-        if key not in self._begun:
-            group.expected_bytes += _BYTES_A_PIXEL * pixels
-            network = self._is_network(known)
-            self._begun[key] = self.lanes.run(self._decode, scene, known, network=network)
-        return _Wish(row, self._begun[key])
+        if _key(known) not in self._begun:
+            group.expected_bytes += expected
+            self._begun[_key(known)] = self._picture(scene, known)
+        return _Wish(row, self._begun[_key(known)])
+
+    def _picture(self, scene: Scene, row: Row) -> Future[Made]:
+        """Return what a stored row's picture will be: of a network, what the run kept of it."""
+        network = self._is_network(row)
+        if network:
+            with contextlib.suppress(BenchError):  # decoding says why
+                pixels = self.streams.kept(row, scene.pixels)
+                if pixels is not None:
+                    return done((self.lanes.webp(cut(pixels, scene.window)), ""))
+        return self.lanes.run(self._decode, scene, row, network=network)
 
     def _is_network(self, row: Row) -> bool:
         with contextlib.suppress(BenchError):  # decoding says why

@@ -23,6 +23,8 @@ from bench import registry
 from bench.codec import Codec
 from bench.errors import BenchError, OutputError
 from bench.image import Image
+from bench.measurement import kept
+from bench.measurement.kept import Place
 from bench.measurement.results import Results
 from bench.measurement.rows import setting_of
 from bench.measurement.sqlite import connect_to_read
@@ -106,6 +108,8 @@ def definitions(rows: pd.DataFrame) -> dict[str, str]:
     return found | {column(m).title: column(m).definition for m in metric_columns(rows)}
 
 
+_SAME_DB = 1e-9
+
 AGAIN_S = 60.0
 """A codec whose files take longer to encode again, by the times of the rows, is not asked to."""
 
@@ -166,6 +170,7 @@ class Bitstreams:
     made: dict[str, bytes] = field(default_factory=dict)
     decoded: dict[str, Image] = field(default_factory=dict)
     _codecs: dict[str, Codec] = field(default_factory=dict)
+    _places: dict[str, Place | None] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def codec(self, row: Mapping[str, Any]) -> Codec:
@@ -180,6 +185,51 @@ class Bitstreams:
         if column not in self._codecs:
             self._codecs[column] = codec_of(column)
         return self._codecs[column]
+
+    def place(self, row: Mapping[str, Any]) -> Place | None:
+        """Return where the run kept what the files of a row's codec decoded to, or None.
+
+        Raises
+        ------
+        BenchError
+            If the codec is unavailable here.
+        """
+        column = str(row["codec"])
+        if column not in self._places:
+            self._places[column] = kept.place_of(self.codec(row))
+        return self._places[column]
+
+    def kept(self, row: Mapping[str, Any], original: Image) -> Image | None:
+        """Return the picture that the metrics of a row were computed of, if the run kept it.
+
+        Its file is the one in the database, its decoder the one that is installed, its pixels have
+        the hash that was written with them, and their PSNR is the row's to the last digit.
+
+        Raises
+        ------
+        BenchError
+            If the file cannot be had, or the codec is unavailable here.
+        """
+        place = self.place(row) if self.results.database else None
+        found = place and place.get(hashlib.sha256(self.get(row)).hexdigest(), original.shape)
+        if not found:
+            return None
+        measured = float(row.get("psnr_db", math.nan))
+        psnr = metrics_of.create("psnr")(original, found.pixels)
+        same = math.isnan(measured) or psnr == measured or abs(psnr - measured) < _SAME_DB
+        return found.pixels if same else None
+
+    def ledger(self, row: Mapping[str, Any]) -> dict[str, int]:
+        """Return what the bytes of a row's file are for, perhaps as the run kept it.
+
+        Raises
+        ------
+        BenchError
+            If the file cannot be had or read.
+        """
+        data, place = self.get(row), self.place(row)
+        found = place and place.ledger(hashlib.sha256(data).hexdigest(), len(data))
+        return found or self.codec(row).ledger(data)
 
     def get(self, row: Mapping[str, Any]) -> bytes:
         """Return the file that a row is about.
