@@ -111,10 +111,7 @@ class Affine:
             raise ValueError(f"weights too large for exact sums: {worst:.3g} units, limit 2^53")
         fraction = SLOPE if leaky else 1.0
         self._unit = 2.0**-WEIGHT_BITS * fraction
-        integers = self.weight * 2.0**WEIGHT_BITS
-        self._limbs = (
-            int16_matmul.Limbs(integers, 1 / fraction) if int16_matmul.fits(integers) else None
-        )
+        self._limbs = int16_matmul.limbs(self.weight * 2.0**WEIGHT_BITS, 1 / fraction)
         # Requantised values have 22 bits before or after a leak: float32 holds them exactly.
         self._dtype = torch.float64 if self._limbs is None else torch.float32
 

@@ -26,6 +26,7 @@ _INSTRUCTIONS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd"
 """By the 32-bit sums of a vector."""
 
 
+@cache
 def lanes() -> int | None:
     """Return outputs that this CPU computes at once; None: it has no such instruction."""
     from llvmlite import binding

@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bench.codecs.agvae.integer import int16_kernel
@@ -25,9 +26,6 @@ from bench.codecs.agvae.integer.requantise_kernels import (
 )
 from bench.image.numba_jit import compiled
 
-LARGEST = (1 << 15) - 1
-"""What 16 bits hold; on the other side they reach one further, which nothing needs."""
-
 LIMB_BITS = 12
 """Of the lower limb of two. The upper one of the largest activation, 2^25 eighths of a step, has 14
 then; the smaller the limbs, the farther are sums from 2^31."""
@@ -36,27 +34,14 @@ _RADIX = 1 << LIMB_BITS
 
 
 class Limbs:
-    """The weights of a layer in 16 bits.
+    """The weights of a layer in 16 bits; see ``limbs``.
 
-    They are integers of magnitude up to 32,767, float64 (inputs, outputs), of an even number of
-    inputs; activations times ``scale`` are integers too.
-
-    Raises
-    ------
-    ValueError
-        If the weights are no such integers.
+    They are float64 (inputs, outputs); ``width`` is what the CPU computes at once.
     """
 
-    def __init__(self, weight: Tensor, scale: float) -> None:
-        integers = weight.numpy()
-        if len(integers) % 2 or not (np.abs(integers) <= LARGEST).all() or (integers % 1).any():
-            raise ValueError(
-                f"weights of an even number of inputs must be integers of magnitude up to {LARGEST}"
-            )
-        width = int16_kernel.lanes()
-        assert width is not None, "ask available first"
-        self._weight = int16_kernel.packed(integers.astype(np.int16), width)
-        self._square = int(np.square(integers.astype(np.int64)).sum(0).max())
+    def __init__(self, weight: Tensor, scale: float, width: int) -> None:
+        self._weight = int16_kernel.packed(weight.to(torch.int16).numpy(), width)
+        self._square = int(weight.square().sum(0).max())
         self._width, self._scale = width, scale
 
     def digits(self, x: Tensor, taps: int = 1) -> Words | None:
@@ -87,14 +72,25 @@ class Limbs:
         """Return the products of limbs (limbs, N, inputs), (limbs, N, outputs or more)."""
         count, rows, inputs = digits.shape
         product = int16_kernel.product(self._width)
-        assert product is not None, "ask available first"
+        assert product is not None
         return product(digits.reshape(-1, inputs), self._weight).reshape(count, rows, -1)
 
 
-def fits(weight: Tensor) -> bool:
-    """Return whether weights may become ``Limbs``, and whether that is worth while here."""
-    small = len(weight) % 2 == 0 and bool((weight.abs() <= LARGEST).all())
-    return small and weight.device.type == "cpu" and available()
+def limbs(weight: Tensor, scale: float) -> Limbs | None:
+    """Return weights as ``Limbs``; None if products of 16 bits do not give exact sums with them.
+
+    Parameters
+    ----------
+    weight
+        float64 (inputs, outputs).
+    scale
+        Activations times this are integers.
+    """
+    width = int16_kernel.lanes()
+    if width is None or weight.device.type != "cpu" or len(weight) % 2 or not available():
+        return None
+    fit = torch.equal(weight.to(torch.int16).double(), weight)
+    return Limbs(weight, scale, width) if fit else None
 
 
 @cache
@@ -104,8 +100,8 @@ def available() -> bool:
     product = None if width is None else int16_kernel.product(width)
     if width is None or product is None:
         return False
-    x = np.full((9, 64), LARGEST, np.int16)
-    x[1::2, ::3] = -LARGEST - 1
+    x = np.full((9, 64), 32767, np.int16)
+    x[1::2, ::3] = -32768
     want = x.astype(np.int64) @ x.T
     got = product(x, int16_kernel.packed(np.ascontiguousarray(x.T), width))[:, : len(x)]
     return np.array_equal(got, want.astype(np.int32))

@@ -7,7 +7,12 @@ import shutil
 import pytest
 import torch
 
-from bench.codecs.agvae.integer import entropy_networks, fixed_point, int16_matmul
+from bench.codecs.agvae.integer import (
+    entropy_networks,
+    fixed_point,
+    int16_kernel,
+    int16_matmul,
+)
 from bench.codecs.agvae.integer.entropy_networks import ExactEntropyNetworks, reconstruct
 from bench.codecs.agvae.model.config import PASSES, preset
 
@@ -137,6 +142,14 @@ def test_blocks(small_net, inputs, reference, monkeypatch, positions):
 def test_16_bit_products_off(small_net, inputs, reference, monkeypatch):
     """A CPU without products of 16 bits computes the same from float64."""
     monkeypatch.setattr(int16_matmul, "available", lambda: False)
+
+    assert_equal(reference, run(networks(small_net), *inputs))
+
+
+@pytest.mark.skipif(not int16_matmul.available(), reason="this CPU has no products of 16 bits")
+def test_shorter_vectors(small_net, inputs, reference, monkeypatch):
+    """A CPU with vectors of 256 bits computes the same."""
+    monkeypatch.setattr(int16_kernel, "lanes", lambda: 8)
 
     assert_equal(reference, run(networks(small_net), *inputs))
 

@@ -9,9 +9,8 @@ from llvmlite import binding
 
 from bench.codecs.agvae.integer import fixed_point, int16_kernel, int16_matmul
 from bench.codecs.agvae.integer.fixed_point import LIMIT, Affine, Conv3
-from bench.codecs.agvae.integer.int16_matmul import LARGEST, Limbs
+from bench.codecs.agvae.integer.int16_matmul import limbs
 
-REACH = LARGEST << int16_matmul.LIMB_BITS
 NEEDS_WORDS = pytest.mark.skipif(
     not int16_matmul.available(), reason="this CPU has no products of 16 bits (AVX2)"
 )
@@ -55,13 +54,13 @@ def test_sums_modulo_32_bits(width, rows, inputs, outputs):
 
 @NEEDS_WORDS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("top", "count"), [(LARGEST, 1), (LARGEST + 2, 2), (1 << 25, 2)])
+@pytest.mark.parametrize(("top", "count"), [(32767, 1), (32769, 2), (1 << 25, 2)])
 def test_digits(dtype, top, count):
     """One limb or two, as the largest number needs, and they stand for the numbers."""
     x = torch.tensor([[0, 1, -1, 2047, 2048, -2048], [-2049, 32767, -32768, -32769, top, -top]])
     x = x.clamp(-top, top).to(dtype)
 
-    digits = Limbs(torch.zeros(x.shape[1], 3), 1.0).digits(x)
+    digits = limbs(torch.zeros(x.shape[1], 3).double(), 1.0).digits(x)
 
     assert len(digits) == count
     assert torch.equal(value(digits), x.double())
@@ -72,7 +71,7 @@ def test_eighths():
     """What a leaky ReLU leaves is split in eighths."""
     x = fixed_point.leak(torch.arange(-4000.0, 4001, 8, dtype=torch.float64)[None, 1:])
 
-    assert torch.equal(value(Limbs(torch.zeros(x.shape[1], 1), 8.0).digits(x)), 8 * x)
+    assert torch.equal(value(limbs(torch.zeros(x.shape[1], 1).double(), 8.0).digits(x)), 8 * x)
 
 
 @NEEDS_WORDS
@@ -82,21 +81,20 @@ def test_what_has_no_digits(odd):
     x = torch.full((300, 6), 3.0, dtype=torch.float64)
     x[299, 4] = odd
 
-    assert Limbs(torch.zeros(6, 2), 1.0).digits(x) is None
+    assert limbs(torch.zeros(6, 2).double(), 1.0).digits(x) is None
 
 
 @NEEDS_WORDS
-@pytest.mark.parametrize(
-    ("inputs", "odd"), [(4, 0.25), (4, LARGEST + 1), (4, -LARGEST - 1), (3, 1)]
-)
-def test_weights_out_of_reach(inputs, odd):
-    """Weights beyond 16 bits, or no pairs, make no ``Limbs``, and are not taken for fit."""
-    weight = torch.full((inputs, 4), 1.0, dtype=torch.float64)
-    weight[2, 2] = odd
+@pytest.mark.parametrize("odd", [0.25, 32768, -32769, 65537, float("nan"), float("inf")])
+def test_weights_out_of_reach(odd):
+    """Weights that are no integers of 16 bits, or inputs without a pair, are left to float64."""
+    weight = torch.full((4, 4), 1.0, dtype=torch.float64)
+    weight[0] = torch.tensor([32767, -32768, 0, 1])
 
-    with pytest.raises(ValueError, match="32767"):
-        Limbs(weight, 1.0)
-    assert odd == 0.25 or not int16_matmul.fits(weight)
+    assert limbs(weight, 1.0) is not None
+    assert limbs(weight[1:], 1.0) is None
+    weight[2, 2] = odd
+    assert limbs(weight, 1.0) is None
 
 
 @NEEDS_WORDS
@@ -172,12 +170,24 @@ def test_nothing_at_all():
     assert Affine(torch.randn(8, 4), torch.randn(4))(torch.zeros(0, 8)).shape == (0, 4)
 
 
+@pytest.mark.parametrize(
+    ("features", "width"),
+    [(("avx512bw", "avx2"), 16), (("avx2", "avx512f"), 8), (("sse4.2", "avx"), None), ((), None)],
+)
+def test_vectors_of_cpus(monkeypatch, features, width):
+    """The widest vectors are used whose instruction a CPU has; one without is left to float64."""
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
+
+    assert int16_kernel.lanes.__wrapped__() == width
+
+
 def test_other_machines(monkeypatch):
     """Without the instruction, without its code, or if sums saturate, float64 does the work."""
     available = int16_matmul.available.__wrapped__
-    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: {"neon": True})
+    monkeypatch.setattr(int16_kernel, "lanes", lambda: None)
     assert not available()
-    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: {"avx2": True})
+    assert limbs(torch.zeros(4, 4).double(), 1.0) is None
+    monkeypatch.setattr(int16_kernel, "lanes", lambda: 8)
     monkeypatch.setattr(int16_kernel, "product", lambda _: None)
     assert not available()
 
