@@ -164,7 +164,8 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
             style = "--" if str(what).endswith("alone") else "-"
             axes.plot(line["size"], line[column], style, marker="o", markersize=3, label=what)
         axes.set(xscale="log", yscale="log", xlabel=unit, ylabel=title)
-        axes.legend(fontsize=6, frameon=False)
+        if axes.lines:
+            axes.legend(fontsize=6, frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 
