@@ -56,14 +56,22 @@ class _Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        if x.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
-            out: Tensor = self.plain(x)  # oneDNN refuses bfloat16 below AVX-512
+        if not is_fused(self, x.dtype):
+            out: Tensor = self.plain(x)
             return out
-        inner = _with_relu(_with_relu(x, self.enter), self.middle)
-        return _plus(inner, self.leave, x)
+        inner = with_relu(with_relu(x, self.enter), self.middle)
+        return plus(inner, self.leave, x)
 
 
-def _with_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
+def is_fused(block: nn.Module, dtype: torch.dtype) -> bool:
+    """Return whether a block computes with oneDNN, which refuses bfloat16 below AVX-512."""
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
+        return False
+    return isinstance(block, _Bottleneck)
+
+
+def with_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Return the convolution of ``x`` and its ReLU."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001 - see above
         x,
         layer.weight,
@@ -79,7 +87,7 @@ def _with_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
     return out
 
 
-def _plus(x: Tensor, layer: nn.Conv2d, other: Tensor) -> Tensor:
+def plus(x: Tensor, layer: nn.Conv2d, other: Tensor) -> Tensor:
     """Return the convolution of ``x`` plus ``other``."""
     out: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(  # noqa: SLF001 - see above
         x,

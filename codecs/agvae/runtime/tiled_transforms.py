@@ -1,4 +1,4 @@
-"""g_a, h_a and g_s on whole images of any size: padding, and tiles for large ones.
+"""g_a, h_a and g_s on whole images of any size: padding, bands and tiles for large ones.
 
 These are the float parts. They touch neither the bitstream's syntax nor the entropy decoder, so
 their rounding may differ between machines; files decode to the same latent all the same.
@@ -23,17 +23,22 @@ from bench.codecs.agvae.model.config import (
     latent_size,
 )
 from bench.codecs.agvae.runtime.fused_conv import fused
+from bench.codecs.agvae.runtime.row_streams import RowStream
 from bench.image import Image
 
 TILE = 72
 """Side of a tile's core in latent positions (1,152 pixels); larger images are cut into such."""
 
 ANALYSIS_TILE = 120
-"""The same for g_a, whose first layers, the dearest, compute all of the overlap."""
+"""Side of the largest picture in latent positions that g_a takes in one go."""
+
+BAND = 1024
+"""Latent positions in a band of a larger one: activations stay under the 32 MiB that a process
+keeps when it frees them, and near the processor's caches."""
 
 
 def reach(config: Config) -> int:
-    """Return how many latent positions away g_a and g_s see, rounded up: the overlap of tiles.
+    """Return how many latent positions away g_a and g_s see, rounded up.
 
     Walks both stacks from the output inwards: a stride-2 convolution of size 5 turns r positions
     into 2 r + 2, a bottleneck adds 1, a pixel shuffle halves r and its convolution adds 1.
@@ -101,6 +106,7 @@ class Transforms:
         self.device = torch.device(device)
         self.precision = precision
         self._tile, self._analysis_tile = tile or TILE, tile or ANALYSIS_TILE
+        self._band = tile * tile if tile else BAND
         self._overlap, self._margins = reach(config), _margins(config)
         self._latent = config.latent
         self._g_a, self._g_s = self._ready(g_a, precision), self._ready(g_s, precision)
@@ -116,16 +122,29 @@ class Transforms:
     def analyse(self, image: Image) -> Tensor:
         """Return y before any gain, (H, W, M) float32, from uint8 RGB."""
         height, width = latent_size(*image.shape[:2])
-        below, right = height * STRIDE - image.shape[0], width * STRIDE - image.shape[1]
-        padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+        if max(height, width) <= self._analysis_tile:
+            out: Tensor = self._g_a(self._rgb(image, 0, height)).float()
+            return out[0].permute(1, 2, 0).contiguous()
         y = torch.empty(height, width, self._latent, device=self.device)
-        for rows, columns in tiles(height, width, self._overlap, self._analysis_tile):
-            part = padded[pixels(rows), pixels(columns)]
-            rgb = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
-            x = rgb[None].permute(0, 3, 1, 2).to(self.precision).div_(255).sub_(0.5)
-            out = self._g_a(x).float()
-            y[rows.start : rows.stop, columns.start : columns.stop] = core(out, rows, columns)
+        stream, done = RowStream(self._g_a), 0
+        rows = max(1, self._band // width)
+        edges = [0, *range(self._overlap + rows, height, rows), height]
+        for start, stop in pairwise(edges):
+            out = stream.push(self._rgb(image, start, stop), last=stop == height)
+            y[done : done + out.shape[2]] = out[0].permute(1, 2, 0)
+            done += out.shape[2]
         return y
+
+    def _rgb(self, image: Image, start: int, stop: int) -> Tensor:
+        """Return rows of an image, (1, 3, 16 h, 16 w) from -0.5 to 0.5; its edge is repeated.
+
+        ``start`` and ``stop`` are latent rows.
+        """
+        part = image[start * STRIDE : stop * STRIDE]
+        below, right = (stop - start) * STRIDE - part.shape[0], -part.shape[1] % STRIDE
+        padded = np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
+        rgb = torch.from_numpy(padded).to(self.device)
+        return rgb[None].permute(0, 3, 1, 2).to(self.precision).div_(255).sub_(0.5)
 
     @torch.no_grad()
     def hyper_analyse(self, y: Tensor) -> Tensor:
@@ -180,11 +199,6 @@ class Transforms:
                 x = x[..., top : x.shape[2] - below, left : x.shape[3] - right]
                 x = x.contiguous(memory_format=torch.channels_last)
         return x
-
-
-def pixels(span: Span) -> slice:
-    """Return the pixels of a tile with its overlap."""
-    return slice(span.outer_start * STRIDE, span.outer_stop * STRIDE)
 
 
 def core(out: Tensor, rows: Span, columns: Span, scale: int = 1) -> Tensor:
