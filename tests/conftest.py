@@ -128,9 +128,9 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure in this process, where a test is not of the pool: each worker is two interpreters."""
-    from bench.measurement import executor, matching
+    from bench.measurement import executor, head_start, matching
 
-    for module in (executor, matching):
+    for module in (executor, head_start, matching):
         monkeypatch.setattr(module, "LocalPool", forkserver.Here)
 
 

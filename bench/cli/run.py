@@ -31,6 +31,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.measurement.experiment import Experiment
+    from bench.measurement.head_start import HeadStart
     from bench.measurement.plan import Plan
 
 
@@ -111,10 +112,12 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     Only what is missing is measured: run the same command again to continue.
     """
+    ahead = _start_worker(ctx, jobs, timeout) if experiment is None and not scheduler else None
     with without_collector():
         from bench.analysis.published_names import references
         from bench.cli import outcome
         from bench.cli.screen import Screen
+        from bench.measurement.executor import local_pool
         from bench.measurement.provenance import cpu_count
         from bench.measurement.run import run
         from bench.output.write import prepare, write
@@ -158,6 +161,7 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
                 retry_failed=retry_failed,
                 timeout_s=timeout,
                 progress=screen,
+                make_executor=ahead.make_executor if ahead else local_pool,
             )
     except KeyboardInterrupt:
         screen.console.print(
@@ -169,6 +173,18 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     if asked.report:
         _page(folder, asked, quiet=quiet)
+
+
+def _start_worker(ctx: typer.Context, jobs: int, timeout_s: float) -> HeadStart | None:
+    """Start a worker where there surely is something to measure: no run has used the folder."""
+    if (ctx.params["out"] / "bench.sqlite").exists():
+        return None
+    from bench.measurement.head_start import HeadStart
+    from bench.measurement.provenance import cpu_count
+
+    ahead = HeadStart(jobs or cpu_count(), timeout_s)
+    ctx.call_on_close(ahead.stop)
+    return ahead
 
 
 def _typed(ctx: typer.Context, name: str) -> bool:

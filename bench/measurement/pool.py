@@ -72,10 +72,16 @@ class LocalPool(Executor):
     memory_bytes
         What all processes may hold together. Default: three quarters of the machine's memory,
         or ``$BENCH_MEMORY_GIB``. Beyond it the largest is killed.
+    first
+        What a process begins with that is started at once, whether or not there will be calls.
     """
 
     def __init__(
-        self, jobs: int, timeout_s: float = DEFAULT_TIMEOUT_S, memory_bytes: int | None = None
+        self,
+        jobs: int,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        memory_bytes: int | None = None,
+        first: Callable[[], None] | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self._memory = memory_bytes or memory_limit_bytes()
@@ -88,6 +94,9 @@ class LocalPool(Executor):
         self._ending, self._killing, self._woken = False, False, False
         self._lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
+        if first is not None:
+            self._begun = time.monotonic()
+            self._slots[0].take([Call.of(first, ())])
         self._manager = threading.Thread(target=self._manage, daemon=True)
         self._manager.start()
 

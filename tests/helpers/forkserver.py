@@ -98,7 +98,8 @@ def _run(request: dict) -> None:
             write = writing.write
             writing.write = lambda *a, **k: write(*a, **{**k, "plots": False})
         if not request["workers"]:
-            importlib.import_module("bench.measurement.executor").LocalPool = Here
+            for name in ("executor", "head_start"):
+                importlib.import_module(f"bench.measurement.{name}").LocalPool = Here
         if "code" in request:
             exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
         else:

@@ -1,0 +1,63 @@
+"""The worker that starts before the plan: it is used, or it ends; nothing else is different."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.measurement.head_start import HeadStart
+
+SEEN = """[
+    (sys := __import__('sys')) and (os := __import__('os')).getpid(),
+    {'bench.measurement.worker', 'cv2'} <= {*sys.modules},
+    os.environ['OMP_NUM_THREADS'],
+    os.environ.get('BENCH_EXTRA'),
+    os.getcwd(),
+    len(__import__('psutil').Process().children()),
+]"""
+"""What a worker says of itself."""
+
+
+def _ahead(monkeypatch: pytest.MonkeyPatch) -> HeadStart:
+    """Return a worker ahead of the plan; Pytest puts the phase of a test into a variable."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    return HeadStart(2)
+
+
+def test_the_pool_begins_with_the_process_that_is_there(monkeypatch: pytest.MonkeyPatch):
+    """It has imported what cells need, has one thread a library, and its decoder runs."""
+    ahead = _ahead(monkeypatch)
+    [first] = psutil.Process().children()
+    with ahead.make_executor(2) as pool:
+        pid, *others = pool.submit(eval, SEEN).result()
+
+    assert first.pid == pid
+    assert [True, "1", None, str(Path.cwd()), 1] == others
+    assert not first.is_running()
+
+
+def test_what_changed_since_is_known_to_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A codec's file, a folder to import from: a process of before would not find them."""
+    ahead = _ahead(monkeypatch)
+    [first] = psutil.Process().children()
+    monkeypatch.setenv("BENCH_EXTRA", "mine.py")
+    with ahead.make_executor(1) as pool:
+        assert not first.is_running()
+        assert "mine.py" == pool.submit(eval, SEEN).result()[3]
+    other = _ahead(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    with other.make_executor(1) as pool:
+        assert os.fspath(tmp_path) == pool.submit(eval, SEEN).result()[4]
+
+
+def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch):
+    """With all that it started; ending it again does nothing."""
+    ahead = _ahead(monkeypatch)
+    [first] = psutil.Process().children()
+    ahead.stop()
+    ahead.stop()
+
+    assert not first.is_running()
