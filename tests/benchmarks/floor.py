@@ -2,10 +2,15 @@
 
 ``python tests/benchmarks/floor.py --data FOLDER_OF_KODAK``
 
-The floor is Pillow's JPEG and WebP at ten qualities on eight pictures, in one process. The runs
-measure four pictures and those eight more; what the eight cost is the difference, so that start-up,
-tables and plots, which are the same for both, are no part of it. CPU seconds of all processes, the
-floor between the runs: other work on the machine slows both.
+The floor is Pillow's JPEG and WebP at ten qualities: half of the pictures in each of two processes
+at once, as a run has them, and all of them in one process alone. The runs measure two pictures and
+those ten more, by ``bench.run``; what the ten cost is the difference, so that the start-up, which
+is the same for both, is no part of it. CPU seconds of all processes.
+
+CPU time of the very same work differs by 10 % and more from one minute to the next. So a round has
+each run once and the floor before and after each pair of runs, each difference is divided by the
+mean of the two floors beside it, and what counts is the median of five rounds. The lowest and the
+highest are shown as well: a change that is smaller than they are apart was not seen.
 """
 
 from __future__ import annotations
@@ -13,10 +18,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import shutil
+import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +39,8 @@ _SPEC.loader.exec_module(growth)
 
 QUALITIES = range(5, 100, 10)
 CODECS = {"JPEG": {"subsampling": "4:2:0"}, "WEBP": {"method": 4}}
-FEW, MANY = 4, 12
+METRICS = (["bpp"], ["psnr"], ["psnr", "ms_ssim"])
+FEW, MANY = 2, 12
 
 
 def floor_s(paths: list[Path]) -> float:
@@ -47,34 +56,58 @@ def floor_s(paths: list[Path]) -> float:
     return time.process_time() - started
 
 
-def run_s(pictures: Path, out: Path, metrics: list[str]) -> float:
+def floor_of_two_s(paths: list[Path]) -> float:
+    """Return the same of two processes, each with half of the pictures, at once."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        return sum(pool.map(floor_s, (paths[::2], paths[1::2])))
+
+
+def run_s(paths: list[Path], out: Path, metrics: list[str]) -> float:
     """Return CPU seconds of a run from nothing."""
     shutil.rmtree(out, ignore_errors=True)
-    words = [*growth.BENCH, "all", "-d", f"folder:{pictures}", "-c", "jpeg", "-c", "webp"]
-    words += ["-q", ",".join(map(str, QUALITIES)), "--out", out]
-    return float(growth.cost_of(*words, *(w for m in metrics for w in ("-m", m))).cpu_s)
+    names = [path.name for path in paths]
+    words = [f"folder:{paths[0].parent}"], ["jpeg", "webp"], metrics
+    code = f"bench.run(*{words!r}, quality={[*QUALITIES]}, images={names}, out={str(out)!r})"
+    return float(growth.cost_of(sys.executable, "-c", f"import bench; {code}").cpu_s)
+
+
+def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[float]]:
+    """Return the floors of a round and what each run adds, as a part of the floor beside it."""
+    floors, added = [floor_of_two_s(paths[FEW:])], []
+    for metrics in METRICS:
+        few, many = run_s(paths[:FEW], out, metrics), run_s(paths, out, metrics)
+        floors.append(floor_of_two_s(paths[FEW:]))
+        added.append((many - few) / statistics.mean(floors[-2:]) - 1)
+    return floors, added
+
+
+def spread(values: list[float], form: str) -> str:
+    """Return median, lowest and highest in words."""
+    middle, low, high = (form.format(f(values)) for f in (statistics.median, min, max))
+    return f"{middle} (median; {low} to {high})"
 
 
 def main() -> None:
     """Print the floor and what each run adds to it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    paths = sorted(parser.parse_args().data.glob("*.png"))[:MANY]
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    paths = sorted(given.data.glob("*.png"))[:MANY]
+    alone, two, runs = [], [], []
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        for count in (FEW, MANY):
-            (place / f"p{count}").mkdir()
-            for path in paths[:count]:
-                shutil.copy(path, place / f"p{count}")
-        for metrics in (["bpp"], ["psnr"], ["psnr", "ms_ssim"]):
-            few = run_s(place / f"p{FEW}", place / "out", metrics)
-            floor = floor_s(paths[FEW:])
-            more = run_s(place / f"p{MANY}", place / "out", metrics) - few
-            sys.stdout.write(
-                f"{'+'.join(metrics)}: {more:.2f} CPU s for {len(paths) - FEW} pictures, floor "
-                f"{floor:.2f}, {100 * (more / floor - 1):+.0f} %\n"
-            )
-            sys.stdout.flush()
+        out = Path(name, "out")
+        run_s(paths[:FEW], out, METRICS[-1])  # compiles loops, where none are kept
+        for _ in range(given.rounds):
+            alone.append(floor_s(paths[FEW:]))
+            floors, added = one_round(paths, out)
+            two += floors
+            runs.append(added)
+    for title, values in (("two processes at once", two), ("one process alone", alone)):
+        each = [1000 * value / (MANY - FEW) for value in values]
+        sys.stdout.write(f"floor, {title}: {spread(each, '{:.0f}')} CPU ms a picture\n")
+    for metrics, values in zip(METRICS, zip(*runs, strict=True), strict=True):
+        sys.stdout.write(f"{'+'.join(metrics)}: {spread(list(values), '{:+.0%}')} of the floor\n")
 
 
 if __name__ == "__main__":
