@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
+from queue import Empty, SimpleQueue
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -69,6 +72,42 @@ def done(value: T) -> Future[T]:
     return future
 
 
+class _Thread:
+    """A thread that makes calls one after the other, for which no process waits when it ends."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:  # noqa: ANN401
+        """Return what a call will give."""
+        future: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(function(*args))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked
+                future.set_exception(error)
+
+        if self._thread.ident is None:
+            self._thread.start()
+        self._calls.put(call)
+        return future
+
+    def end(self, *, wait: bool) -> None:
+        """Begin no further call; ``wait`` for the one that was begun."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._calls.get_nowait()
+        self._calls.put(None)
+        if wait and self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            call()
+
+
 class Lanes:
     """Threads that make pictures, while the thread that asks for them goes on; a context manager.
 
@@ -79,16 +118,16 @@ class Lanes:
     """
 
     def __init__(self) -> None:
-        self._networks = ThreadPoolExecutor(1, "networks")
+        self._networks = _Thread("networks")
         self._encoders = ThreadPoolExecutor(cpu_count(), "webp")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Begin nothing more; after Ctrl-C do not even wait for what was begun."""
-        for pool in (self._networks, self._encoders):
-            pool.shutdown(wait=kind is None, cancel_futures=True)
+        """Begin nothing more. After Ctrl-C nobody waits for a network."""
+        self._networks.end(wait=kind is not KeyboardInterrupt)
+        self._encoders.shutdown(cancel_futures=True)
 
     def run(self, function: Callable[..., T], *args: Any, network: bool) -> Future[T]:  # noqa: ANN401
         """Return what a function will give: of a ``network`` in its thread, else by now."""

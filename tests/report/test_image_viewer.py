@@ -26,7 +26,7 @@ from bench.measurement.rows import records
 from bench.report import Options, Outcome, write
 from bench.report import results as data
 from bench.report.choice import busiest_window, choose_images
-from bench.report.decoding import decode_checked, to_webp
+from bench.report.decoding import Lanes, decode_checked, to_webp
 from bench.report.gallery import Scene
 from bench.report.image_viewer import Builder
 from bench.report.rate_matching import Exact, matched
@@ -237,7 +237,31 @@ def test_networks_have_a_thread_and_the_page_stays_the_same(
     done = write(results_dir, tmp_path / "page.html", Options(rates=(0.5, 1.0)))
 
     assert html == done.path.read_text(encoding="utf-8")
-    assert {"networks_0"} == threads
+    assert {"networks"} == threads
+
+
+def test_after_ctrl_c_no_network_is_waited_for():
+    """Not for the picture it is at, and no further one is begun; else it is waited for."""
+    begun, gate, ended = threading.Event(), threading.Event(), []
+
+    def picture() -> None:
+        begun.set()
+        gate.wait(30)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt), Lanes() as lanes:
+        first = lanes.run(picture, network=True)
+        second = lanes.run(picture, network=True)
+        begun.wait(30)
+        raise KeyboardInterrupt
+    assert [] == ended
+    gate.set()
+    assert None is first.result(30)
+    assert not second.done()
+    with Lanes() as lanes:
+        lanes.run(picture, network=True)
+        lanes.run(picture, network=True).result()
+    assert 3 == len(ended)
 
 
 def test_exact_page_says_so(results_dir: Path, tmp_path: Path):
