@@ -26,16 +26,19 @@ def count() -> int:
     return min(torch.get_num_threads(), _MOST)
 
 
-def at_once(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+def at_once(
+    function: Callable[..., T], *arguments: Iterable[Any], most: int | None = None
+) -> list[T]:
     """Return what ``map`` gives; several calls run at the same time, with gradients as here.
 
-    PyTorch's operators use one core inside, so a call must not wait for another one.
+    PyTorch's operators use one core inside, so a call must not wait for another one. Calls that
+    hold Python's lock for little of their time may name another number of threads at ``most``.
     """
     calls = list(zip(*arguments, strict=True))
-    threads = min(len(calls), count())
-    if threads < 2:
+    threads = count() if most is None else min(torch.get_num_threads(), most)
+    if min(len(calls), threads) < 2:
         return [function(*call) for call in calls]
-    pool = _pool(os.getpid(), count())
+    pool = _pool(os.getpid(), threads)
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def call_one(call: tuple[Any, ...]) -> T:
@@ -45,9 +48,9 @@ def at_once(function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
     return list(pool.map(call_one, calls))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork has none
-    """Return threads in each of which PyTorch uses one core; made once per process."""
+    """Return threads in each of which PyTorch uses one core; made once per process and number."""
     before = torch.get_num_threads()
     ready = threading.Barrier(threads + 1)
 

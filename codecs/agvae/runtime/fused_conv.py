@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.codecs.agvae.model.layers import Bottleneck
+from bench.codecs.agvae.runtime.winograd import Winograd, suits
 
 
-def fused(net: nn.Module) -> nn.Module:
+def fused(net: nn.Module, *, winograd: bool = False) -> nn.Module:
     """Return a network that computes what ``net`` does, from the same weights, in fewer passes.
 
     Parameters
@@ -25,10 +26,15 @@ def fused(net: nn.Module) -> nn.Module:
     net
         A sequence of convolutions, bottlenecks and sequences of these, as ``model.analysis`` and
         ``model.synthesis`` return it; evaluated on the CPU without gradients.
+    winograd
+        Whether 3x3 convolutions may be computed as ``winograd.py`` does, which rounds otherwise.
+        The network then takes one picture at a time.
     """
     if not _available() or not isinstance(net, nn.Sequential):
         return net
-    return nn.Sequential(*(_fused_layer(layer) for layer in net))
+    if winograd and len(net) == 2 and suits(net[0]) and isinstance(net[1], nn.PixelShuffle):
+        return nn.Sequential(Winograd(net[0], factor=net[1].upscale_factor))
+    return nn.Sequential(*(_fused_layer(layer, winograd=winograd) for layer in net))
 
 
 def _available() -> bool:
@@ -38,28 +44,30 @@ def _available() -> bool:
     return here and hasattr(operators, "_convolution_pointwise")
 
 
-def _fused_layer(layer: nn.Module) -> nn.Module:
+def _fused_layer(layer: nn.Module, *, winograd: bool) -> nn.Module:
     if isinstance(layer, Bottleneck):
-        return _Bottleneck(layer)
-    return fused(layer) if isinstance(layer, nn.Sequential) else layer
+        return _Bottleneck(layer, winograd=winograd)
+    return fused(layer, winograd=winograd) if isinstance(layer, nn.Sequential) else layer
 
 
 class _Bottleneck(nn.Module):
     """x + conv1(relu(conv3(relu(conv1 x)))) in three passes instead of six."""
 
-    def __init__(self, plain: Bottleneck) -> None:
+    def __init__(self, plain: Bottleneck, *, winograd: bool) -> None:
         super().__init__()
         self.plain = plain
         self.enter, self.middle, self.leave = (
             layer for layer in plain.body if isinstance(layer, nn.Conv2d)
         )
+        self.quick = Winograd(self.middle, relu=True) if winograd and suits(self.middle) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
         if not is_fused(self, x.dtype):
             out: Tensor = self.plain(x)
             return out
-        inner = with_relu(with_relu(x, self.enter), self.middle)
+        inner = with_relu(x, self.enter)
+        inner = self.quick(inner) if self.quick else with_relu(inner, self.middle)
         return plus(inner, self.leave, x)
 
 

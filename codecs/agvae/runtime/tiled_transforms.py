@@ -109,14 +109,17 @@ class Transforms:
         self._band = tile * tile if tile else BAND
         self._overlap, self._margins = reach(config), _margins(config)
         self._latent = config.latent
-        self._g_a, self._g_s = self._ready(g_a, precision), self._ready(g_s, precision)
+        self._g_a = self._ready(g_a, precision)
+        self._g_s = self._ready(g_s, precision, winograd=True)  # no byte comes from it
         self._h_a = self._ready(h_a, torch.float32)
 
-    def _ready(self, net: nn.Module | None, precision: torch.dtype) -> nn.Module:
+    def _ready(
+        self, net: nn.Module | None, precision: torch.dtype, *, winograd: bool = False
+    ) -> nn.Module:
         ready = nn.Identity() if net is None else net
         ready = ready.eval().requires_grad_(requires_grad=False).to(self.device, precision)
         moved: nn.Module = ready.to(memory_format=torch.channels_last)
-        return fused(moved) if self.device.type == "cpu" else moved
+        return fused(moved, winograd=winograd) if self.device.type == "cpu" else moved
 
     @torch.no_grad()
     def analyse(self, image: Image) -> Tensor:

@@ -32,6 +32,16 @@ def test_two_calls_run_at_the_same_time(two_threads):
     assert sorted(threads.at_once(lambda _: meeting.wait(), range(2))) == [0, 1]
 
 
+def test_more_threads_than_usual(two_threads, monkeypatch):
+    """Calls that ask for it run on as many threads as PyTorch has, and no more."""
+    monkeypatch.setattr(threads, "_MOST", 1)
+    meeting = threading.Barrier(2, timeout=60)
+
+    assert sorted(threads.at_once(lambda _: meeting.wait(), range(2), most=9)) == [0, 1]
+    names = threads.at_once(lambda _: threading.current_thread().name, range(20), most=9)
+    assert len(set(names)) <= 2
+
+
 def test_operators_inside_use_one_core(two_threads):
     """PyTorch has one thread in each call, and as many as before outside, also in new threads."""
     inside = threads.at_once(lambda _: torch.get_num_threads(), range(50))
