@@ -31,7 +31,7 @@ Of few rows, strips would compute those between them often; of more, a tensor of
 here, would be new memory of the system's each time.
 """
 
-BLOCK_POSITIONS = 256
+BLOCK_POSITIONS = 512
 """Positions whose activations and sums, some MB, stay in a core's cache from layer to layer."""
 
 LEVEL_STEPS = 256

@@ -131,8 +131,8 @@ class Affine:
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
         added = residual.contiguous().numpy()
-        out, total = np.empty(added.shape, np.float32), np.empty_like(bias)
-        int16_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, total, out)
+        out = np.empty(added.shape, np.float32)
+        int16_matmul.requantise_and_add(sums, self._unit, bias, float(LIMIT), added, out)
         return torch.from_numpy(out)
 
     def requantised(self, x: Tensor, slope: float) -> Tensor:
@@ -150,8 +150,8 @@ class Affine:
         """Return ``requantised`` of activations that are in limbs already."""
         assert self._limbs is not None
         sums, bias = self._limbs.sums(digits), self.bias.numpy()
-        out, total = np.empty((sums.shape[1], bias.size), np.float32), np.empty_like(bias)
-        int16_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, total, out)
+        out = np.empty((sums.shape[1], bias.size), np.float32)
+        int16_matmul.requantise(sums, self._unit, bias, float(LIMIT), slope, out)
         return torch.from_numpy(out)
 
     def sums(self, x: Tensor) -> Tensor:

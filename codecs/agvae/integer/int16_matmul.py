@@ -60,10 +60,9 @@ class Limbs:
         if not len(x):
             return None
         source = x.contiguous().numpy()
-        rest = np.empty(source.shape[1], np.int32)
         for count in (1, 2):
             out = np.empty((count, *source.shape), np.int16)
-            square = split(source, self._scale, out, rest)
+            square = split(source, self._scale, out)
             if square >= 0 and taps * square * self._square < 1 << 62:
                 return out
         return None
@@ -108,79 +107,61 @@ def available() -> bool:
 
 
 @compiled
-def split(x: Floats, scale: float, out: Words, rest: Sums) -> int:
-    """Write the limbs of ``x * scale`` into ``out``; return the largest sum of squares.
+def split(x: Floats, scale: float, out: Words) -> int:
+    """Write the limbs of ``x * scale`` into ``out``; return the largest sum of a row's squares.
 
-    That is the largest of any row and limb; -1 where a number is not an integer, or too large, and
-    rows after it are not split. ``x`` is (N, inputs), ``out`` (1 or 2, N, inputs), most significant
-    first, ``rest`` (inputs,) is scratch.
+    -1 where a number is not an integer, or too large; rows after it are not split. ``x`` is
+    (N, inputs), ``out`` (1 or 2, N, inputs), most significant first.
     """
     limbs, rows, columns = out.shape
     most = np.int64(0)
     for i in range(rows):
-        odd = False
+        odd, square = False, np.int64(0)
         for j in range(columns):
             v = x[i, j] * np.float32(scale)
-            rest[j] = np.int32(v)
-            odd |= v != rest[j]
-        if limbs == 2:
-            square = np.int64(0)
-            for j in range(columns):
-                digit = ((rest[j] + _RADIX // 2) & (_RADIX - 1)) - _RADIX // 2
-                out[1, i, j] = np.int16(digit)
-                rest[j] = (rest[j] - digit) >> LIMB_BITS
-                square += digit * digit
-            most = max(most, square)
-        square = np.int64(0)
-        for j in range(columns):
-            digit = np.int64(rest[j])
-            out[0, i, j] = np.int16(digit)
-            odd |= out[0, i, j] != digit
-            square += digit * digit
-        most = max(most, square)
+            rest = np.int32(v)
+            odd |= v != np.float32(rest)
+            if limbs == 2:
+                low = np.int32(((rest + _RADIX // 2) & (_RADIX - 1)) - _RADIX // 2)
+                out[1, i, j] = np.int16(low)
+                rest = np.int32((rest - low) >> LIMB_BITS)
+                square += np.int64(low) * low
+            out[0, i, j] = np.int16(rest)
+            odd |= out[0, i, j] != rest
+            square += np.int64(rest) * rest
         if odd:
             return -1
+        most = max(most, square)
     return int(most)
 
 
 @compiled
-def _total(sums: Sums, i: int, scale: float, bias: Doubles, out: Doubles) -> None:
-    """Fill ``out`` with the exact sums of position ``i``, in steps, bias included."""
-    if sums.shape[0] == 1:
-        for j in range(out.size):
-            out[j] = sums[0, i, j] * scale + bias[j]
-        return
-    for j in range(out.size):
-        out[j] = (sums[0, i, j] * float(_RADIX) + sums[1, i, j]) * scale + bias[j]
+def _sum(sums: Sums, i: int, j: int) -> float:
+    """Return the exact sum that ``Limbs.sums`` has in limbs."""
+    high = np.float64(sums[0, i, j])
+    return float(high if len(sums) == 1 else high * _RADIX + sums[1, i, j])
 
 
 @compiled
 def requantise(
-    sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, total: Doubles, out: Floats
+    sums: Sums, scale: float, bias: Doubles, limit: float, slope: float, out: Floats
 ) -> None:
     """Fill ``out`` (N, outputs) with the rounded, saturated and leaky values of ``Limbs.sums``.
 
     ``scale`` is what one unit of the sums is worth; it and ``bias`` (outputs,) are in steps.
-    ``total`` (outputs,) is scratch.
     """
-    for i in range(len(out)):
-        _total(sums, i, scale, bias, total)
-        for j in range(total.size):
-            out[i, j] = requantised_and_leaked(total[j], limit, slope)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = _sum(sums, i, j) * scale + bias[j]
+            out[i, j] = requantised_and_leaked(total, limit, slope)
 
 
 @compiled
 def requantise_and_add(
-    sums: Sums,
-    scale: float,
-    bias: Doubles,
-    limit: float,
-    residual: Floats,
-    total: Doubles,
-    out: Floats,
+    sums: Sums, scale: float, bias: Doubles, limit: float, residual: Floats, out: Floats
 ) -> None:
     """Fill ``out`` with the requantised sum of ``residual`` and the requantised values."""
-    for i in range(len(out)):
-        _total(sums, i, scale, bias, total)
-        for j in range(total.size):
-            out[i, j] = requantised_and_added(total[j], residual[i, j], limit)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = _sum(sums, i, j) * scale + bias[j]
+            out[i, j] = requantised_and_added(total, residual[i, j], limit)
