@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import pickle
 import threading
@@ -13,7 +15,14 @@ from typing import Any, cast
 
 from bench.errors import BenchError, CodecFailed, UsageError
 from bench.measurement.messages import head_of, value_of
-from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, Times, one_thread_each
+from bench.measurement.pool import (
+    DEFAULT_TIMEOUT_S,
+    LocalPool,
+    PoolError,
+    Times,
+    one_thread_each,
+    runs,
+)
 from bench.measurement.slot import Call
 
 _CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
@@ -42,6 +51,8 @@ def dask_pool(address: str, _jobs: int = 1, /, timeout_s: float = DEFAULT_TIMEOU
         raise UsageError(
             "--scheduler needs Dask", "Install it: pip install 'agvae-bench[distributed]'"
         ) from error
+    for name in ("distributed", "distributed.client"):  # errors end in one line of ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=_CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
@@ -81,7 +92,10 @@ class Cluster(Executor):
     def workers(self) -> int:
         """How many calls the cluster can work on now; it may grow and shrink."""
         if time.monotonic() > self._counted + _COUNT_S:
-            self._threads = sum(self._client.nthreads().values())
+            try:
+                self._threads = sum(self._client.nthreads().values())
+            except Exception as error:
+                raise _lost() from error
             self._counted = time.monotonic()
         return self._threads
 
@@ -111,8 +125,9 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Forget pending calls and close the connection."""
         self._waiting.clear()
-        self._executor.shutdown(wait=wait and not cancel_futures)
-        self._client.close()
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            self._executor.shutdown(wait=wait and not cancel_futures)
+            self._client.close()
 
     def _time_s(self, call: Call) -> float:
         """Return what a call is likely to take; infinite where nobody knows, or a stranger's."""
@@ -120,32 +135,43 @@ class Cluster(Executor):
 
     def _send(self, calls: list[Call]) -> None:
         """Send calls as one of Dask's, in bytes that Dask has no reason to look into."""
-        self._sent += 1
+        calls = [call for call in calls if runs(call.future)]
+        if not calls:
+            return
         jobs: list[_Job] = [(call.payload, call.group, call.near, call.kind) for call in calls]
-        sent = self._executor.submit(_in_child, self._timeout_s, pickle.dumps(jobs, protocol=5))
+        message = pickle.dumps(jobs, protocol=5)
+        try:
+            sent = self._executor.submit(_in_child, self._timeout_s, message)
+        except Exception:  # noqa: BLE001 - the client is closed
+            for call in calls:
+                call.future.set_exception(_lost())
+            return
+        self._sent += 1
         sent.add_done_callback(lambda done: self._finish(calls, done))
 
     def _finish(self, calls: list[Call], done: Future[bytes]) -> None:
         """Take the answers; where there are none, send several calls again, one by one."""
         with self._lock:
-            error = CancelledError() if done.cancelled() else done.exception()
-            if error is None:
+            try:
                 answers: list[_Answer] = pickle.loads(done.result())  # noqa: S301 - our workers
+            except CancelledError:  # not by us: Dask's client gave up
+                for call in calls:
+                    call.future.set_exception(_lost())
+            except Exception as error:  # noqa: BLE001 - KilledWorker, say
+                if len(calls) == 1:
+                    calls[0].future.set_exception(error)
+                else:
+                    for call in calls:
+                        self._send([call])
+            else:
                 for call, answer in zip(calls, answers, strict=True):
                     self._take(call, answer)
-            elif len(calls) > 1 and not done.cancelled():
-                for call in calls:
-                    self._send([call])
-            elif calls[0].future.set_running_or_notify_cancel():
-                calls[0].future.set_exception(error)
             self._sent -= 1
             if not self._sent:
                 self.flush()
 
     def _take(self, call: Call, answer: _Answer) -> None:
         """Let an answer be the result of its call, or the error that it ended with."""
-        if not call.future.set_running_or_notify_cancel():
-            return
         word, value = "failed", cast("Any", answer)
         if isinstance(answer, bytes):
             try:
@@ -154,6 +180,13 @@ class Cluster(Executor):
             except Exception:  # noqa: BLE001 - garbage that a codec wrote
                 word, value = "failed", CodecFailed("died: its answer cannot be read")
         (call.future.set_result if word == "done" else call.future.set_exception)(value)
+
+
+def _lost() -> PoolError:
+    return PoolError(
+        "the connection to the Dask scheduler is lost",
+        "What was measured is stored: start the cluster, run again, and the rest is measured.",
+    )
 
 
 _of_thread = threading.local()

@@ -17,7 +17,7 @@ from bench import registry
 from bench.errors import OutputError, failure
 from bench.measurement import worker
 from bench.measurement.encoding import Encoding
-from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, one_thread_each
+from bench.measurement.pool import DEFAULT_TIMEOUT_S, LocalPool, PoolError, one_thread_each
 from bench.measurement.store import Store
 from bench.measurement.worker import Task
 
@@ -98,6 +98,8 @@ def measure(
         After Ctrl-C, when the cells that are done within moments are stored.
     OutputError
         If a row cannot be stored; what was stored before is intact.
+    PoolError
+        If what the cells are measured on is gone; those that were not stored are not failures.
     """
     outcome = Outcome()
 
@@ -130,7 +132,10 @@ def measure(
                     while True:
                         futures.append(done.get_nowait())
                 pairs = [(future, running.pop(future)) for future in futures]
-                finish([(_row(future, task), task) for future, task in pairs])
+                lost = [error for future in futures if (error := _lost(future))]
+                finish([(_row(*pair), pair[1]) for pair in pairs if not _lost(pair[0])])
+                if lost:
+                    raise lost[0]
         except KeyboardInterrupt:
             _drain(running, finish)
             raise
@@ -201,6 +206,12 @@ def _row(future: Future[Encoding], task: Task) -> Encoding:
         return future.result()
     except Exception as error:  # noqa: BLE001 - it died, took too long, KilledWorker: one cell
         return replace(task.row, error=failure(error))
+
+
+def _lost(future: Future[Encoding]) -> PoolError | None:
+    """Return the error of a call whose pool is gone, which is no error of its codec."""
+    error = None if future.cancelled() else future.exception()
+    return error if isinstance(error, PoolError) else None
 
 
 def _drain(

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from bench.errors import CodecFailed
+from bench.errors import BenchError, CodecFailed
 from bench.measurement.slot import Call, Slot
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -173,7 +173,7 @@ class LocalPool(Executor):
                 if slot.child is None and not self._worth_another():
                     break
                 calls = self._several(slot)
-                running = [call for call in calls if _runs(call.future)]
+                running = [call for call in calls if runs(call.future)]
                 if running:
                     slot.take(running)
 
@@ -267,6 +267,10 @@ class LocalPool(Executor):
     _last_look, _looks = 0.0, 0
 
 
+class PoolError(BenchError):
+    """What calls ran on is gone: none of them is to blame. Not among the errors of codecs."""
+
+
 class Times(dict[object, float]):
     """What calls of a kind take, in seconds: infinite where none has ended yet."""
 
@@ -280,7 +284,7 @@ class Times(dict[object, float]):
             self[kind] = (self.get(kind, seconds) + seconds) / 2
 
 
-def _runs(future: Future[Any]) -> bool:
+def runs(future: Future[Any]) -> bool:
     """Whether a call begins now, or begins again: not cancelled."""
     return future.running() or future.set_running_or_notify_cancel()
 

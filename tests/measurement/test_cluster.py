@@ -6,13 +6,18 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from forkserver import Here
 
 from bench.errors import CodecFailed
 from bench.measurement import cluster, messages
+from bench.measurement.pool import PoolError
+from bench.measurement.results import load_results
+from bench.measurement.run import run
 from bench.measurement.slot import Call
 
 Jobs = list[tuple[Callable[..., Any], tuple[Any, ...]]]
@@ -23,16 +28,20 @@ class _Dask:
 
     def __init__(self) -> None:
         self.messages: list[tuple[Future[Any], Jobs]] = []
-        self.counted = 0
+        self.counted, self.closed = 0, False
 
     def get_executor(self, **_: object) -> _Dask:
         return self
 
     def nthreads(self) -> dict[str, int]:
+        if self.closed:
+            raise OSError
         self.counted += 1
         return {"a": 1, "b": 1}
 
     def submit(self, _function: object, _timeout_s: float, message: bytes) -> Future[Any]:
+        if self.closed:
+            raise RuntimeError("closed")
         calls = [pickle.loads(payload) for payload, *_ in pickle.loads(message)]
         self.messages.append((Future(), [(function, args) for function, args, _ in calls]))
         return self.messages[-1][0]
@@ -147,9 +156,9 @@ def test_calls_that_wait_are_sent_without_being_asked_for(dask: _Dask, executor:
 
 
 def test_nothing_is_sent_after_the_end(dask: _Dask, executor: cluster.Cluster):
-    """Calls that wait are forgotten, and a cancelled call disturbs nobody."""
+    """Calls that wait are forgotten; what was sent runs, and cannot be cancelled any more."""
     futures = [executor.submit(double, wish(n)) for n in range(9)]
-    futures[0].cancel()
+    assert [False, True] == [futures[0].cancel(), futures[8].cancel()]
     dask.answer()
     sent = list(dask.messages)
     executor.shutdown(cancel_futures=True)
@@ -157,7 +166,68 @@ def test_nothing_is_sent_after_the_end(dask: _Dask, executor: cluster.Cluster):
         future.cancel()
 
     assert not dask.messages
-    assert futures[0].cancelled()
+    assert not futures[0].cancelled()
+    assert 0 == futures[0].result(0)
+
+
+def test_a_call_that_is_cancelled_while_it_waits_is_not_sent(
+    dask: _Dask, executor: cluster.Cluster
+):
+    """The others of its message are."""
+    futures = [executor.submit(double, wish(n)) for n in range(9)]
+    futures[4].cancel()
+    executor.flush()
+    given = [n for _ in range(len(dask.messages)) for n in dask.answer()]
+
+    assert [0, 1, 2, 3, 5, 6, 7, 8] == given
+
+
+def test_no_call_is_to_blame_for_a_lost_scheduler(dask: _Dask, executor: cluster.Cluster):
+    """Every call of every message ends with the same error, also those that were not yet sent."""
+    futures = [executor.submit(double, wish(n)) for n in range(20)]
+    executor.flush()
+    dask.closed = True
+    while dask.messages:
+        dask.messages.pop()[0].cancel()
+    futures += [executor.submit(double, wish(n)) for n in range(20)]
+    executor.flush()
+
+    assert {PoolError} == {type(future.exception(0)) for future in futures}
+
+
+def test_a_scheduler_that_does_not_answer_is_lost(dask: _Dask, executor: cluster.Cluster):
+    """Also where it is only asked for its workers."""
+    dask.closed = True
+    with pytest.raises(PoolError, match="connection to the Dask scheduler is lost"):
+        _ = executor.workers
+
+
+def test_a_lost_cluster_ends_a_run_without_failures(small: Path, tmp_path: Path):
+    """What was measured is stored, what was not is measured by the next run; no codec failed."""
+
+    class Lost(Here):
+        waiting: tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None = None
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            if self.waiting is None:
+                self.waiting = future, fn, args
+            else:
+                future.set_exception(PoolError("gone"))
+                first, function, given = self.waiting
+                first.set_result(function(*given))
+            return future
+
+    words = [f"folder:{small}"], ["jpeg"], ["psnr"]
+    options = {"points": 4, "jobs": 2, "out": tmp_path / "out"}
+    with pytest.raises(PoolError, match="gone"):
+        run(*words, **options, make_executor=Lost)
+    kept = load_results(tmp_path / "out", unfinished=True).rows
+    rows = run(*words, **options, make_executor=Here).rows
+
+    assert [1, 12] == [found["bytes"].notna().sum() for found in (kept, rows)]
+    assert not rows["error"].any()
+    assert not kept["error"].any()
 
 
 @pytest.mark.parametrize("garbage", [b"", b"done\0\0" + bytes(8), b"spoilt" + bytes(40)])
