@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 
 from bench.cli import main
+
+_NEW_OBJECTS = 10_000
+"""After how many the garbage collector looks at them: most are what modules are made of."""
 
 
 def script() -> None:
@@ -14,6 +18,7 @@ def script() -> None:
 
     The interpreter takes 0.15 s to unload PyTorch, whose memory the system takes back anyway.
     """
+    gc.set_threshold(_NEW_OBJECTS)
     ended: list[int] = []  # with this exit code
     atexit.register(_leave, ended)  # first, so it is called last: when threads and others are done
     try:
