@@ -33,7 +33,7 @@ _OFFSET, _TWICE_OFFSET = np.float32(128), np.float32(256)
 
 _ROWS = 66  # of windows, for which the buffer is filled at a time
 _TILE = 192  # columns of samples
-_ROWS_AHEAD = 3  # of a row of the pictures that is read, of which the next ones are asked for
+_ROWS_AHEAD = 2  # of a row of the pictures that is read, of which the next ones are asked for
 _SPARE = 30  # samples that a row has more than windows: 10 pixels
 _MAP = (_ROWS + 10) * _TILE  # of the maps in the buffer
 
@@ -267,7 +267,7 @@ def _add_tiles(  # noqa: PLR0913, PLR0917 - loops own no memory
                 i, more = np.uint64(r * _TILE), 1
                 if r + 3 <= here and not coarsest:
                     more = 3
-                    _ask_for(maps, k + _2 * _6 * count, _6 * count)
+                    _ask_for(maps, k + _6 * count, _6 * count)
                     _three_rows(buffer, i, maps, k, columns[:count])
                 else:
                     _one_row(buffer, i, maps, k, columns[:count], coarsest)
