@@ -124,9 +124,11 @@ def test_known_ceilings(kodim):
 
 def test_chroma_is_halved_by_means_and_doubled_by_9331():
     """The down-sampling is a mean of 2x2; the up-sampling weighs 9:3:3:1, edges repeated."""
-    plane = np.arange(16.0).reshape(4, 4)
+    image = np.repeat(np.arange(15, dtype=np.uint8).reshape(3, 5, 1), 3, axis=2)
+    planes = np.empty((3, 2, 3))
+    colour._halve(image.reshape(-1), np.arange(256.0), planes.reshape(-1), 3, 5)
 
-    assert np.array_equal([[2.5, 4.5], [10.5, 12.5]], colour._halve(plane))
+    assert np.array_equal([[[3, 5, 6.5], [10.5, 12.5, 14]]] * 3, planes)
     small = np.array([[0.0, 16.0], [32.0, 64.0]])
     large = colour._double(small, (4, 4))
     assert np.array_equal([0, 4, 12, 16], large[0])
