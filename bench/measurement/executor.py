@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -114,6 +114,7 @@ def measure(
     waiting = _ordered(tasks, jobs)[::-1]  # popped from the end
     running: dict[Future[Encoding], Task] = {}
     done: SimpleQueue[Future[Encoding]] = SimpleQueue()
+    held = 0
     if not tasks:
         return outcome
     with one_thread_each():
@@ -121,8 +122,9 @@ def measure(
         try:
             while waiting or running:
                 workers = max(1, getattr(executor, "workers", jobs))
-                while waiting and done.empty() and _room(running, workers):
+                while waiting and done.empty() and _room(len(running), held, workers):
                     task = _with_bytes(waiting.pop(), store)
+                    held += len(task.data or b"")
                     future = executor.submit(worker.run, task)
                     running[future] = task
                     future.add_done_callback(done.put)
@@ -132,6 +134,7 @@ def measure(
                     while True:
                         futures.append(done.get_nowait())
                 pairs = [(future, running.pop(future)) for future in futures]
+                held -= sum(len(task.data or b"") for _, task in pairs)
                 lost = [error for future in futures if (error := _lost(future))]
                 finish([(_row(*pair), pair[1]) for pair in pairs if not _lost(pair[0])])
                 if lost:
@@ -148,12 +151,11 @@ def _nothing() -> None:
     """Stand in for what most executors do not need."""
 
 
-def _room(running: Mapping[Future[Encoding], Task], workers: int) -> bool:
+def _room(calls: int, held_bytes: int, workers: int) -> bool:
     """Whether another task may be sent: many, but few of those that travel with their bytes."""
-    if len(running) < _IN_FLIGHT_PER_WORKER * workers:
+    if calls < _IN_FLIGHT_PER_WORKER * workers:
         return True
-    held = sum(len(task.data or b"") for task in running.values())
-    return len(running) < _SMALL_IN_FLIGHT_PER_WORKER * workers and held < _HELD_BYTES
+    return calls < _SMALL_IN_FLIGHT_PER_WORKER * workers and held_bytes < _HELD_BYTES
 
 
 def _stored(row: Encoding, task: Task, store: Store) -> Encoding:

@@ -314,14 +314,10 @@ def test_rows_of_one_message_are_stored_together_or_not_at_all(tmp_path: Path):
 
 def test_few_files_are_sent_before_they_are_needed():
     """Of tasks that carry their bytes no more are held than the workers need; of others many."""
-    light = {Future(): SimpleNamespace(data=None) for _ in range(3)}
-    heavy = {Future(): SimpleNamespace(data=bytes(6 << 20)) for _ in range(3)}
-    many = {Future(): SimpleNamespace(data=None) for _ in range(256)}
-
-    assert executor._room(cast("Any", light), 1)
-    assert not executor._room(cast("Any", heavy), 1)
-    assert executor._room(cast("Any", heavy), 2)
-    assert not executor._room(cast("Any", many), 1)
+    assert executor._room(3, 0, 1)
+    assert not executor._room(3, 18 << 20, 1)
+    assert executor._room(3, 18 << 20, 2)
+    assert not executor._room(256, 0, 1)
 
 
 def test_pictures_of_earlier_cells_are_forgotten(tasks: list[worker.Task]):
