@@ -11,6 +11,8 @@ is.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +30,7 @@ def fused(net: nn.Module, *, winograd: bool = False) -> nn.Module:
         ``model.synthesis`` return it; evaluated on the CPU without gradients.
     winograd
         Whether 3x3 convolutions may be computed as ``winograd.py`` does, which rounds otherwise.
-        The network then takes one picture at a time.
+        The network then takes one picture at a time, and may write into it.
     """
     if not _available() or not isinstance(net, nn.Sequential):
         return net
@@ -41,7 +43,9 @@ def _available() -> bool:
     """Return whether oneDNN and PyTorch's operators for it are here."""
     operators = getattr(torch.ops, "mkldnn", None)
     here: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return here and hasattr(operators, "_convolution_pointwise")
+    return here and all(
+        hasattr(operators, name) for name in ("_convolution_pointwise", "_convolution_pointwise_")
+    )
 
 
 def _fused_layer(layer: nn.Module, *, winograd: bool) -> nn.Module:
@@ -62,13 +66,14 @@ class _Bottleneck(nn.Module):
         self.quick = Winograd(self.middle, relu=True) if winograd and suits(self.middle) else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+        """(B, C, H, W) -> the same shape; with Winograd's convolution in the memory of ``x``."""
         if not is_fused(self, x.dtype):
             out: Tensor = self.plain(x)
             return out
         inner = with_relu(x, self.enter)
-        inner = self.quick(inner) if self.quick else with_relu(inner, self.middle)
-        return plus(inner, self.leave, x)
+        if self.quick is None:
+            return plus(with_relu(inner, self.middle), self.leave, x)
+        return _added(self.quick(inner), self.leave, x)
 
 
 def is_fused(block: nn.Module, dtype: torch.dtype) -> bool:
@@ -80,36 +85,26 @@ def is_fused(block: nn.Module, dtype: torch.dtype) -> bool:
 
 def with_relu(x: Tensor, layer: nn.Conv2d) -> Tensor:
     """Return the convolution of ``x`` and its ReLU."""
-    out: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001 - see above
-        x,
-        layer.weight,
-        layer.bias,
-        list(layer.padding),
-        list(layer.stride),
-        list(layer.dilation),
-        layer.groups,
-        "relu",
-        [],
-        "",
-    )
+    call = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001 - see above
+    out: Tensor = call(x, *_arguments(layer), "relu", [], "")
     return out
 
 
 def plus(x: Tensor, layer: nn.Conv2d, other: Tensor) -> Tensor:
     """Return the convolution of ``x`` plus ``other``."""
-    out: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(  # noqa: SLF001 - see above
-        x,
-        other,
-        layer.weight,
-        layer.bias,
-        list(layer.padding),
-        list(layer.stride),
-        list(layer.dilation),
-        layer.groups,
-        "add",
-        1.0,
-        None,
-        [],
-        None,
-    )
+    call = torch.ops.mkldnn._convolution_pointwise.binary  # noqa: SLF001 - see above
+    out: Tensor = call(x, other, *_arguments(layer), "add", 1.0, None, [], None)
     return out
+
+
+def _added(x: Tensor, layer: nn.Conv2d, other: Tensor) -> Tensor:
+    """Return ``other``, to which the convolution of ``x`` was added: no new memory."""
+    call = torch.ops.mkldnn._convolution_pointwise_.binary
+    out: Tensor = call(other, x, *_arguments(layer), "add", 1.0, None, [], None)
+    return out
+
+
+def _arguments(layer: nn.Conv2d) -> tuple[Any, ...]:
+    """Return what PyTorch's operators want to know of a layer."""
+    sides = (list(side) for side in (layer.padding, layer.stride, layer.dilation))
+    return (layer.weight, layer.bias, *sides, layer.groups)

@@ -8,6 +8,7 @@ from torch import nn
 
 from bench.codecs.agvae.model import model
 from bench.codecs.agvae.model.config import Config
+from bench.codecs.agvae.model.layers import Bottleneck
 from bench.codecs.agvae.runtime import fused_conv
 
 
@@ -39,6 +40,20 @@ def test_results_are_the_same(nets, name, size):
         plain, quick = nets[name](x), fused_conv.fused(nets[name])(x)
 
     torch.testing.assert_close(plain, quick, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("winograd", [True, False])
+def test_a_bottleneck_and_the_memory_of_its_input(winograd):
+    """Winograd's bottleneck takes no new memory for its result; the other leaves its input."""
+    plain = nn.Sequential(Bottleneck(32)).requires_grad_(requires_grad=False)
+    x = torch.randn(1, 32, 9, 7).to(memory_format=torch.channels_last)
+    before, expected = x.clone(), plain(x)
+
+    found = fused_conv.fused(plain, winograd=winograd)(x)
+
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(x, found if winograd else before, rtol=0, atol=0)
+    assert winograd == (found.data_ptr() == x.data_ptr())
 
 
 def test_weights_are_shared(nets):
