@@ -288,6 +288,10 @@ class AgvaeCodec(Codec):
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
     def _engine_for(self, network: Manifest) -> Engine:
+        if "torch" not in sys.modules:
+            from bench.codecs.agvae.weights import ahead
+
+            ahead.begin(network)
         with _without_collector():
             from bench.codecs.agvae.engines import engine_for
 

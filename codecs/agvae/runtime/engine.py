@@ -23,7 +23,7 @@ from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.runtime.refinement import refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms
-from bench.codecs.agvae.weights import checkpoints
+from bench.codecs.agvae.weights import ahead, checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.codecs.agvae.weights.counted import coding_tables
 from bench.errors import DecodeError
@@ -49,7 +49,7 @@ class Engine:
         self.manifest = manifest
         self.config = manifest.config.as_stored
         self._device, self._precision = torch.device(device), precision
-        self._tensors = checkpoints.load(manifest)
+        self._tensors = ahead.take(manifest) or checkpoints.load(manifest)
         self._lock = threading.Lock()
         self._last: tuple[bytes, Tensor] | None = None
         self._sizes: dict[bytes, list[int]] = {}

@@ -371,21 +371,9 @@ def stored_tensors(manifest: Manifest) -> dict[str, Tensor]:
     """
     from safetensors.torch import load as load_bytes
 
-    from bench.codecs.agvae.weights import predicted
+    from bench.codecs.agvae.weights import packed, predicted
 
-    try:
-        data = manifest.path.read_bytes()
-    except OSError as error:
-        raise Unavailable(
-            f"{manifest.path}: weights cannot be read ({error.strerror})", "Install them again."
-        ) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != manifest.sha256:
-        raise Unavailable(
-            f"{manifest.path}: sha256 is {found[:12]}, the manifest says {manifest.sha256[:12]}",
-            "The file is damaged or was replaced; install the weights again.",
-        )
-    stored = load_bytes(data)
+    stored = load_bytes(packed.read(manifest.path, manifest.sha256))
     other = predicting(manifest)
     if other is None or manifest.base is not None:
         return stored

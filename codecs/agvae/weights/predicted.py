@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from bench.codecs.agvae.weights.difference import CODED, coded, decoded, prediction, ratio
-from bench.codecs.agvae.weights.quantised import LOW, SCALE, integers, split
+from bench.codecs.agvae.weights.packed import LOW, SCALE
+from bench.codecs.agvae.weights.quantised import integers, split
 from bench.errors import DecodeError
 
 PREDICTED_FROM = "predicted_from"

@@ -18,7 +18,6 @@ below are noise and stay)::
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Mapping
 
@@ -26,10 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LOW = ".low"
-SCALE = ".scale"
-DEFLATE = ".deflate"
-SHAPE = ".shape"
+from bench.codecs.agvae.weights import packed
+from bench.codecs.agvae.weights.packed import DEFLATE, LOW, SCALE, SHAPE
 
 _SHRINK = torch.linspace(0.70, 1.0, 31)
 
@@ -110,32 +107,6 @@ def deflate(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return stored
 
 
-def inflate(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what ``deflate`` was given; tensors that are not coded pass.
-
-    Raises
-    ------
-    ValueError
-        If coded bytes do not make a tensor of the stated shape.
-    """
-    packed: dict[str, Tensor] = {}
-    for name, tensor in stored.items():
-        if name.endswith(SHAPE):
-            continue
-        if not name.endswith(DEFLATE):
-            packed[name] = tensor
-            continue
-        plain = name.removesuffix(DEFLATE)
-        shape = stored[plain + SHAPE].tolist()
-        size = math.prod(shape)
-        coder = zlib.decompressobj(-15)
-        data = coder.decompress(tensor.numpy().tobytes(), size + 1)
-        if len(data) != size or not coder.eof:
-            raise ValueError(f"{plain}: {len(data)} bytes of weights, wanted {size} for {shape}")
-        packed[plain] = torch.frombuffer(bytearray(data), dtype=torch.int8).reshape(shape)
-    return packed
-
-
 def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what ``pack`` was given, up to the rounding of the weights; takes files' form too."""
     steps, scales, others = integers(stored)
@@ -149,19 +120,6 @@ def integers(
 
     Integers are int16 of each tensor's shape; scales are float32 and broadcast to it.
     """
-    steps_of, scales, others = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
-    stored = inflate(stored)
-    for name, tensor in stored.items():
-        if name.endswith((LOW, SCALE)):
-            continue
-        if tensor.dtype != torch.int8:
-            others[name] = tensor
-            continue
-        steps = tensor.to(torch.int16)
-        if name + LOW in stored:
-            planes = np.unpackbits(stored[name + LOW].numpy(), axis=1, count=tensor.numel())
-            for plane in torch.from_numpy(planes):
-                steps = steps * 2 + plane.reshape(tensor.shape)
-        steps_of[name] = steps
-        scales[name] = stored[name + SCALE].reshape(-1, *[1] * (tensor.ndim - 1))
-    return steps_of, scales, others
+    arrays = packed.integers({name: tensor.numpy() for name, tensor in stored.items()})
+    steps, scales, others = ({k: torch.from_numpy(v) for k, v in part.items()} for part in arrays)
+    return steps, scales, others

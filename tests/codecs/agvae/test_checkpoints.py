@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from bench.codecs.agvae.model.config import Config, preset
-from bench.codecs.agvae.weights import checkpoints, export, ids, quantised
+from bench.codecs.agvae.weights import ahead, checkpoints, export, ids, quantised
+from bench.codecs.agvae.weights import packed as unpacking
 from bench.errors import DecodeError, Unavailable
 
 
@@ -61,9 +63,9 @@ def test_file_form_is_smaller_and_the_same():
     stored = quantised.deflate(packed)
 
     assert stored["w.deflate"].numel() < 0.85 * packed["w"].numel()
-    back = quantised.inflate(stored)
+    back = unpacking.inflate({name: tensor.numpy() for name, tensor in stored.items()})
     assert list(packed) == list(back)
-    assert all(torch.equal(packed[name], back[name]) for name in packed)
+    assert all(np.array_equal(packed[name].numpy(), back[name]) for name in packed)
     assert torch.equal(quantised.unpack(packed)["w"], quantised.unpack(stored)["w"])
 
 
@@ -73,7 +75,7 @@ def test_file_form_refuses_other_sizes():
     for shape in ([4, 4, 3, 4], [4, 4, 3, 1]):
         wrong = {**stored, "w.shape": torch.tensor(shape, dtype=torch.int32)}
         with pytest.raises(ValueError, match="bytes of weights, wanted"):
-            quantised.inflate(wrong)
+            quantised.unpack(wrong)
 
 
 def test_exported_weights_load(small_dir, small_net, monkeypatch):
@@ -142,6 +144,34 @@ def test_broken_manifests_are_named(tmp_path, monkeypatch, text, words):
 
     with pytest.raises(Unavailable, match=rf"broken\.json.*{words}"):
         checkpoints.manifests()
+
+
+def test_weights_read_ahead_are_those_that_are_loaded(small_dir, monkeypatch):
+    """In a thread, once; those that are made from other files are left to who loads them."""
+    monkeypatch.setenv("BENCH_WEIGHTS", str(small_dir))
+    [small] = checkpoints.find("gain-asym", preset="small")
+    assert ahead.take(small) is None
+    ahead.begin(small)
+    ahead.begin(small)
+    found, wanted = ahead.take(small), checkpoints.load(small)
+
+    assert found is not None
+    assert ahead.take(small) is None
+    assert set(wanted) == set(found)
+    for name, tensor in wanted.items():
+        assert (tensor.dtype, True) == (found[name].dtype, torch.equal(tensor, found[name]))
+    other = replace(small, facts={**small.facts, "predicted_from": {"name": "a", "sha256": "b"}})
+    ahead.begin(other)
+    assert ahead.take(other) is None
+
+
+def test_weights_that_cannot_be_read_ahead_are_refused_where_they_are_needed(tmp_path):
+    """Not in the thread, where nobody would hear of it."""
+    [small] = checkpoints.find("gain-asym", preset="small")
+    for changed in (replace(small, sha256="0" * 64), replace(small, folder=tmp_path)):
+        ahead.begin(changed)
+        with pytest.raises(Unavailable, match=r"sha256 is|cannot be read"):
+            ahead.take(changed)
 
 
 def test_changed_weights_are_refused(small_dir, tmp_path, monkeypatch):

@@ -1,0 +1,105 @@
+"""What files of weights hold, as arrays: read, verified and unpacked without PyTorch.
+
+``weights/quantised.py`` says what is stored how, and writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import Unavailable
+
+LOW = ".low"
+SCALE = ".scale"
+DEFLATE = ".deflate"
+SHAPE = ".shape"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def read(path: Path, sha256: str) -> bytes:
+    """Return the bytes of a file of weights.
+
+    Raises
+    ------
+    Unavailable
+        If the file is missing, or has another hash than its manifest says.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"{path}: weights cannot be read ({error.strerror})", "Install them again."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise Unavailable(
+            f"{path}: sha256 is {found[:12]}, the manifest says {sha256[:12]}",
+            "The file is damaged or was replaced; install the weights again.",
+        )
+    return data
+
+
+def inflate(stored: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return what ``quantised.deflate`` was given; arrays that are not coded pass.
+
+    Raises
+    ------
+    ValueError
+        If coded bytes do not make an array of the stated shape.
+    """
+    packed: Arrays = {}
+    for name, array in stored.items():
+        if name.endswith(SHAPE):
+            continue
+        if not name.endswith(DEFLATE):
+            packed[name] = array
+            continue
+        plain = name.removesuffix(DEFLATE)
+        shape = stored[plain + SHAPE].tolist()
+        size = math.prod(shape)
+        coder = zlib.decompressobj(-15)
+        data = coder.decompress(array.tobytes(), size + 1)
+        if len(data) != size or not coder.eof:
+            raise ValueError(f"{plain}: {len(data)} bytes of weights, wanted {size} for {shape}")
+        packed[plain] = np.frombuffer(bytearray(data), np.int8).reshape(shape)
+    return packed
+
+
+def integers(stored: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays, Arrays]:
+    """Return the integers of what ``quantised.pack`` gave, their scales, and what has none.
+
+    Integers are int16 of each array's shape; scales are float32 and broadcast to it.
+    """
+    steps_of, scales, others = Arrays(), Arrays(), Arrays()
+    stored = inflate(stored)
+    for name, array in stored.items():
+        if name.endswith((LOW, SCALE)):
+            continue
+        if array.dtype != np.int8:
+            others[name] = array
+            continue
+        steps = array.astype(np.int16)
+        if name + LOW in stored:
+            planes = np.unpackbits(stored[name + LOW], axis=1, count=array.size)
+            for plane in planes:
+                steps <<= 1
+                steps += plane.reshape(array.shape)
+        steps_of[name] = steps
+        scales[name] = stored[name + SCALE].reshape(-1, *[1] * (array.ndim - 1))
+    return steps_of, scales, others
+
+
+def unpack(stored: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return weights as float32, and all else as it is stored, writable."""
+    steps, scales, others = integers(stored)
+    weights = {name: np.multiply(steps[name], scales[name], dtype=np.float32) for name in steps}
+    return {name: array.copy() for name, array in others.items()} | weights
