@@ -11,11 +11,10 @@ from __future__ import annotations
 import functools
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -26,6 +25,8 @@ from bench.metrics.plugin_files import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+    from bench.metrics._lpips_network import Network
 
 ALEX_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
@@ -94,23 +95,11 @@ def _missing(*nets: str) -> MetricError:
 
 
 @functools.cache
-def _model(net: str, path: Path) -> Any:  # noqa: ANN401 - lpips.LPIPS, untyped
-    """Return ``lpips.LPIPS(net)`` with the backbone of ``path``, channels last."""
-    import torch
+def _model(net: str, path: Path) -> Network:
+    """Return the network of LPIPS with the backbone of ``path``."""
+    from bench.metrics._lpips_network import Network
 
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        # lpips 0.1.4 speaks to torchvision in words that are out of date but work.
-        for message in ("The parameter 'pretrained'", "Arguments other than a weight enum"):
-            warnings.filterwarnings("ignore", message=message, category=UserWarning)
-        import lpips
-
-        model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    # lpips' name "slice2.3.squeeze.weight" is torchvision's "features.3.squeeze.weight".
-    model.net.load_state_dict(
-        {name: stored["features." + name.split(".", 1)[1]] for name in model.net.state_dict()}
-    )
-    return model.requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+    return Network(net, path)
 
 
 def _tensor(image: Image) -> torch.Tensor:
@@ -120,14 +109,6 @@ def _tensor(image: Image) -> torch.Tensor:
     scaled = np.divide(image, np.float32(127.5), dtype=np.float32)
     scaled -= 1
     return torch.from_numpy(scaled).permute(2, 0, 1)[None]
-
-
-def _features(model: Any, image: torch.Tensor) -> Iterator[torch.Tensor]:  # noqa: ANN401
-    """Yield each slice's activations (1, C, h, w) for an image (1, 3, H, W) in [-1, 1]."""
-    values = model.scaling_layer(image)
-    for index in range(model.L):
-        values = getattr(model.net, f"slice{index + 1}")(values)
-        yield values
 
 
 def _strips(height: int, samples: int) -> Iterator[slice]:
@@ -145,15 +126,15 @@ def _unit(values: torch.Tensor) -> torch.Tensor:
     return values / length.add_(1e-10)
 
 
-def _units(model: Any, image: Image) -> Iterator[torch.Tensor]:  # noqa: ANN401
+def _units(model: Network, image: Image) -> Iterator[torch.Tensor]:
     """Yield each slice's activations for an image, uint8 (H, W, 3), at unit length."""
-    return map(_unit, _features(model, _tensor(image)))
+    return map(_unit, model.features(_tensor(image)))
 
 
-def distance(model: Any, reference: Iterable[torch.Tensor], image: torch.Tensor) -> float:  # noqa: ANN401
+def distance(model: Network, reference: Iterable[torch.Tensor], image: torch.Tensor) -> float:
     """Return LPIPS between a reference's ``_units`` and an image (1, 3, H, W) in [-1, 1]."""
     total = 0.0
-    for head, wanted, found in zip(model.lins, reference, _features(model, image), strict=True):
+    for head, wanted, found in zip(model.heads, reference, model.features(image), strict=True):
         height, width = found.shape[2:]
         layer = 0.0
         for rows in _strips(height, found.numel()):
@@ -202,7 +183,7 @@ class _Lpips(Metric):
             wanted = kept if isinstance(kept, list) else _units(self._model(), kept)
             return distance(self._model(), wanted, _tensor(decoded))
 
-    def _model(self) -> Any:  # noqa: ANN401 - lpips.LPIPS, untyped
+    def _model(self) -> Network:
         return _model(self.net, self._path)
 
 

@@ -20,7 +20,7 @@ from PIL import Image as PILImage
 from bench import metrics
 from bench.dataset.fetch import fetch_weights
 from bench.errors import DatasetError, MetricError
-from bench.metrics import Undefined
+from bench.metrics import Undefined, _lpips_network
 from bench.metrics import lpips as lpips_net
 
 ALEX = "alexnet-owt-7be5be79.pth"
@@ -119,6 +119,24 @@ def test_alex_equals_the_package(random_alex, photo):
     assert value == pytest.approx(metric(photo, decoded), rel=0, abs=1e-6)
 
 
+def test_the_packages_are_not_imported(squeeze, photo, monkeypatch):
+    """lpips imports torchvision, and that PyTorch's compiler: 1.5 s for each process."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lpips"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    lpips_net._model.cache_clear()
+
+    assert 0 < squeeze(photo[:64, :64], jpeg(photo[:64, :64], 20)) < 1
+    assert "lpips" not in sys.modules
+
+
+def test_heads_that_are_missing_are_named(monkeypatch):
+    """A package that lost its files is an error of the metric, in one line."""
+    monkeypatch.setattr(_lpips_network, "find_spec", lambda _: None)
+    with pytest.raises(MetricError, match=r"needs weights/v0.1/alex.pth of the package lpips"):
+        _lpips_network._heads_file("alex")
+
+
 def test_documented_value(squeeze):
     """The example in torchmetrics' documentation gives its 0.1008."""
     model = lpips_net._model("squeeze", lpips_net.backbone_path("squeeze"))
@@ -127,9 +145,7 @@ def test_documented_value(squeeze):
         first, second = (torch.rand(10, 3, 100, 100) * 2 - 1 for _ in range(2))
     with torch.no_grad():
         values = [
-            lpips_net.distance(
-                model, map(lpips_net._unit, lpips_net._features(model, a[None])), b[None]
-            )
+            lpips_net.distance(model, map(lpips_net._unit, model.features(a[None])), b[None])
             for a, b in zip(first, second, strict=True)
         ]
 
