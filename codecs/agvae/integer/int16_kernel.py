@@ -62,6 +62,8 @@ def product(width: int) -> Callable[[Words, Words], Sums] | None:
 
     def call(x: Words, weight: Words) -> Sums:
         panels, pairs = weight.shape[:2]
+        assert x.shape[1] == 2 * pairs
+        assert x.flags.c_contiguous
         out = np.empty((len(x), panels * width), np.int32)
         if len(x):
             function(x.ctypes.data, len(x), pairs, weight.ctypes.data, panels, out.ctypes.data)
