@@ -36,11 +36,12 @@ _TILE = 192  # columns of samples
 _ROWS_AHEAD = 2  # of a row of the pictures that is read, of which the next ones are asked for
 _SPARE = 30  # samples that a row has more than windows: 10 pixels
 _MAP = (_ROWS + 10) * _TILE  # of the maps in the buffer
+_ROW = _TILE + 32  # of the maps of a row: each begins with a line of the cache
 
 _1, _2, _3, _4, _5, _6, _7, _8, _9, _10 = (np.uint64(k) for k in range(1, 11))
 _LINE_BYTES = np.uint64(64)  # of the cache
 _DOWN = np.uint64(_TILE)  # from a sample in the buffer to the one below
-_NEXT_MAP, _NEXT_ROW = np.uint64(_MAP), np.uint64(_TILE + _SPARE)
+_NEXT_MAP, _NEXT_ROW = np.uint64(_MAP), np.uint64(_ROW)
 
 
 @compiled_fused
@@ -181,7 +182,7 @@ def deficits(x: Samples, y: Samples, maps: FloatMap, width: int, *, coarsest: bo
     coarsest
         Which of the two.
     """
-    row, buffer = _aligned(3 * (_TILE + _SPARE)), _aligned(3 * _MAP)
+    row, buffer = _aligned(3 * _ROW), _aligned(3 * _MAP)
     columns, sums = np.zeros(_TILE, np.float32), np.zeros(3)
     _add_tiles(x, y, maps, row, buffer, columns, sums, width, coarsest)
     return sums
@@ -194,7 +195,7 @@ def reference(x: Samples, width: int) -> FloatMap:
     offset is removed from x. They are worked out in float64, since E[x^2] - E[x]^2 cancels on flat
     areas.
     """
-    row, buffer = np.empty(2 * (_TILE + _SPARE)), np.empty(2 * _MAP)
+    row, buffer = np.empty(2 * _ROW), np.empty(2 * _MAP)
     maps = _aligned(2 * (width - _SPARE) * (x.size // width - 10))
     _reference_tiles(x, maps, row, buffer, width)
     return maps
