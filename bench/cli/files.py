@@ -89,8 +89,9 @@ def encode(
     device: Device = "cpu",
 ) -> None:
     """Compress one image, and say its size, rate and PSNR."""
-    from bench import files, image, metrics, registry
+    from bench import files, image, registry
     from bench.errors import UsageError
+    from bench.metrics.psnr import Psnr
 
     if sum(option is not None for option in (quality, bpp, wanted)) > 1:
         raise UsageError("--quality, --bpp and --target exclude each other", "Give one of them.")
@@ -101,9 +102,7 @@ def encode(
     pixels = image.load(source)
     how = (spec, device, pixels, quality, aim)
     data, label, setting, value, note = _apart(spec.name, _encode, *how)
-    psnr = metrics.create("psnr")(
-        pixels, _apart(spec.name, _ask, spec.name, device, "decode", data)
-    )
+    psnr = Psnr()(pixels, _apart(spec.name, _ask, spec.name, device, "decode", data))
     files.write_atomically(target, data)
     found = 8 * len(data) / (pixels.shape[0] * pixels.shape[1])
     typer.echo(
