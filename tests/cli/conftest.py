@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from experiments import FILE, MINE, as_another_process
 from forkserver import Here
 
 from bench import cli, image
-from bench.measurement import run as conductor
-from bench.measurement import worker
+from bench.measurement import executor, head_start, worker
 from bench.output import write as writing
 
 
@@ -62,8 +60,8 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     worker._images.clear()
     write = writing.write
     monkeypatch.setattr(writing, "write", lambda *a, **k: write(*a, **{**k, "plots": False}))
-    run = partial(conductor.run, make_executor=Here)
-    monkeypatch.setattr(conductor, "run", run)
+    for module in (executor, head_start):
+        monkeypatch.setattr(module, "LocalPool", Here)
 
 
 @pytest.fixture

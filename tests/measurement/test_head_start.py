@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+from bench import cli
+from bench.measurement import head_start
 from bench.measurement.head_start import HeadStart
 
 SEEN = """[
@@ -61,3 +64,27 @@ def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch):
     ahead.stop()
 
     assert not first.is_running()
+
+
+@pytest.mark.parametrize(
+    ("there", "more", "starts"),
+    [
+        (False, (), 1),
+        (True, (), 0),
+        (False, ("--scheduler", "tcp://127.0.0.1:9"), 0),
+    ],
+)
+def test_when_a_worker_starts_before_the_plan(there, more, starts, monkeypatch, tmp_path: Path):
+    """For a new folder and local processes; it ends also where the command line is refused."""
+    found: list[str] = []
+    monkeypatch.setattr(head_start.HeadStart, "__init__", lambda *_: found.append("starts"))
+    monkeypatch.setattr(head_start.HeadStart, "stop", lambda _: found.append("ends"))
+    if there:
+        (tmp_path / "bench.sqlite").touch()
+    words = ["bench", "all", "-c", "nosuch", "--out", str(tmp_path), *more]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit):
+        cli.main()
+
+    assert ["starts", "ends"] * starts == found
