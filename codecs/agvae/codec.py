@@ -288,7 +288,7 @@ class AgvaeCodec(Codec):
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
     def _engine_for(self, network: Manifest) -> Engine:
-        if "torch" not in sys.modules:
+        if "bench.codecs.agvae.engines" not in sys.modules:
             from bench.codecs.agvae.weights import ahead
 
             ahead.begin(network)

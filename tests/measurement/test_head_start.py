@@ -1,16 +1,19 @@
-"""The worker that starts before the plan: it is used, or it ends; nothing else is different."""
+"""What starts before it is needed: a worker, and its decoder's import of PyTorch."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from bench import cli
-from bench.measurement import head_start
+from bench.measurement import decoder, head_start
 from bench.measurement.head_start import HeadStart
 
 SEEN = """[
@@ -88,3 +91,27 @@ def test_when_a_worker_starts_before_the_plan(there, more, starts, monkeypatch, 
         cli.main()
 
     assert ["starts", "ends"] * starts == found
+
+
+@pytest.mark.parametrize(
+    ("learned", "modules", "wanted"),
+    [(True, {}, ["torch"]), (True, {"torch": 1}, []), (False, {}, [])],
+)
+def test_a_decoder_imports_torch_while_a_network_encodes(learned, modules, wanted, monkeypatch):
+    """Not for a classical codec; an import that fails is left to who needs it."""
+    found: list[str] = []
+    ended = threading.Event()
+    freeze = gc.freeze
+
+    def import_module(name: str) -> None:
+        found.append(name)
+        raise ImportError(name)
+
+    monkeypatch.setattr(decoder, "codec", lambda *_: SimpleNamespace(learned=learned))
+    monkeypatch.setattr(decoder, "sys", SimpleNamespace(modules=modules))
+    monkeypatch.setattr(decoder, "importlib", SimpleNamespace(import_module=import_module))
+    monkeypatch.setattr(gc, "freeze", lambda: (freeze(), ended.set()))
+    decoder.load("any", "cpu")
+
+    assert ended.wait(5) if wanted else not found
+    assert wanted == found
