@@ -170,16 +170,21 @@ def folder() -> Path:
     return user_cache() / "decoded"
 
 
+def is_own_network(codec: Codec) -> bool:
+    """Whether a codec is a network of the suite, not of another package."""
+    if not codec.learned:
+        return False
+    found = registry.find(codec.name)
+    return found is not None and not found.package
+
+
 def place_of(codec: Codec) -> Place | None:
     """Return where pictures of a codec are kept; None: they are not.
 
     They are those of the suite's own networks on a CPU. A codec of another package may consist of
     files that nobody can hash.
     """
-    found = registry.find(codec.name)
-    if not codec.learned or codec.device != "cpu" or found is None or found.package:
-        return None
-    if not limit_bytes():
+    if not is_own_network(codec) or codec.device != "cpu" or not limit_bytes():
         return None
     parts = (codec.name, codec.version(), codec.format_version, codec.precision, _program())
     return Place(str(folder()), hashlib.sha256(repr(parts).encode()).hexdigest())

@@ -111,10 +111,10 @@ class _Thread:
 class Lanes:
     """Threads that make pictures, while the thread that asks for them goes on; a context manager.
 
-    What networks do is done in one thread, one after the other: they use several cores themselves,
-    and keep what they know of the last file. Other codecs work in the thread that asks: they take
-    milliseconds, and limits that Pillow has hold for the whole process. WebP lets go of Python's
-    lock, and is encoded in as many threads as there are cores.
+    What the suite's networks do is done in one thread, one after the other: they use several cores
+    themselves, and keep what they know of the last file. Other codecs work in the thread that asks:
+    they take milliseconds, and limits that Pillow has hold for the whole process. WebP lets go of
+    Python's lock, and is encoded in as many threads as there are cores.
     """
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ from bench.analysis.at_targets import is_rate
 from bench.analysis.summary import natural
 from bench.codec import Codec
 from bench.errors import BenchError
+from bench.measurement.kept import is_own_network
 from bench.report.choice import busiest_window
 from bench.report.decoding import Lanes, cut, decode_checked, done
 from bench.report.gallery import Gallery, Scene, Shot
@@ -251,8 +252,13 @@ class Builder:
         return self.lanes.run(self._decode, scene, row, network=network)
 
     def _is_network(self, row: Row) -> bool:
+        """Whether a row's codec works in the networks' thread.
+
+        One of another package may count on the thread in which it was imported: what PyTorch is
+        told about gradients holds for one thread.
+        """
         with contextlib.suppress(BenchError):  # decoding says why
-            return self.streams.codec(row).learned
+            return is_own_network(self.streams.codec(row))
         return False
 
     def _take(self, group: _Group) -> bool:
