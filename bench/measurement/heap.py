@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+_MMAP_MAX, _MOST = 65536, 2**31 - 1  # glibc's own, and no limit
 _KEPT_BYTES = 128 << 20
 _LARGE_BYTES = 32 << 20  # older versions of glibc take no larger one
 
@@ -24,3 +26,27 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+@contextlib.contextmanager
+def large_arrays_kept() -> Iterator[None]:
+    """Let this process keep all that it frees meanwhile, where the C library is glibc.
+
+    For work that allocates arrays of one size again and again. Afterwards the memory goes back to
+    the system, and as much is kept as ``keep_freed_memory`` says. What the environment says about
+    the heap stays.
+    """
+    libc = None
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, _MOST)
+    try:
+        yield
+    finally:
+        if libc is not None:
+            with contextlib.suppress(AttributeError):
+                libc.mallopt(_M_MMAP_MAX, _MMAP_MAX)
+                libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+                libc.malloc_trim(0)

@@ -8,6 +8,7 @@ Latents are (H, W, M) float32, channels last.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,6 +26,7 @@ from bench.codecs.agvae.model.config import (
 from bench.codecs.agvae.runtime.fused_conv import fused
 from bench.codecs.agvae.runtime.row_streams import RowStream
 from bench.image import Image
+from bench.measurement.heap import large_arrays_kept
 
 TILE = 72
 """Side of a tile's core in latent positions (1,152 pixels); larger images are cut into such."""
@@ -173,22 +175,22 @@ class Transforms:
         """Return uint8 RGB of ``size`` (rows, columns) from y after its inverse gain, (H, W, M)."""
         height, width = y.shape[:2]
         image = np.empty((height * STRIDE, width * STRIDE, 3), np.uint8)
-        for rows, columns in tiles(height, width, self._overlap, self._tile):
-            outer = y[rows.outer_start : rows.outer_stop, columns.outer_start : columns.outer_stop]
-            out = self._synthesise_tile(outer, rows, columns).float()
-            rgb = out[0].permute(1, 2, 0).add(0.5).mul_(255).round_().clamp_(0, 255)
-            image[
-                rows.start * STRIDE : rows.stop * STRIDE,
-                columns.start * STRIDE : columns.stop * STRIDE,
-            ] = rgb.to(torch.uint8).cpu().numpy()
+        several = max(height, width) > self._tile
+        with large_arrays_kept() if several else nullcontext():
+            for rows, columns in tiles(height, width, self._overlap, self._tile):
+                image[
+                    rows.start * STRIDE : rows.stop * STRIDE,
+                    columns.start * STRIDE : columns.stop * STRIDE,
+                ] = self._synthesise_tile(y, rows, columns).cpu().numpy()
         return np.ascontiguousarray(image[: size[0], : size[1]])
 
-    def _synthesise_tile(self, outer: Tensor, rows: Span, columns: Span) -> Tensor:
-        """Return g_s of a tile's core, (1, 3, 16 h, 16 w), from y with overlap.
+    def _synthesise_tile(self, y: Tensor, rows: Span, columns: Span) -> Tensor:
+        """Return g_s of a tile's core, uint8 RGB (16 h, 16 w, 3), from y with overlap.
 
         After each stage the overlap is cut to what the rest of the network sees: the last stages,
         the dearest, then compute little beside the core. A picture of one tile has none to cut.
         """
+        outer = y[rows.outer_start : rows.outer_stop, columns.outer_start : columns.outer_stop]
         x = outer.permute(2, 0, 1)[None].to(self.precision)
         edges = [span.start - span.outer_start for span in (rows, columns)]
         edges += [span.outer_stop - span.stop for span in (rows, columns)]
@@ -201,7 +203,8 @@ class Transforms:
                 edges = [min(2 * edge, margin) for edge in edges]
                 x = x[..., top : x.shape[2] - below, left : x.shape[3] - right]
                 x = x.contiguous(memory_format=torch.channels_last)
-        return x
+        rgb = x.float()[0].permute(1, 2, 0).add(0.5).mul_(255).round_().clamp_(0, 255)
+        return rgb.to(torch.uint8)
 
 
 def core(out: Tensor, rows: Span, columns: Span, scale: int = 1) -> Tensor:
