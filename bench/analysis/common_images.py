@@ -107,10 +107,16 @@ class Selection:
     ----------
     rows
         One row per measured cell, the columns of ``rows.csv``; they must not be changed meanwhile.
+
+    Attributes
+    ----------
+    means
+        What ``summary.summarise`` found, once it did.
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
+        self.means: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, rows: pd.DataFrame | Selection) -> Selection:

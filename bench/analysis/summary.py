@@ -96,6 +96,13 @@ def summarise(rows: pd.DataFrame | Selection) -> pd.DataFrame:
         Sorted by dataset, codec, label, then rate.
     """
     chosen = Selection.of(rows)
+    if chosen.means is None:
+        chosen.means = _means(chosen)
+    return chosen.means.copy()
+
+
+def _means(chosen: Selection) -> pd.DataFrame:
+    """Return what ``summarise`` does, worked out now."""
     kept, qualities = chosen.comparable, _columns(chosen.rows)
     extra = [f"{word}_{name}" for name in qualities for word in ("images", "bpp")]
     records = []

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_rows import IMAGES, cell, failed, grid, replaced
@@ -156,3 +157,17 @@ def test_what_varies_is_told_from_what_is_held():
         summary.split_settings(texts)
     )
     assert ([{"quality": 5, "subsampling": "4:2:0"}], {}) == summary.split_settings(texts[:1])
+
+
+def test_means_are_worked_out_once_and_belong_to_who_asked(monkeypatch: pytest.MonkeyPatch):
+    """What one caller writes into them, no other one gets."""
+    chosen, calls, means = summary.Selection(grid(qualities=(5, 10))), [], summary._means
+    monkeypatch.setattr(summary, "_means", lambda one: calls.append(one) or means(one))
+    first = summary.summarise(chosen)
+    wanted = first.copy()
+    first["bpp"] = 0.0
+    first.drop(columns="label", inplace=True)  # noqa: PD002 - as a careless caller does
+
+    pd.testing.assert_frame_equal(wanted, summary.summarise(chosen))
+    assert [chosen] == calls
+    pd.testing.assert_frame_equal(wanted, summary.summarise(chosen.rows))
