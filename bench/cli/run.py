@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,15 +177,19 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def _start_worker(ctx: typer.Context, jobs: int, timeout_s: float) -> HeadStart | None:
-    """Start a worker where there surely is something to measure: no run has used the folder."""
-    if (ctx.params["out"] / "bench.sqlite").exists():
-        return None
-    from bench.measurement.head_start import HeadStart
-    from bench.measurement.provenance import cpu_count
+    """Start a worker where there surely is something to measure: no run has used the folder.
 
-    ahead = HeadStart(jobs or cpu_count(), timeout_s)
-    ctx.call_on_close(ahead.stop)
-    return ahead
+    Where that fails, measuring will say why, if there is something to measure.
+    """
+    with contextlib.suppress(OSError):
+        if not (ctx.params["out"] / "bench.sqlite").exists():
+            from bench.measurement.head_start import HeadStart
+            from bench.measurement.provenance import cpu_count
+
+            ahead = HeadStart(jobs or cpu_count(), timeout_s)
+            ctx.call_on_close(ahead.stop)
+            return ahead
+    return None
 
 
 def _typed(ctx: typer.Context, name: str) -> bool:

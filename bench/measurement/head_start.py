@@ -6,6 +6,7 @@ imports what it needs itself, and plans.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -46,7 +47,10 @@ class HeadStart:
 def _surroundings() -> tuple[dict[str, str], list[str], str]:
     """Return what a child process takes over from this one, but for its numbers of threads."""
     variables = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
-    return variables, [*sys.path], os.getcwd()  # noqa: PTH109 - as a child gets it
+    folder = ""
+    with contextlib.suppress(OSError):  # it was removed
+        folder = os.getcwd()  # noqa: PTH109 - as a child gets it
+    return variables, [*sys.path], folder
 
 
 def warm_up() -> None:

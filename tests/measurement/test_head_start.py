@@ -93,6 +93,27 @@ def test_when_a_worker_starts_before_the_plan(there, more, starts, monkeypatch, 
     assert ["starts", "ends"] * starts == found
 
 
+def test_a_worker_that_cannot_start_costs_nothing_else(monkeypatch, tmp_path: Path, capsys):
+    """The command line is refused for its own reason; a folder that was removed is no other."""
+
+    def no_memory(*_: object) -> None:
+        raise OSError("cannot allocate memory")
+
+    monkeypatch.setattr(head_start.HeadStart, "__init__", no_memory)
+    words = ["bench", "all", "-c", "nosuch", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SystemExit):
+        cli.main()
+
+    assert "unknown codec" in capsys.readouterr().err
+    assert head_start._surroundings() == head_start._surroundings()
+
+
 @pytest.mark.parametrize(
     ("learned", "modules", "wanted"),
     [(True, {}, ["torch"]), (True, {"torch": 1}, []), (False, {}, [])],
