@@ -2,17 +2,14 @@
 
 A tile of 4x4 results needs 6x6 inputs. Seen as polynomials, both are evaluated at five points and
 at infinity along each axis, multiplied there, and interpolated: 36 products for each pair of an
-input and an output channel instead of 144. Over all tiles these are 36 products of matrices. The
-additions before and after them cost little beside those.
+input and an output channel instead of 144. Over all tiles these are 36 products of matrices.
 
 Results differ from plain convolutions by rounding, so this is for g_s alone: g_a's rounding decides
 which bytes a file has. The points 0, 5/8, -5/8, 3/2, -3/2 round less than the usual 0, 1, -1, 2, -2
 and their powers are exact in float32.
 
-References
-----------
+Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, after
 Winograd, "Arithmetic Complexity of Computations", SIAM 1980.
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
 
 from __future__ import annotations
@@ -36,29 +33,23 @@ SIDE = 4
 STRIP = 128
 """Tiles transformed at a time: large enough for quick products, small enough for caches."""
 
-_LEAST = 32
-"""Tiles of a thread, about: products of fewer are slow."""
-
-_SPAN = SIDE + 2
-_GROUP = 192
-"""Numbers of a row at least: shorter loops spend their time on starting."""
-_POINTS = _SPAN * _SPAN
-_ROWS = 16
-"""Channels whose weights are transformed at a time: little is held in float64."""
+_SPAN, _POINTS = SIDE + 2, (SIDE + 2) ** 2
+_LEAST = 32  # tiles of a thread, about: products of fewer are slow
+_FEWEST = 24  # channels: with fewer, additions cost more than products save
+_GROUP = 192  # numbers of a row, at least: shorter loops spend their time on starting
+_ROWS = 16  # channels whose weights are transformed at a time: little is held in float64
 _A, _A2, _A3 = np.float32(0.625), np.float32(0.625**2), np.float32(0.625**3)
 _B, _B2, _B3 = np.float32(1.5), np.float32(1.5**2), np.float32(1.5**3)
 _SUM, _PRODUCT = np.float32(0.625**2 + 1.5**2), np.float32(0.625**2 * 1.5**2)
 
 
 def suits(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Return whether a layer is a 3x3 convolution that ``Winograd`` can compute."""
+    """Return whether a layer is a 3x3 convolution that ``Winograd`` computes, and sooner."""
     return isinstance(layer, nn.Conv2d) and (
-        layer.kernel_size == (3, 3)
+        (layer.kernel_size, layer.groups, layer.padding_mode) == ((3, 3), 1, "zeros")
         and layer.stride == layer.padding == layer.dilation == (1, 1)
-        and layer.groups == 1
-        and layer.weight.dtype == torch.float32
-        and layer.bias is not None
-        and layer.padding_mode == "zeros"
+        and (layer.weight.dtype, layer.bias is None) == (torch.float32, False)
+        and layer.in_channels >= _FEWEST
     )
 
 

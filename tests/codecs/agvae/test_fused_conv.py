@@ -45,8 +45,8 @@ def test_results_are_the_same(nets, name, size):
 @pytest.mark.parametrize("winograd", [True, False])
 def test_a_bottleneck_and_the_memory_of_its_input(winograd):
     """Winograd's bottleneck takes no new memory for its result; the other leaves its input."""
-    plain = nn.Sequential(Bottleneck(32)).requires_grad_(requires_grad=False)
-    x = torch.randn(1, 32, 9, 7).to(memory_format=torch.channels_last)
+    plain = nn.Sequential(Bottleneck(48)).requires_grad_(requires_grad=False)
+    x = torch.randn(1, 48, 9, 7).to(memory_format=torch.channels_last)
     before, expected = x.clone(), plain(x)
 
     found = fused_conv.fused(plain, winograd=winograd)(x)

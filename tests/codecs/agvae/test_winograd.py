@@ -16,10 +16,10 @@ from bench.codecs.agvae.runtime.winograd import Winograd
 SIZES = [(1, 1), (1, 7), (4, 4), (5, 3), (13, 21), (16, 18)]
 
 
-def conv(inputs: int = 5, outputs: int = 8, **options: object) -> nn.Conv2d:
+def conv(inputs: int = 5, outputs: int = 8) -> nn.Conv2d:
     """Return a random convolution without gradients."""
     torch.manual_seed(inputs)
-    layer = nn.Conv2d(inputs, outputs, **({"kernel_size": 3, "padding": 1} | options))
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1)
     return layer.requires_grad_(requires_grad=False)
 
 
@@ -130,12 +130,15 @@ def test_what_is_no_number_stays_none_and_stays_near(value):
         {"bias": False},
         {"padding_mode": "reflect"},
         {"dtype": torch.bfloat16},
+        {"in_channels": 23},
     ],
 )
 def test_what_does_not_suit(options):
     """Other convolutions are left to PyTorch."""
-    assert not winograd.suits(conv(8, 8, **options))
-    assert winograd.suits(conv(8, 8))
+    usual = {"in_channels": 24, "out_channels": 8, "kernel_size": 3, "padding": 1}
+
+    assert not winograd.suits(nn.Conv2d(**(usual | options)))
+    assert winograd.suits(nn.Conv2d(**usual))
 
 
 def quick_layers(net: nn.Module) -> int:
@@ -144,12 +147,15 @@ def quick_layers(net: nn.Module) -> int:
 
 
 def test_only_synthesis_in_float32_has_them(small_net):
-    """g_a and h_a decide bytes: their rounding stays. bfloat16 has circuits of its own."""
+    """g_a and h_a decide bytes: their rounding stays. bfloat16 has circuits of its own.
+
+    Five of six: the bottleneck of 16 channels is quicker as it is.
+    """
     nets = {name: copy.deepcopy(getattr(small_net, name)) for name in ("g_a", "h_a", "g_s")}
     single = Transforms(small_net.config, **copy.deepcopy(nets))
     half = Transforms(small_net.config, **nets, precision=torch.bfloat16)
 
-    assert [0, 0, 6] == [quick_layers(net) for net in (single._g_a, single._h_a, single._g_s)]
+    assert [0, 0, 5] == [quick_layers(net) for net in (single._g_a, single._h_a, single._g_s)]
     assert [0, 0, 0] == [quick_layers(net) for net in (half._g_a, half._h_a, half._g_s)]
 
 
