@@ -11,6 +11,9 @@ CPU time of the very same work differs by 10 % and more from one minute to the n
 each run once and the floor before and after each pair of runs, each difference is divided by the
 mean of the two floors beside it, and what counts is the median of five rounds. The lowest and the
 highest are shown as well: a change that is smaller than they are apart was not seen.
+
+Then the parts of a run that are known are measured in one process, picture by picture beside the
+floor of the same picture; what else a run adds crosses between processes and into the store.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+from bench import image, metrics, registry
 
 _SPEC = importlib.util.spec_from_file_location("growth", Path(__file__).with_name("growth.py"))
 assert _SPEC is not None
@@ -43,17 +49,52 @@ METRICS = (["bpp"], ["psnr"], ["psnr", "ms_ssim"])
 FEW, MANY = 2, 12
 
 
+def files_of(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the picture after each codec at each quality."""
+    found = []
+    for name, options in CODECS.items():
+        for quality in QUALITIES:
+            buffer = BytesIO()
+            Image.fromarray(picture).save(buffer, name, quality=quality, **options)
+            found.append(np.array(Image.open(BytesIO(buffer.getvalue()))))
+    return found
+
+
 def floor_s(paths: list[Path]) -> float:
     """Return CPU seconds of the libraries alone."""
     pictures = [np.array(Image.open(path).convert("RGB")) for path in paths]
     started = time.process_time()
     for picture in pictures:
-        for name, options in CODECS.items():
-            for quality in QUALITIES:
-                buffer = BytesIO()
-                Image.fromarray(picture).save(buffer, name, quality=quality, **options)
-                np.array(Image.open(BytesIO(buffer.getvalue())))
+        files_of(picture)
     return time.process_time() - started
+
+
+def parts_of(path: Path) -> dict[str, float]:
+    """Return CPU seconds of what a run does with one picture, by part."""
+    clock, found = [time.process_time()], {}
+
+    def took(part: str) -> None:
+        clock.append(time.process_time())
+        found[part] = clock[-1] - clock[-2]
+
+    for _ in range(2):  # to plan, and in a worker
+        picture = image.load(path)
+        image.pixels_sha256(picture)
+    took("loading and hashing, twice")
+    decoded = files_of(picture)
+    took("floor")
+    for name in CODECS:
+        codec = registry.create(name.lower())
+        codec.ceiling(picture, registry.complete(codec, codec.ladder()[0]))
+        took(f"{name}'s no-codec ceiling")
+    for name in ("psnr", "ms_ssim"):
+        metric = metrics.create(name)
+        state = metric.prepare(picture)
+        took(f"{name} of the original")
+        for one in decoded:
+            metric.score(state, one)
+        took(f"{name} of the files")
+    return found
 
 
 def floor_of_two_s(paths: list[Path]) -> float:
@@ -62,20 +103,20 @@ def floor_of_two_s(paths: list[Path]) -> float:
         return sum(pool.map(floor_s, (paths[::2], paths[1::2])))
 
 
-def run_s(paths: list[Path], out: Path, metrics: list[str]) -> float:
+def run_s(paths: list[Path], out: Path, names: list[str]) -> float:
     """Return CPU seconds of a run from nothing."""
     shutil.rmtree(out, ignore_errors=True)
-    names = [path.name for path in paths]
-    words = [f"folder:{paths[0].parent}"], ["jpeg", "webp"], metrics
-    code = f"bench.run(*{words!r}, quality={[*QUALITIES]}, images={names}, out={str(out)!r})"
+    images = [path.name for path in paths]
+    words = [f"folder:{paths[0].parent}"], ["jpeg", "webp"], names
+    code = f"bench.run(*{words!r}, quality={[*QUALITIES]}, images={images}, out={str(out)!r})"
     return float(growth.cost_of(sys.executable, "-c", f"import bench; {code}").cpu_s)
 
 
 def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[float]]:
     """Return the floors of a round and what each run adds, as a part of the floor beside it."""
     floors, added = [floor_of_two_s(paths[FEW:])], []
-    for metrics in METRICS:
-        few, many = run_s(paths[:FEW], out, metrics), run_s(paths, out, metrics)
+    for names in METRICS:
+        few, many = run_s(paths[:FEW], out, names), run_s(paths, out, names)
         floors.append(floor_of_two_s(paths[FEW:]))
         added.append((many - few) / statistics.mean(floors[-2:]) - 1)
     return floors, added
@@ -106,8 +147,14 @@ def main() -> None:
     for title, values in (("two processes at once", two), ("one process alone", alone)):
         each = [1000 * value / (MANY - FEW) for value in values]
         sys.stdout.write(f"floor, {title}: {spread(each, '{:.0f}')} CPU ms a picture\n")
-    for metrics, values in zip(METRICS, zip(*runs, strict=True), strict=True):
-        sys.stdout.write(f"{'+'.join(metrics)}: {spread(list(values), '{:+.0%}')} of the floor\n")
+    for names, values in zip(METRICS, zip(*runs, strict=True), strict=True):
+        sys.stdout.write(f"{'+'.join(names)}: {spread(list(values), '{:+.0%}')} of the floor\n")
+    parts_of(paths[0])
+    parts = [parts_of(path) for path in paths[FEW:]]
+    for part in parts[0]:
+        shares = [one[part] / one["floor"] for one in parts]
+        milliseconds = 1000 * statistics.median(one[part] for one in parts)
+        sys.stdout.write(f"{part}: {milliseconds:.1f} CPU ms, {spread(shares, '{:.1%}')}\n")
 
 
 if __name__ == "__main__":
