@@ -184,10 +184,11 @@ def _start_worker(ctx: typer.Context, jobs: int, timeout_s: float) -> HeadStart 
     with contextlib.suppress(OSError):
         if not (ctx.params["out"] / "bench.sqlite").exists():
             from bench.measurement.head_start import HeadStart
-            from bench.measurement.provenance import cpu_count
+            from bench.measurement.provenance import ask_ahead, cpu_count
 
             ahead = HeadStart(jobs or cpu_count(), timeout_s)
             ctx.call_on_close(ahead.stop)
+            ask_ahead()
             return ahead
     return None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -115,6 +117,17 @@ def git_commit() -> str:
     head = ask("rev-parse", "--short=12", "HEAD")
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return f"{head}+changes" if head and changed else head
+
+
+def ask_ahead() -> None:
+    """Let git and the GPU's driver be asked in a thread; ``record`` finds what they answered."""
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # record asks again, and says what is wrong
+            git_commit()
+            gpu_name()
+
+    threading.Thread(target=ask, daemon=True).start()
 
 
 def record(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - plain data for JSON

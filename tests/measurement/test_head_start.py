@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bench import cli
-from bench.measurement import decoder, head_start
+from bench.measurement import decoder, head_start, provenance
 from bench.measurement.head_start import HeadStart
 
 SEEN = """[
@@ -136,3 +136,22 @@ def test_a_decoder_imports_torch_while_a_network_encodes(learned, modules, wante
 
     assert ended.wait(5) if wanted else not found
     assert wanted == found
+
+
+def test_what_was_asked_ahead_is_in_the_record(monkeypatch: pytest.MonkeyPatch):
+    """Git and the GPU's driver are asked once; what fails ahead is asked again."""
+    answers, asked = ["", "abc"], threading.Event()
+
+    def ask() -> str:
+        if not answers.pop(0):
+            asked.set()
+            raise OSError("no driver")
+        return "abc"
+
+    monkeypatch.setattr(provenance, "git_commit", lambda: "123")
+    monkeypatch.setattr(provenance, "gpu_name", ask)
+    provenance.ask_ahead()
+
+    assert asked.wait(5)
+    found = provenance.record()
+    assert ("123", "abc") == (found["commit"], found["gpu"])
