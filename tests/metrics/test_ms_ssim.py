@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -197,6 +198,16 @@ def test_state_is_reusable(photo):
     assert MS_SSIM.score(state, decoded) == MS_SSIM.score(state, decoded)
     assert MS_SSIM(photo, decoded) == MS_SSIM.score(state, decoded)
     assert np.array_equal(kept, (photo, decoded))
+
+
+def test_threads_do_not_share_memory(photo):
+    """Pictures that are scored at the same time score as they do one after the other."""
+    decoded = [jpeg(photo, quality) for quality in (5, 40, 75, 95)] * 4
+    state = MS_SSIM.prepare(photo)
+    alone = [MS_SSIM.score(state, one) for one in decoded]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert alone == list(pool.map(lambda one: MS_SSIM.score(state, one), decoded))
 
 
 def test_large_images_take_the_frugal_path(photo, monkeypatch):
