@@ -104,6 +104,11 @@ class Cell:
         return 0.0 if old == new else new - old
 
     @property
+    def same_bytes(self) -> bool:
+        """Whether the file is the same in every byte."""
+        return self.after is not None and _same_bytes(self.before, self.after)
+
+    @property
     def compared(self) -> bool:
         """Whether anything can be said of it."""
         return self.change in COMPARED

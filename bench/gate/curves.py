@@ -10,7 +10,14 @@ from statistics import fmean
 from bench.gate import scores
 from bench.gate.cells import INCOMPARABLE, NO_FILE, Cell, Change
 from bench.gate.environment import Difference, explains
-from bench.gate.images import INTERPOLATION_PERCENT, PASSING, ImageResult, Verdict, judge_image
+from bench.gate.images import (
+    INTERPOLATION_PERCENT,
+    PASSING,
+    SAME_BYTES,
+    ImageResult,
+    Verdict,
+    judge_image,
+)
 from bench.gate.rows import short
 from bench.gate.tolerance import Tolerance
 
@@ -194,6 +201,8 @@ def _verdict(cells: Sequence[Cell], images: Sequence[ImageResult]) -> Verdict:
         return Verdict.NOT_COMPARABLE
     if changes - INCOMPARABLE <= {Change.IDENTICAL, Change.STILL_FAILS}:
         return Verdict.STILL_FAILS if Change.STILL_FAILS in changes else Verdict.IDENTICAL
+    if Verdict.PIXELS in found and found <= SAME_BYTES:
+        return Verdict.PIXELS
     return Verdict.BETTER if Verdict.BETTER in found else Verdict.EQUAL
 
 

@@ -17,6 +17,7 @@ class Verdict(enum.StrEnum):
     """What the gate says of one curve."""
 
     IDENTICAL = "identical bytes"
+    PIXELS = "identical bytes, equal RD"
     EQUAL = "different bytes, equal RD"
     BETTER = "different bytes, better RD"
     MOVED = "settings moved"
@@ -32,7 +33,8 @@ class Verdict(enum.StrEnum):
 INTERPOLATION_PERCENT = 3.0
 _INTERPOLATION_POINTS = 3.0  # of the tolerance of one point
 
-PASSING = frozenset({Verdict.IDENTICAL, Verdict.EQUAL, Verdict.BETTER, Verdict.STILL_FAILS})
+SAME_BYTES = frozenset({Verdict.IDENTICAL, Verdict.PIXELS})
+PASSING = SAME_BYTES | {Verdict.EQUAL, Verdict.BETTER, Verdict.STILL_FAILS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def judge_image(
     bd = {column: bd_rate_percent(before, after, column) for column in judges}
     slide, moved = _slide(cells, judges, tolerance)
     verdict, why = _decide(cells, before, bd, slide, tolerance, moved=moved)
+    if verdict == Verdict.EQUAL and all(cell.same_bytes for cell in cells):
+        verdict = Verdict.PIXELS
     return ImageResult(image, verdict, bd, slide, moved, why)
 
 

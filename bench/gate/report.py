@@ -16,7 +16,7 @@ from bench.gate import scores
 from bench.gate.cells import Cell, Change
 from bench.gate.check import COULD_NOT_RUN, OK, REGRESSED, Report
 from bench.gate.curves import CurveResult
-from bench.gate.images import PASSING, Verdict
+from bench.gate.images import PASSING, SAME_BYTES, Verdict
 from bench.gate.rows import Row
 from bench.gate.speed import SpeedResult
 from bench.output.table_formats import escape_markdown, number, plain_text
@@ -41,7 +41,7 @@ def headline(report: Report) -> str:
         return f"COULD NOT COMPARE {len(report.incomparable)} of {total} curves ({names})"
     same, other = (
         sum(r.verdict in verdicts for r in report.curves)
-        for verdicts in ({Verdict.IDENTICAL}, {Verdict.EQUAL, Verdict.BETTER})
+        for verdicts in (SAME_BYTES, {Verdict.EQUAL, Verdict.BETTER})
     )
     allowed = sum(r.verdict == Verdict.ENVIRONMENT for r in report.curves)
     failing = report.counts.get(Change.STILL_FAILS, 0)
@@ -117,7 +117,7 @@ def _verdict_words(report: Report, result: CurveResult) -> str:
     if result.verdict == Verdict.ENVIRONMENT:
         allowed = ", allowed" if not report.fails(result) else ""
         return f"environment{allowed}: the library is another, and RD {result.underlying}"
-    if result.verdict in (Verdict.EQUAL, Verdict.BETTER) and result.causes:
+    if result.verdict in (Verdict.PIXELS, Verdict.EQUAL, Verdict.BETTER) and result.causes:
         return f"{result.verdict} (warning: the environment is another)"
     return str(result.verdict)
 

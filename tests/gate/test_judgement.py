@@ -186,6 +186,24 @@ def test_small_step_along_the_curve_of_a_learned_codec_passes():
     assert Verdict.MOVED == verdict(much, LEARNED).verdict
 
 
+def test_a_decoder_that_rounds_otherwise_has_identical_bytes():
+    """Same files whose pixels and scores differ within the tolerance are not called others."""
+    olds = [without_ms_ssim(row(step)) for step in range(5)]
+    pixels = [
+        (
+            old,
+            replace(old, decoded_sha256="other", scores={"psnr_db": old.scores["psnr_db"] + 2e-5}),
+        )
+        for old in olds
+    ]
+    one_file = [*pixels[1:], (olds[0], changed(olds[0], size=1.0002, db=0.0))]
+
+    assert Verdict.PIXELS == verdict(pixels, LEARNED).verdict
+    assert Verdict.PIXELS == verdict([*pixels[1:], (olds[0], olds[0])], LEARNED).verdict
+    assert Verdict.EQUAL == verdict(one_file, LEARNED).verdict
+    assert Verdict.IDENTICAL == verdict([(old, old) for old in olds], LEARNED).verdict
+
+
 def test_too_few_points_for_a_bd_rate_are_judged_by_themselves():
     """Two points a curve have no BD-rate; a worse point is found all the same."""
     olds = [row(step) for step in range(2)]
