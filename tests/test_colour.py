@@ -103,6 +103,20 @@ def test_video_range_equals_scikit_image(photo: Image):
         assert np.abs(ours - theirs).max() <= 0.505
 
 
+def test_loops_compute_as_numpy_does(photo: Image):
+    """The compiled loops round as the formula in NumPy: no product is fused with a sum."""
+    red, green, blue = np.moveaxis(photo.astype(np.float64), 2, 0)
+    y = 0.299 * red + (1 - 0.299 - 0.114) * green + 0.114 * blue
+    cb, cr = (blue - y) / (2 - 2 * 0.114), (red - y) / (2 - 2 * 0.299)
+    y = (np.rint(y * (219 / 255) + 16) - 16) / (219 / 255)
+    cb, cr = ((np.rint(c * (224 / 255) + 128) - 128) / (224 / 255) for c in (cb, cr))
+    red, blue = cr * (2 - 2 * 0.299) + y, cb * (2 - 2 * 0.114) + y
+    green = (y - 0.299 * red - 0.114 * blue) / (1 - 0.299 - 0.114)
+    expected = np.clip(np.rint(np.stack([red, green, blue], axis=-1)), 0, 255)
+
+    assert np.array_equal(expected, colour.round_trip(photo, limited=True))
+
+
 def test_bt709_weighs_green_more():
     """The luma weights are those of the two recommendations."""
     green = np.zeros((1, 1)), np.full((1, 1), 255.0), np.zeros((1, 1))
