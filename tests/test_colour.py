@@ -104,7 +104,7 @@ def test_video_range_equals_scikit_image(photo: Image):
 
 
 def test_loops_compute_as_numpy_does(photo: Image):
-    """The compiled loops round as the formula in NumPy: no product is fused with a sum."""
+    """The compiled loops make what the formulas in NumPy make, sample by sample."""
     red, green, blue = np.moveaxis(photo.astype(np.float64), 2, 0)
     y = 0.299 * red + (1 - 0.299 - 0.114) * green + 0.114 * blue
     cb, cr = (blue - y) / (2 - 2 * 0.114), (red - y) / (2 - 2 * 0.299)
