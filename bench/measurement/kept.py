@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ _MOST_PIXELS = 8_000_000  # of a picture that is kept: more memory than its code
 _BYTES_A_PIXEL = 1.1  # of a photograph as lossless WebP of method 0
 _MAGIC = b"bench decoded picture 1\n"
 _HASH_BYTES = 32
+_NAME = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{16})?")  # of what is kept, or was being written
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +250,13 @@ def _made(place: Path) -> bool:
 
 
 def trim() -> None:
-    """Remove what is kept beyond the limit, the oldest first."""
+    """Remove what is kept beyond the limit, the oldest first; files of other names stay.
+
+    The folder may be a link to one that holds something else too.
+    """
     with contextlib.suppress(OSError):
-        found = [(entry.stat(), entry.path) for entry in os.scandir(folder()) if entry.is_file()]
+        mine = [e for e in os.scandir(folder()) if _NAME.fullmatch(e.name) and e.is_file()]
+        found = [(entry.stat(), entry.path) for entry in mine]
         room = limit_bytes()
         for about, path in sorted(found, key=lambda pair: pair[0].st_mtime_ns, reverse=True):
             room -= about.st_size

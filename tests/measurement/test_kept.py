@@ -124,6 +124,25 @@ def test_the_oldest_are_removed(monkeypatch: pytest.MonkeyPatch, pixels: Image):
     assert [] == list(folder.iterdir())
 
 
+def test_only_what_was_kept_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: Image
+):
+    """The folder may be a link into the user's own files: they stay whatever the limit is."""
+    photos, folder = tmp_path / "photos", kept.folder()
+    photos.mkdir()
+    own = [photos / name for name in ("holiday.jpg", "a" * 63, "b" * 64 + ".png", "c" * 64 + "0")]
+    for path in own:
+        path.write_bytes(b"mine")
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(photos)
+    Place(str(folder), "decoder").put(DATA, pixels, LEDGER)
+    (photos / f"{'d' * 64}.{'e' * 16}").write_bytes(b"of a run that was killed")
+    monkeypatch.setenv(kept.LIMIT, "0")
+    kept.trim()
+
+    assert sorted(own) == sorted(photos.iterdir())
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "much"])
 def test_no_limit_that_means_nothing(monkeypatch: pytest.MonkeyPatch, text: str):
     """Then nothing is kept: who sets the variable wants less, not more."""
