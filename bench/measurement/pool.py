@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from bench.errors import BenchError, CodecFailed
+from bench.errors import BenchError, CodecFailed, UsageError
 from bench.measurement.slot import Call, Slot
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -296,10 +296,24 @@ def _scarce() -> bool:
 
 
 def memory_limit_bytes() -> int:
-    """Return what worker processes may hold together: three quarters of what there is."""
-    wanted = os.environ.get("BENCH_MEMORY_GIB", "")
-    with contextlib.suppress(ValueError):
-        return int(float(wanted) * 2**30)
+    """Return what worker processes may hold together: three quarters of what there is.
+
+    Raises
+    ------
+    UsageError
+        If ``$BENCH_MEMORY_GIB`` is there, and is no number above 0.
+    """
+    if wanted := os.environ.get("BENCH_MEMORY_GIB", ""):
+        try:
+            most = int(float(wanted) * 2**30)
+        except (ValueError, OverflowError):
+            most = 0
+        if most < 1:
+            raise UsageError(
+                f"BENCH_MEMORY_GIB is {wanted!r}, wanted a number above 0",
+                "Without it the bound is three quarters of the machine's memory.",
+            )
+        return most
     total = psutil.virtual_memory().total
     with contextlib.suppress(OSError, ValueError):  # a container's own bound
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))

@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from bench.errors import UsageError
 from bench.measurement import child, messages, pool, serving
 from bench.measurement.slot import Slot
 
@@ -108,3 +109,13 @@ def test_a_dead_first_process_holds_nobody_up():
     two._slots[0].child = cast("child.Child", SimpleNamespace(pid=2**22 + 1))
 
     assert two._worth_another()
+
+
+@pytest.mark.parametrize("text", ["8 GB", "inf", "nan", "0", "-1", "1e-12"])
+def test_a_bound_of_memory_that_means_nothing_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+):
+    """It was passed over, ended each worker at once, or was a fault of ours."""
+    monkeypatch.setenv("BENCH_MEMORY_GIB", text)
+    with pytest.raises(UsageError, match=f"BENCH_MEMORY_GIB is '{text}', wanted a number above 0"):
+        pool.LocalPool(1)
