@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from bench.errors import BenchError, MetricError, UsageError, is_ctrl_c, one_line, suggest
-from bench.image import Image
+from bench.image import Image, check
 from bench.metrics.plugin_probe import deadly
 
 ENTRY_POINTS = "bench.metrics"
@@ -157,7 +157,16 @@ class Metric(abc.ABC):
         """Return the value of a decoded image; may raise ``Undefined``."""
 
     def __call__(self, reference: Image, decoded: Image) -> float:
-        """Return the value for one pair of images."""
+        """Return the value for one pair of images, uint8 RGB (H, W, 3).
+
+        Raises
+        ------
+        ImageError
+            If one is anything else: pixels from 0 to 1 would get a value that looks right.
+        Undefined
+            If the metric is not defined for them.
+        """
+        reference, decoded = check(reference), check(decoded)
         self.require_defined(reference)
         return self.score(self.prepare(reference), decoded)
 

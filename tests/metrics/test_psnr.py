@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image as PILImage
 
-from bench.errors import MetricError
+from bench.errors import ImageError, MetricError
 from bench.metrics import create
 from bench.metrics.psnr import squared_error
 
@@ -79,3 +79,13 @@ def test_other_shape_is_refused(photo):
     """Images of different shapes are an error that names both shapes."""
     with pytest.raises(MetricError, match=r"\(300, 451, 3\).*\(299, 451, 3\)"):
         PSNR(photo, photo[1:])
+
+
+@pytest.mark.parametrize("name", ["psnr", "ms_ssim"])
+def test_what_is_no_8_bit_rgb_is_refused(name, photo):
+    """Pixels from 0 to 1, of 16 bits, or gray would get a value that looks right."""
+    unit = (photo / 255).astype(np.float32)
+    for other in (unit, photo.astype(np.uint16), photo[..., 0], photo[..., :2]):
+        for pair in ((other, other), (photo, other), (other, photo)):
+            with pytest.raises(ImageError, match=r"wanted uint8 of shape \(H, W, 3\), found"):
+                create(name)(*pair)
