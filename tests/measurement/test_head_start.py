@@ -27,16 +27,21 @@ SEEN = """[
 """What a worker says of itself."""
 
 
-def _ahead(monkeypatch: pytest.MonkeyPatch) -> HeadStart:
-    """Return a worker ahead of the plan; Pytest puts the phase of a test into a variable."""
+def _ahead(monkeypatch: pytest.MonkeyPatch) -> tuple[HeadStart, psutil.Process]:
+    """Return a worker ahead of the plan and its process, beside those of other tests.
+
+    Pytest puts the phase of a test into a variable.
+    """
     monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-    return HeadStart(2)
+    before = psutil.Process().children()
+    ahead = HeadStart(2)
+    [first] = [child for child in psutil.Process().children() if child not in before]
+    return ahead, first
 
 
 def test_the_pool_begins_with_the_process_that_is_there(monkeypatch: pytest.MonkeyPatch):
     """It has imported what cells need, has one thread a library, and its decoder runs."""
-    ahead = _ahead(monkeypatch)
-    [first] = psutil.Process().children()
+    ahead, first = _ahead(monkeypatch)
     with ahead.make_executor(2) as pool:
         pid, *others = pool.submit(eval, SEEN).result()
 
@@ -47,13 +52,12 @@ def test_the_pool_begins_with_the_process_that_is_there(monkeypatch: pytest.Monk
 
 def test_what_changed_since_is_known_to_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A codec's file, a folder to import from: a process of before would not find them."""
-    ahead = _ahead(monkeypatch)
-    [first] = psutil.Process().children()
+    ahead, first = _ahead(monkeypatch)
     monkeypatch.setenv("BENCH_EXTRA", "mine.py")
     with ahead.make_executor(1) as pool:
         assert not first.is_running()
         assert "mine.py" == pool.submit(eval, SEEN).result()[3]
-    other = _ahead(monkeypatch)
+    other, _ = _ahead(monkeypatch)
     monkeypatch.chdir(tmp_path)
     with other.make_executor(1) as pool:
         assert os.fspath(tmp_path) == pool.submit(eval, SEEN).result()[4]
@@ -61,8 +65,7 @@ def test_what_changed_since_is_known_to_workers(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_worker_that_nobody_needs_ends(monkeypatch: pytest.MonkeyPatch):
     """With all that it started; ending it again does nothing."""
-    ahead = _ahead(monkeypatch)
-    [first] = psutil.Process().children()
+    ahead, first = _ahead(monkeypatch)
     ahead.stop()
     ahead.stop()
 
