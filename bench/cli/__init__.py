@@ -169,8 +169,6 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("bench: interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)  # the reader (head, less) has seen enough
     except Exception as error:  # noqa: BLE001 - a fault of ours must not look like a verdict
         if debug:
             traceback.print_exc()

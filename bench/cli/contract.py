@@ -23,22 +23,22 @@ def test_codec(
     Every check runs in a process of its own, on a photograph, on noise and on pictures of 1x1,
     7x1, 8x13 and 163x161 pixels. A codec that is unavailable is an error, not a success.
     """
-    from rich.console import Console
     from rich.markup import escape
 
     from bench import registry
+    from bench.cli.working import console
     from bench.measurement import contract
 
-    console = Console(highlight=False)
+    screen = console(stderr=False)
     spec = registry.Spec.typed(codec)
     broken = 0
     for verdict in contract.run(spec.name):
         word = "[green]ok    [/]" if not verdict.fault else "[bold red]BROKEN[/]"
-        console.print(f"{word} {escape(verdict.promise)}", soft_wrap=True)
+        screen.print(f"{word} {escape(verdict.promise)}")
         if verdict.fault:
             broken += 1
-            console.print(f"       {escape(verdict.fault)}", soft_wrap=True)
+            screen.print(f"       {escape(verdict.fault)}")
     total = len(contract.CHECKS)
-    console.print(f"{spec.name}: {total - broken} of {total} checks passed")
+    screen.print(f"{spec.name}: {total - broken} of {total} checks passed")
     if broken:
         raise typer.Exit(1)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
 import re
-from collections.abc import Sequence
+import select
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+NO_READER = 141
+"""The exit code of a command whose output nobody reads to the end, as of one that SIGPIPE ended."""
 
 _KINDS = {
     r"<?(list\[)?(str|text)\]?>?": "TEXT",
@@ -145,6 +152,16 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The command ``bench``, whose help has its commands by panel."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - click's
+        """Read the words; ``--help`` and ``--version`` print already."""
+        with _ends():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's
+        """Run a command."""
+        with _ends():
+            return super().invoke(ctx)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Write the help."""
         self.format_usage(ctx, formatter)
@@ -162,6 +179,34 @@ class Group(TyperGroup):
         options = [(_plain(record[0]), record[1]) for record in records if record is not None]
         _write_section(formatter, "Options", options)
         _write_examples(formatter, ("bench all --quick", "bench report", "bench COMMAND --help"))
+
+
+@contextlib.contextmanager
+def _ends() -> Iterator[None]:
+    """Say that Ctrl-C ended a command, and end otherwise than by a verdict if its reader left.
+
+    Typer would say nothing of the former, and end the latter with 1.
+    """
+    try:
+        yield
+    except BrokenPipeError as error:
+        if not _write_nowhere():
+            raise RuntimeError("a pipe within broke") from error
+        raise typer.Exit(NO_READER) from None
+    except KeyboardInterrupt:
+        typer.echo("bench: interrupted", err=True)
+        raise typer.Exit(130) from None
+
+
+def _write_nowhere() -> bool:
+    """Let what is still to be written to a closed pipe go nowhere; return whether there is one."""
+    left = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        left.register(stream.fileno(), 0)
+    closed = [file for file, event in left.poll(0) if event & (select.POLLERR | select.POLLHUP)]
+    for file in closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file)
+    return bool(closed)
 
 
 def _check_given_once(param: Any, times: int) -> None:  # noqa: ANN401 - click's

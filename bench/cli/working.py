@@ -16,9 +16,15 @@ EVERY_S = 30.0
 """Seconds between two lines of a log."""
 
 
-def console() -> Console:
-    """Return the console of a command."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command; Rich would end the process with 1, which is a verdict."""
+        raise BrokenPipeError
+
+
+def console(*, stderr: bool = True) -> Console:
+    """Return the console of a command, on standard error or output."""
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 class Ticker:

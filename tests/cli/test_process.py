@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from bench import image
 
@@ -34,6 +36,7 @@ atexit.register = also
 def ended(words: list[str], code: str = ENDING, **how: object) -> subprocess.CompletedProcess[str]:
     """Return a process that called the script with these words, which is watched as it ends."""
     run = f"{code}\nsys.argv = ['bench', *{words}]\nscript()"
+    how["env"] = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     return subprocess.run(
         [sys.executable, "-c", run], check=False, stderr=subprocess.PIPE, text=True, **how
     )
@@ -78,6 +81,37 @@ def test_output_that_cannot_be_written_is_said(tmp_path: Path):
 
     assert 120 == done.returncode
     assert "No space left" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (["--version"], ""),
+        (["info", "a.jpg"], ""),
+        (["test-codec", "null"], "from bench.measurement import contract; contract.run = kept"),
+    ],
+)
+def test_a_reader_who_left_is_no_verdict(words: list[str], change: str, tmp_path: Path):
+    """Exit code 1 would say that something regressed, changed or is broken."""
+    image.save(np.zeros((32, 32, 3), np.uint8), tmp_path / "a.png")
+    PILImage.open(tmp_path / "a.png").save(tmp_path / "a.jpg")
+    kept = "kept = lambda _: [types.SimpleNamespace(fault='', promise='p')]\n"
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = ended(words, f"{ENDING}{kept}{change}", stdout=write, cwd=tmp_path)
+    finally:
+        os.close(write)
+
+    assert (141, "") == (done.returncode, done.stderr)
+
+
+def test_ctrl_c_is_said_whenever_it_comes():
+    """Also in a command that says nothing of it."""
+    change = "from bench.cli import files; files._read = lambda _: exec('raise KeyboardInterrupt')"
+    done = ended(["info", "a.jpg"], ENDING + change, stdout=subprocess.PIPE)
+
+    assert (130, "bench: interrupted\n") == (done.returncode, done.stderr)
 
 
 def test_commands_for_one_file_import_the_codec_that_it_needs(tmp_path: Path):
