@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import registry
 from bench.codec import Codec
-from bench.errors import BenchError, CodecFailed, failure, is_ctrl_c
+from bench.errors import BenchError, CodecFailed, Unavailable, failure, is_ctrl_c
 from bench.image import Image
 from bench.measurement import serving
 from bench.measurement.child import Child
@@ -32,6 +32,22 @@ _ready: set[tuple[str, str]] = set()  # codecs that it has loaded
 def codec(name: str, device: str, role: str) -> Codec:  # noqa: ARG001 - one object a role
     """Return a codec that this process keeps for a role, ``encoder`` or ``decoder``."""
     return registry.create(name, device)
+
+
+def require_version(found: Codec, planned: str) -> None:
+    """Refuse to measure with another version than the one that rows are stored under.
+
+    Raises
+    ------
+    Unavailable
+        If this machine has another one than the one that planned.
+    """
+    if found.version() != planned:
+        raise Unavailable(
+            f"{found.name} is {found.version()} on this worker, planned was {planned}; it was not "
+            "measured",
+            "Install the same versions on all machines of the cluster, then use --retry-failed.",
+        )
 
 
 def process() -> Child | None:

@@ -168,7 +168,7 @@ def run(  # noqa: PLR0913 - what, where and how are independent
         watch.planned(plan)
         if plan.tasks:
             executor.measure(
-                plan.tasks if out is None or scheduler else _keeping(plan),
+                _tasks(plan, elsewhere=bool(scheduler), page=out is not None),
                 store,
                 jobs=jobs,
                 progress=watch.measured,
@@ -186,11 +186,16 @@ def run(  # noqa: PLR0913 - what, where and how are independent
     return results if out is not None else replace(results, database=None)
 
 
-def _keeping(plan: plans.Plan) -> list[Task]:
-    """Return the tasks of a plan, of which some keep what they decode for the page.
+def _tasks(plan: plans.Plan, *, elsewhere: bool, page: bool) -> list[Task]:
+    """Return the tasks of a plan as they are sent.
 
-    It has no pictures of variants that are compared with their family alone.
+    Another machine may have other versions, and compares them. Here some keep what they decode for
+    the page, which has no pictures of variants that are compared with their family alone.
     """
+    if elsewhere:
+        return [replace(task, elsewhere=True) for task in plan.tasks]
+    if not page:
+        return plan.tasks
     shown = [c.codec for c in plan.curves if not (c.variant and c.codec.family)]
     return kept.marked(plan.tasks, plan.cells, shown)
 

@@ -68,6 +68,8 @@ class Task:
         What to hit, by a search over the codec's rate parameter; ``setting`` is then what is held.
     keep
         Where the decoded picture is kept for the page; None: it is not.
+    elsewhere
+        Whether it is measured on another machine, whose codec may have another version.
     """
 
     item: Item
@@ -81,6 +83,7 @@ class Task:
     data: bytes | None = None
     target: Target | None = None
     keep: Place | None = None
+    elsewhere: bool = False
 
     @property
     def group(self) -> str:
@@ -240,6 +243,8 @@ def _encode(cell: _Cell) -> None:
     serving.report_phase("", turn=cell.turn)
     codec = decoder.codec(task.codec, task.device, "encoder")
     cell.owner = type(codec)
+    if task.elsewhere:
+        decoder.require_version(codec, task.row.version)
     for name in task.metrics:
         _metric(name)
     decoder.prepare(task.codec, task.device)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from bench import image
+from bench import image, registry
 from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
-from bench.measurement import executor, worker
+from bench.measurement import executor, run, worker
 from bench.measurement.encoding import Encoding
+from bench.measurement.plan import Plan
 from bench.measurement.store import Store
 from bench.metrics import create
 
@@ -108,3 +112,25 @@ def test_a_damaged_stored_file_is_made_again(task, tmp_path: Path):
 
         assert not again.stored
         assert good == store.bitstream("key")
+
+
+def test_a_worker_of_another_version_measures_nothing(task):
+    """Of a cluster: its rows would be stored under the version that the client has."""
+    here = registry.create("jpeg").version()
+    same = replace(task, elsewhere=True, row=replace(task.row, version=here))
+    text = (
+        f"refused: Unavailable: jpeg is {here} on this worker, planned was 1; it was not measured"
+    )
+
+    assert worker.run(replace(task, elsewhere=True)).error.startswith(text)
+    assert "" == worker.run(same).error
+    assert "" == worker.run(task).error  # in this process both are one
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_cells_of_a_cluster_are_sent_as_such(task, elsewhere: bool):
+    """They compare versions, and keep no picture for a page that is made here."""
+    plan = cast("Plan", SimpleNamespace(tasks=[task], curves=[], cells=[]))
+    for page in (True, False):
+        found = run._tasks(plan, elsewhere=elsewhere, page=page)
+        assert [replace(task, elsewhere=elsewhere)] == found
