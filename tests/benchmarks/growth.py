@@ -34,6 +34,8 @@ from PIL import Image
 mpl.use("Agg")
 from matplotlib.figure import Figure
 
+mpl.rcParams["svg.fonttype"] = "none"
+
 BENCH = (sys.executable, "-m", "bench")
 ALONE = """
 import sys

@@ -76,7 +76,7 @@ def rows(probe: Probe) -> pd.DataFrame:
                 f"level {level}",
                 COMPUTED,
                 x=("rank", rank),
-                y=(name, values[order]),
+                y=(name, values[order].round(6)),  # float32 has no more
                 channel=order.tolist(),
             )
             for level, values in enumerate(table)
