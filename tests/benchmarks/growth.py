@@ -166,6 +166,7 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
             style = "--" if str(what).endswith("alone") else "-"
             axes.plot(line["size"], line[column], style, marker="o", markersize=3, label=what)
         axes.set(xscale="log", yscale="log", xlabel=unit, ylabel=title)
+        axes.minorticks_off()
         if axes.lines:
             axes.legend(fontsize=6, frameon=False)
     figure.savefig(path, metadata={"Date": None})

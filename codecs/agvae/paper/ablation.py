@@ -32,6 +32,8 @@ _COST = complexity.Options(
     presets=(("base", 8), ("small", 8)),
 )
 
+_DIGITS = {"gain": 6, "inverse": 6, "departure_percent": 3}
+
 
 def write_all(
     rows: pd.DataFrame,
@@ -76,7 +78,7 @@ def write_all(
         "ablation.tex": "\n".join(table.latex() for table in tables).encode(),
         "comparisons.csv": to_csv(pd.DataFrame([asdict(c) for c in comparisons])),
         # float32 has no more digits; the product is that of two columns
-        "drift.csv": to_csv(drift_table.drop(columns="product", errors="ignore").round(6)),
+        "drift.csv": to_csv(drift_table.drop(columns="product", errors="ignore").round(_DIGITS)),
         "cost.csv": to_csv(pd.DataFrame([asdict(c) for c in costs])),
     }
     for name, data in files.items():
