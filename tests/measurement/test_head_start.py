@@ -19,7 +19,7 @@ from bench.measurement.head_start import HeadStart
 SEEN = """[
     (sys := __import__('sys')) and (os := __import__('os')).getpid(),
     {'bench.measurement.worker', 'cv2'} <= {*sys.modules},
-    os.environ['OMP_NUM_THREADS'],
+    os.environ.get('OMP_NUM_THREADS'),
     os.environ.get('BENCH_EXTRA'),
     os.getcwd(),
     len(__import__('psutil').Process().children()),
