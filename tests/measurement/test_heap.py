@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import resource
+import os
+import subprocess
+import sys
 
 import numpy as np
 import psutil
@@ -17,23 +19,42 @@ pytestmark = pytest.mark.skipif(
 MIB = 2**20
 
 
-def faults(size_mib: int, times: int) -> int:
-    """Return how many pages the system had to give for arrays made one after the other."""
+FAULTS = """
+import resource
+import numpy as np
+from bench.measurement.heap import large_arrays_kept
+
+def faults(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):
-        np.ones(size_mib * MIB, np.uint8)
+        np.ones(48 << 20, np.uint8)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
+plain = faults(4)
+with large_arrays_kept():
+    faults(1)
+    kept = faults(4)
+print(plain, kept, faults(4))
+"""
+"""Prints how many pages the system gives for four arrays before, within and afterwards."""
 
-def test_large_arrays_take_the_memory_of_earlier_ones(monkeypatch: pytest.MonkeyPatch):
+
+def faults(**variables: str) -> list[int]:
+    """Return what ``FAULTS`` prints: in a new process, whose heap no other test has set."""
+    known = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS],
+        env=known | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_large_arrays_take_the_memory_of_earlier_ones():
     """Within, pages are given once; before and afterwards for each array."""
-    for name in ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"):
-        monkeypatch.delenv(name, raising=False)
-    plain = faults(48, 4)
-    with large_arrays_kept():
-        faults(48, 1)
-        kept = faults(48, 4)
-    after = faults(48, 4)
+    plain, kept, after = faults()
 
     assert kept < 0.2 * plain
     assert after > 0.7 * plain
@@ -54,11 +75,8 @@ def test_what_was_kept_goes_back():
     assert psutil.Process().memory_info().rss < held + 50 * MIB
 
 
-def test_what_the_environment_says_of_the_heap_stays(monkeypatch: pytest.MonkeyPatch):
+def test_what_the_environment_says_of_the_heap_stays():
     """Who chose how memory is kept has it so."""
-    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")
-    plain = faults(48, 4)
-    with large_arrays_kept():
-        inside = faults(48, 4)
+    plain, inside, _ = faults(MALLOC_MMAP_THRESHOLD_="1000000")
 
     assert inside > 0.7 * plain
