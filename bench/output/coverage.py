@@ -117,3 +117,15 @@ def setting_text(values: Mapping[str, object]) -> str:
         f"{name} {words[value] if isinstance(value, bool) else value}"
         for name, value in values.items()
     )
+
+
+def varying_text(setting: str, known: Iterable[str]) -> str:
+    """Return what varies along a curve of settings (JSON texts), at one of them: ``qp 33``.
+
+    The setting may be new to the curve. Numbers have three decimals at most.
+    """
+    settings = list(dict.fromkeys([*known, setting]))
+    values = summary.split_settings(settings)[0][settings.index(setting)]
+    return setting_text(
+        {name: round(v, 3) if isinstance(v, float) else v for name, v in values.items()}
+    )

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.measurement import untrusted
 from bench.measurement.results import Results
 from bench.measurement.rows import records, setting_of
-from bench.output.coverage import count_text, setting_text
+from bench.output.coverage import count_text, varying_text
 from bench.output.provenance import machine_of
 from bench.output.table_formats import UP, significant
 
@@ -87,6 +87,14 @@ class Speeds:
     missing: Mapping[str, str] = field(default_factory=dict)
     unusable: str = ""
 
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Why there is no speed -> the codecs that it holds for."""
+        found: dict[str, list[str]] = {}
+        for codec, reason in self.missing.items():
+            found.setdefault(reason, []).append(codec)
+        return found
+
 
 HEADS = (f"encode (MP/s) {UP}", f"decode (MP/s) {UP}")
 """Of the columns beside the rates of a codec."""
@@ -111,16 +119,16 @@ def notes(speeds: Speeds, names: Mapping[str, str], rows: pd.DataFrame) -> list[
             for codec, one in speeds.codecs.items()
         ]
         told.append(f"Speed: {'; '.join(at)}. {speeds.conditions}")
-    by_reason: dict[str, list[str]] = {}
-    for codec, reason in speeds.missing.items():
-        by_reason.setdefault(reason, []).append(names.get(codec, codec))
-    return told + [f"No speed of {', '.join(all_of)}: {why}." for why, all_of in by_reason.items()]
+    return told + [
+        f"No speed of {', '.join(names.get(codec, codec) for codec in codecs)}: {reason}."
+        for reason, codecs in speeds.reasons.items()
+    ]
 
 
 def _varying(setting: str, curve: pd.DataFrame) -> str:
     """Return a setting in words, without what all points of a curve share."""
     known = [setting_of(row).json for row in records(curve[curve["bpp"].notna()])]
-    return setting_text(summary.split_settings([*known, setting])[0][-1])
+    return varying_text(setting, known)
 
 
 def plain_name(dataset: str) -> str:

@@ -82,10 +82,10 @@ def card(context: Context) -> Markup:
 
 def missing(context: Context) -> list[Markup]:
     """Return why codecs have no speed: a sentence a reason."""
-    by_reason: dict[str, list[str]] = {}
-    for codec, reason in context.speeds.missing.items():
-        by_reason.setdefault(reason, []).append(context.marks[codec])
-    said = [f"No speed of {listed(codecs)}: {reason}." for reason, codecs in by_reason.items()]
+    said = [
+        f"No speed of {listed([context.marks[codec] for codec in codecs])}: {reason}."
+        for reason, codecs in context.speeds.reasons.items()
+    ]
     return [context.prose(text) for text in filter(None, [context.speeds.unusable, *said])]
 
 

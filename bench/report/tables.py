@@ -16,7 +16,7 @@ from bench.analysis.published_curves import Reference
 from bench.measurement.rows import records
 from bench.metrics.columns import column, quality_columns
 from bench.output import complexity, reported_rates
-from bench.output.coverage import count_text, setting_text
+from bench.output.coverage import count_text, varying_text
 from bench.output.figure import REPORTED
 from bench.output.tables import arrow
 from bench.report import verdicts
@@ -38,13 +38,7 @@ def _codec(context: Context, codec: str) -> Td:
 
 def short_setting(context: Context, codec: str, setting: str) -> str:
     """Return what varies along a codec's curve: ``qp 33``."""
-    known = context.settings.get(codec, ())
-    settings = list(dict.fromkeys([*known, setting]))  # one made for the page may be new
-    varying, _ = summary.split_settings(settings)
-    values = varying[settings.index(setting)]
-    return setting_text(
-        {name: round(v, 3) if isinstance(v, float) else v for name, v in values.items()}
-    )
+    return varying_text(setting, context.settings.get(codec, ()))
 
 
 def bd_rates(context: Context) -> Markup:
