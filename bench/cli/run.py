@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.imports import without_collector
 from bench.cli.options import (
     DEVELOPERS,
     Anchor,
@@ -114,6 +113,8 @@ def all_(  # noqa: PLR0913, PLR0917 - one parameter an option
     Only what is missing is measured: run the same command again to continue.
     """
     ahead = _start_worker(ctx, jobs, timeout) if experiment is None and not scheduler else None
+    from bench.codec.imports import without_collector
+
     with without_collector():
         from bench.analysis.published_names import references
         from bench.cli import outcome

@@ -24,8 +24,8 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.cli.forecast import Forecast, clock
-from bench.cli.imports import Meanwhile
 from bench.cli.working import Ticker, Working, console
+from bench.codec.imports import Meanwhile
 from bench.files import locked
 from bench.measurement import progress
 

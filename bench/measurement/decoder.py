@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import math
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import numpy as np
 
 from bench import registry
 from bench.codec import Codec
+from bench.codec.imports import Meanwhile
 from bench.errors import BenchError, CodecFailed, Unavailable, failure, is_ctrl_c
 from bench.image import Image
 from bench.measurement import serving
@@ -63,21 +62,7 @@ def process() -> Child | None:
 def load(name: str, device: str) -> None:
     """Load the codec that ``decode`` will need, and begin to import what its network will."""
     if codec(name, device, "decoder").learned and "torch" not in sys.modules:
-        threading.Thread(target=_import_torch, daemon=True).start()
-
-
-def _import_torch() -> None:
-    """Import PyTorch while the file to decode is still being made; whoever needs it waits for it.
-
-    An error is left to who needs it. The collector would look through it for 0.3 s.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    with contextlib.suppress(Exception):
-        importlib.import_module("torch")
-    gc.freeze()
-    if enabled:
-        gc.enable()
+        Meanwhile(lambda: importlib.import_module("torch")).start()  # who needs it waits for it
 
 
 def prepare(name: str, device: str) -> None:

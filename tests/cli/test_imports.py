@@ -8,7 +8,7 @@ import inspect
 
 import pytest
 
-from bench.cli import imports
+from bench.codec import imports
 from bench.output import write
 
 

@@ -1,4 +1,4 @@
-"""When a command imports what it needs: without the collector, or while other processes work."""
+"""When a process imports what it needs: without the collector, or while other work is done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Import what a command needs: nothing of it is garbage, now or later.
+    """Import what a process needs: nothing of it is garbage, now or later.
 
     Looking for some takes a tenth of the time, and as long again at each look after that.
     """
@@ -25,7 +25,7 @@ def without_collector() -> Iterator[None]:
 
 
 class Meanwhile:
-    """Imports in a thread while other processes work.
+    """Imports in a thread while other work is done.
 
     Parameters
     ----------
