@@ -147,6 +147,9 @@ class Place:
 def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; no other process sees a part of it.
 
+    A part that a kill leaves has a name that ``trim`` knows; ``files.write_atomically`` gives one
+    that may be anybody's.
+
     Raises
     ------
     OSError
