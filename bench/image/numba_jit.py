@@ -44,6 +44,11 @@ def compiled_fused(function: F) -> F:
     return cast("F", Loop(function, fused=True))
 
 
+def inlined_fused(function: F) -> F:
+    """Return the same for what loops call: its code becomes part of theirs, each time."""
+    return cast("F", Loop(function, fused=True, inlined=True))
+
+
 class Loop:
     """A function of arrays and numbers that is compiled when it is first called.
 
@@ -53,11 +58,15 @@ class Loop:
         The function as it was written.
     fused
         Whether products and sums may be fused, which rounds them once.
+    inlined
+        Whether a loop that calls it has a copy of its code.
     """
 
-    def __init__(self, function: Callable[..., Any], *, fused: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, fused: bool = False, inlined: bool = False
+    ) -> None:
         assert isinstance(function, FunctionType)
-        self.py_func, self.fused = function, fused
+        self.py_func, self.fused, self.inlined = function, fused, inlined
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self._ready: dict[tuple[Kind, ...], Callable[..., Any]] = {}
         self._lock = threading.Lock()
@@ -84,7 +93,7 @@ class Loop:
         words = [
             kind.__name__ if isinstance(kind, type) else (kind[0].str, kind[1]) for kind in kinds
         ]
-        steps = (_intermediate, _compiled_by_numba, _prefetch_by_numba)
+        steps = (_intermediate, _compiled_by_numba)
         how = [_plain(step.__code__) for step in steps]
         name = machine_code.name_of(self.__name__, repr((words, _identity(self), how)))
         address = machine_code.load(name)
@@ -93,27 +102,50 @@ class Loop:
         return self.by_numba if address is None else _caller(address, kinds, result)
 
 
+class Intrinsic(Loop):
+    """What a loop calls for instructions that Python has no words for.
+
+    Parameters
+    ----------
+    function
+        The same in Python.
+    emit
+        Returns what numba's ``intrinsic`` takes.
+    helpers
+        Other functions that decide what becomes of it.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        emit: Callable[[], Callable[..., Any]],
+        *helpers: Callable[..., Any],
+    ) -> None:
+        super().__init__(function)
+        self._emit = emit
+        self.made_by = [_plain(cast("Any", one).__code__) for one in (emit, *helpers)]
+
+    @cached_property
+    def by_numba(self) -> Callable[..., Any]:
+        """LLVM's instructions for it."""
+        import numba
+        from numba.extending import intrinsic
+
+        compiler: Any = numba
+        if compiler.config.DISABLE_JIT:
+            return self.py_func
+        return cast("Callable[..., Any]", intrinsic(prefer_literal=True)(self._emit()))
+
+
 def _prefetch(values: Any, i: Any) -> None:  # noqa: ANN401
     """Ask for the line of the cache that holds element ``i``; any ``i`` is allowed."""
 
 
-class _Prefetch(Loop):
-    """What a loop calls to have memory fetched that it will read soon."""
-
-    @cached_property
-    def by_numba(self) -> Callable[..., Any]:
-        """LLVM's instruction for it."""
-        return _prefetch_by_numba(self)
-
-
-def _prefetch_by_numba(loop: Loop) -> Callable[..., Any]:
+def _prefetch_by_numba() -> Callable[..., Any]:
     import numba
     from llvmlite import ir
-    from numba.extending import intrinsic
 
     compiler: Any = numba
-    if compiler.config.DISABLE_JIT:
-        return loop.py_func
     number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
 
@@ -129,10 +161,7 @@ def _prefetch_by_numba(loop: Loop) -> Callable[..., Any]:
 
         return compiler.types.void(values, i), generate
 
-    return cast("Callable[..., Any]", intrinsic(prefetch))
-
-
-prefetch = _Prefetch(_prefetch)
+    return prefetch
 
 
 def _compiled_by_numba(loop: Loop) -> Callable[..., Any]:
@@ -142,7 +171,8 @@ def _compiled_by_numba(loop: Loop) -> Callable[..., Any]:
     inner = {name: used.by_numba for name, used in _used(function) if isinstance(used, Loop)}
     space = function.__globals__ | inner
     fast: set[str] = {"contract"} if loop.fused else set()
-    njit = numba.njit(nogil=True, error_model="numpy", fastmath=fast or False)
+    options: dict[str, Any] = {"fastmath": fast or False, "forceinline": loop.inlined}
+    njit = numba.njit(nogil=True, error_model="numpy", **options)
     return cast("Callable[..., Any]", njit(FunctionType(function.__code__, space, loop.__name__)))
 
 
@@ -248,7 +278,8 @@ def _identity(loop: Loop) -> list[Any]:
     """Return all that decides what a loop computes: its code, its constants, what it calls."""
     function = loop.py_func
     parts: list[Any] = [function.__annotations__.get("return"), *_plain(function.__code__)]
-    parts += ["fused"] if loop.fused else []
+    parts += [loop.fused, loop.inlined]
+    parts += loop.made_by if isinstance(loop, Intrinsic) else []
     for name, value in _used(function):
         if isinstance(value, Loop):
             parts.append((name, _identity(value)))
@@ -263,3 +294,6 @@ def _plain(code: CodeType) -> list[Any]:
     """Return what a code object does, without where it was written."""
     constants = [_plain(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
     return [code.co_code, constants, code.co_names, code.co_varnames, code.co_argcount]
+
+
+prefetch = Intrinsic(_prefetch, _prefetch_by_numba)

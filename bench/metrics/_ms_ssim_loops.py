@@ -1,11 +1,13 @@
 """The loops of MS-SSIM that numba compiles: windows, and what is made of them, in one pass.
 
 Pictures are rows of samples, R G B R G B ..., uint8 at the finest scale. They are filtered across
-into a buffer and from there down, in tiles of so few columns that the rows under a window stay in
-the first-level cache; three rows of windows are worked out together, since they share most of what
-they read. Indices are unsigned: numba then does not look for negative ones, and the loops over
-columns become vector instructions. What they read of the pictures and of the reference's maps is
-asked for ahead: a third of the time was waiting for it.
+into a buffer and from there down, in tiles. A tile's buffer lies column by column, each of 16
+samples, so that whoever goes down a column reads memory in order; three rows of windows are worked
+out together, since they share most of what they read. The last column of a tile may hold less than
+16 windows: what is beyond them is worked out too, and not added. The filter across reads part of
+its samples again, shifted, and shifts the others out of what it has: either alone would be slower.
+What is read of the pictures and of the reference's maps is asked for ahead. Indices are unsigned:
+numba then does not look for negative ones.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.image.numba_jit import compiled_fused, prefetch
+from bench.image.numba_jit import compiled_fused, inlined_fused, prefetch
+from bench.image.numba_lanes import Lanes, doubles, load, shifted, store
 
 Samples = NDArray[np.uint8] | NDArray[np.float32]
 FloatMap = NDArray[np.float32]
@@ -27,9 +30,9 @@ _GAUSSIAN = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 _D0, _D1, _D2, _D3, _D4, _D5 = _GAUSSIAN[:6] / _GAUSSIAN.sum()  # the other half is the same
 _S0, _S1, _S2, _S3, _S4, _S5 = (np.float32(tap) for tap in (_D0, _D1, _D2, _D3, _D4, _D5))
 _C1, _C2 = np.float32((0.01 * 255) ** 2), (0.03 * 255) ** 2
-_HALF, _QUARTER = np.float32(0.5), np.float32(0.25)
+_HALF, _QUARTER, _TWO = np.float32(0.5), np.float32(0.25), 2.0
 # Variances do not depend on a constant offset; squares of centred values round four times finer.
-_OFFSET, _TWICE_OFFSET = np.float32(128), np.float32(256)
+_OFFSET, _TWICE_OFFSET, _DOUBLE_OFFSET = np.float32(128), np.float32(256), 128.0
 
 _ROWS = 66  # of windows, for which the buffer is filled at a time
 _TILE = 192  # columns of samples
@@ -39,133 +42,177 @@ _MAP = (_ROWS + 10) * _TILE  # of the maps in the buffer
 _ROW = _TILE + 32  # of the maps of a row: each begins with a line of the cache
 
 _1, _2, _3, _4, _5, _6, _7, _8, _9, _10 = (np.uint64(k) for k in range(1, 11))
+_15, _16 = np.uint64(15), np.uint64(16)
 _LINE_BYTES = np.uint64(64)  # of the cache
-_DOWN = np.uint64(_TILE)  # from a sample in the buffer to the one below
+_COLUMN = np.uint64(16 * (_ROWS + 10))  # of 16 samples in the buffer
 _NEXT_MAP, _NEXT_ROW = np.uint64(_MAP), np.uint64(_ROW)
+_PAIR = np.uint64(32)  # of the reference's two maps
+_PAIRS_AHEAD = np.uint64(18 * 32)  # of those that are read, of which the next ones are asked for
 
 
-@compiled_fused
-def _window(values: FloatMap, i: Index, step: Index) -> Number:
-    """Return the weighted mean of the 11 values from ``i`` on, ``step`` apart."""
+@inlined_fused
+def _window(values: FloatMap, i: Index) -> Lanes:
+    """Return the weighted means of 11 rows of a column from ``i`` on."""
     return (
-        _S0 * (values[i] + values[i + _10 * step])
-        + _S1 * (values[i + step] + values[i + _9 * step])
-        + _S2 * (values[i + _2 * step] + values[i + _8 * step])
-        + _S3 * (values[i + _3 * step] + values[i + _7 * step])
-        + _S4 * (values[i + _4 * step] + values[i + _6 * step])
-        + _S5 * values[i + _5 * step]
+        _S0 * (load(values, i) + load(values, i + _10 * _16))
+        + _S1 * (load(values, i + _16) + load(values, i + _9 * _16))
+        + _S2 * (load(values, i + _2 * _16) + load(values, i + _8 * _16))
+        + _S3 * (load(values, i + _3 * _16) + load(values, i + _7 * _16))
+        + _S4 * (load(values, i + _4 * _16) + load(values, i + _6 * _16))
+        + _S5 * load(values, i + _5 * _16)
     )
 
 
-@compiled_fused
-def _window_double(values: DoubleMap, i: Index, step: Index) -> Number:
-    """Return the same in float64."""
+@inlined_fused
+def _window_double(values: DoubleMap, i: Index, step: Index) -> Lanes:
+    """Return those of values ``step`` apart, in float64."""
     return (
-        _D0 * (values[i] + values[i + _10 * step])
-        + _D1 * (values[i + step] + values[i + _9 * step])
-        + _D2 * (values[i + _2 * step] + values[i + _8 * step])
-        + _D3 * (values[i + _3 * step] + values[i + _7 * step])
-        + _D4 * (values[i + _4 * step] + values[i + _6 * step])
-        + _D5 * values[i + _5 * step]
+        _D0 * (load(values, i) + load(values, i + _10 * step))
+        + _D1 * (load(values, i + step) + load(values, i + _9 * step))
+        + _D2 * (load(values, i + _2 * step) + load(values, i + _8 * step))
+        + _D3 * (load(values, i + _3 * step) + load(values, i + _7 * step))
+        + _D4 * (load(values, i + _4 * step) + load(values, i + _6 * step))
+        + _D5 * load(values, i + _5 * step)
     )
 
 
-@compiled_fused
-def _across(row: FloatMap, buffer: FloatMap, at: Index, count: Index) -> None:
+@inlined_fused
+def _across(row: FloatMap, buffer: FloatMap, at: Index, columns: Index) -> None:
     """Filter the maps of a row, which lie one behind the other, into the maps of the buffer."""
     for k in range(_3):
-        for j in range(count):
-            buffer[k * _NEXT_MAP + at + j] = _window(row, k * _NEXT_ROW + j, _3)
+        i, to = k * _NEXT_ROW, k * _NEXT_MAP + at
+        first, second = load(row, i), load(row, i + _16)
+        for _ in range(columns):
+            third = load(row, i + _2 * _16)
+            means = (
+                _S0 * (first + load(row, i + _10 * _3))
+                + _S1 * (load(row, i + _1 * _3) + shifted(second, third, 11))
+                + _S2 * (load(row, i + _2 * _3) + load(row, i + _8 * _3))
+                + _S3 * (shifted(first, second, 9) + shifted(second, third, 5))
+                + _S4 * (load(row, i + _4 * _3) + load(row, i + _6 * _3))
+                + _S5 * shifted(first, second, 15)
+            )
+            store(buffer, to, means)
+            first, second = second, third
+            i += _16
+            to += _COLUMN
 
 
-@compiled_fused
-def _across_double(row: DoubleMap, buffer: DoubleMap, at: Index, count: Index) -> None:
+@inlined_fused
+def _across_double(row: DoubleMap, buffer: DoubleMap, at: Index, columns: Index) -> None:
     """Do the same in float64 for two maps."""
     for k in range(_2):
-        for j in range(count):
-            buffer[k * _NEXT_MAP + at + j] = _window_double(row, k * _NEXT_ROW + j, _3)
+        for c in range(columns):
+            means = _window_double(row, k * _NEXT_ROW + c * _16, _3)
+            store(buffer, k * _NEXT_MAP + c * _COLUMN + at, means)
 
 
-@compiled_fused
-def _keep_last_rows(buffer: FloatMap | DoubleMap) -> None:
-    """Move the rows that the next windows need as well to the front of each map."""
+@inlined_fused
+def _keep_last_rows(buffer: FloatMap | DoubleMap, columns: Index) -> None:
+    """Move the rows that the next windows need as well to the front of each column."""
     for k in range(np.uint64(buffer.size) // _NEXT_MAP):
-        for j in range(_10 * _DOWN):
-            buffer[k * _NEXT_MAP + j] = buffer[k * _NEXT_MAP + np.uint64(_ROWS * _TILE) + j]
+        for c in range(columns):
+            i = k * _NEXT_MAP + c * _COLUMN
+            for _ in range(_10):
+                store(buffer, i, load(buffer, i + np.uint64(_ROWS) * _16))
+                i += _16
 
 
-@compiled_fused
+@inlined_fused
 def _ask_for(values: Samples, first: Index, count: Index) -> None:
     """Let samples be fetched into the cache; nothing is read, also where there are none."""
-    for i in range(first, first + count, _LINE_BYTES // np.uint64(values.itemsize)):
+    i, last = first, first + count
+    while i < last:
         prefetch(values, i)
+        i += _LINE_BYTES // np.uint64(values.itemsize)
 
 
-@compiled_fused
-def _moments(x: Samples, at: Index, row: DoubleMap, count: Index) -> None:
-    """Write x and x^2, the offset removed."""
-    for j in range(count):
-        value = np.float64(x[at + j]) - _OFFSET
-        row[j] = value
-        row[_NEXT_ROW + j] = value * value
+@inlined_fused
+def _moments(x: Samples, at: Index, row: DoubleMap, j: Index) -> None:
+    """Write 16 x and x^2, the offset removed."""
+    value = doubles(load(x, at + j)) - _DOUBLE_OFFSET
+    store(row, j, value)
+    store(row, _NEXT_ROW + j, value * value)
 
 
-@compiled_fused
-def _differences(x: Samples, y: Samples, at: Index, row: FloatMap, count: Index) -> None:
-    """Write d = x - y, d^2 and d (x + y), the offset removed."""
-    for j in range(count):
-        a, b = np.float32(x[at + j]), np.float32(y[at + j])
-        row[j] = a - b
-        row[_NEXT_ROW + j] = (a - b) * (a - b)
-        row[_2 * _NEXT_ROW + j] = (a - b) * (a + b - _TWICE_OFFSET)
+@inlined_fused
+def _differences(x: Samples, y: Samples, at: Index, row: FloatMap, j: Index) -> None:
+    """Write 16 d = x - y, d^2 and d (x + y), the offset removed."""
+    a, b = load(x, at + j), load(y, at + j)
+    d = a - b
+    store(row, j, d)
+    store(row, _NEXT_ROW + j, d * d)
+    store(row, _2 * _NEXT_ROW + j, d * (a + b - _TWICE_OFFSET))
 
 
-@compiled_fused
-def _deficit(buffer: FloatMap, i: Index, maps: FloatMap, k: Index, count: Index) -> Number:
-    """Return 1 - cs under the window whose rows begin at ``i``."""
-    mean = _window(buffer, i, _DOWN)
-    variance = _window(buffer, i + _NEXT_MAP, _DOWN) - mean * mean  # of d
-    product = _window(buffer, i + _2 * _NEXT_MAP, _DOWN)
-    more = product - mean * (maps[k] - mean)  # var x - var y
-    return variance / (maps[k + count] - more)
+@inlined_fused
+def _deficit(mean: Lanes, square: Lanes, product: Lanes, maps: FloatMap, k: Index) -> Lanes:
+    """Return 1 - cs from the means of the three maps."""
+    more = product - mean * (load(maps, k) - mean)  # var x - var y
+    return (square - mean * mean) / (load(maps, k + _16) - more)
 
 
-@compiled_fused
-def _three_rows(buffer: FloatMap, i: Index, maps: FloatMap, k: Index, sums: FloatMap) -> None:
-    """Add 1 - cs of three rows of windows to the sums of their columns."""
-    count = np.uint64(sums.size)
-    for j in range(count):
-        sums[j] += (
-            _deficit(buffer, i + j, maps, k + j, count)
-            + _deficit(buffer, i + _DOWN + j, maps, k + _2 * count + j, count)
-            + _deficit(buffer, i + _2 * _DOWN + j, maps, k + _4 * count + j, count)
-        )
+@inlined_fused
+def _three_rows(buffer: FloatMap, i: Index, maps: FloatMap, k: Index) -> Lanes:
+    """Return the sum of 1 - cs over three rows of a column; map by map, else registers run out."""
+    below, below_2, square, product = i + _16, i + _2 * _16, _NEXT_MAP, _2 * _NEXT_MAP
+    a, b, c = _window(buffer, i), _window(buffer, below), _window(buffer, below_2)
+    aa = _window(buffer, i + square)
+    bb = _window(buffer, below + square)
+    cc = _window(buffer, below_2 + square)
+    ap = _window(buffer, i + product)
+    bp = _window(buffer, below + product)
+    cp = _window(buffer, below_2 + product)
+    return (
+        _deficit(a, aa, ap, maps, k)
+        + _deficit(b, bb, bp, maps, k + _PAIR)
+        + _deficit(c, cc, cp, maps, k + _2 * _PAIR)
+    )
 
 
-@compiled_fused
-def _one_row(
-    buffer: FloatMap, i: Index, maps: FloatMap, k: Index, sums: FloatMap, coarsest: int
+@inlined_fused
+def _one_row(buffer: FloatMap, i: Index, maps: FloatMap, k: Index, coarsest: int) -> Lanes:
+    """Return 1 - cs of a row of a column, or 1 - ssim at the coarsest scale."""
+    mean, square = _window(buffer, i), _window(buffer, i + _NEXT_MAP)
+    deficit = _deficit(mean, square, _window(buffer, i + _2 * _NEXT_MAP), maps, k)
+    if coarsest:
+        mean_x = load(maps, k) * _HALF + _OFFSET
+        mean_y = mean_x - mean
+        darker = mean * mean / (mean_x * mean_x + mean_y * mean_y + _C1)
+        deficit += darker - deficit * darker
+    return deficit
+
+
+@inlined_fused
+def _down(
+    buffer: FloatMap, rows: int, maps: FloatMap, k: Index, sums: FloatMap, coarsest: int
 ) -> None:
-    """Add 1 - cs of one row of windows, or 1 - ssim at the coarsest scale."""
-    count = np.uint64(sums.size)
-    for j in range(count):
-        deficit = _deficit(buffer, i + j, maps, k + j, count)
-        if coarsest:
-            mean = _window(buffer, i + j, _DOWN)
-            mean_x = maps[k + j] * _HALF + _OFFSET
-            mean_y = mean_x - mean
-            darker = mean * mean / (mean_x * mean_x + mean_y * mean_y + _C1)
-            deficit += darker - deficit * darker
-        sums[j] += deficit
+    """Write the sum over the rows of a tile's windows in each of its columns."""
+    for c in range(np.uint64(sums.size) // _16):
+        i, total, r = c * _COLUMN, load(sums, c * _16), 0
+        while r < rows:
+            if r + 3 <= rows and not coarsest:
+                for line in range(_6):
+                    prefetch(maps, k + _PAIRS_AHEAD + line * _16)
+                total += _three_rows(buffer, i, maps, k)
+                more = 3
+            else:
+                total += _one_row(buffer, i, maps, k, coarsest)
+                more = 1
+            r += more
+            i += np.uint64(more) * _16
+            k += np.uint64(more) * _PAIR
+        store(sums, c * _16, total)
 
 
-@compiled_fused
-def _add_up(columns: FloatMap, sums: DoubleMap) -> None:
-    """Move the sums of columns to those of their channels."""
-    for j in range(0, columns.size, 3):
+@inlined_fused
+def _add_up(columns: FloatMap, windows: Index, sums: DoubleMap) -> None:
+    """Move the sums of columns to those of their channels; what is beyond windows is not added."""
+    for j in range(0, windows, 3):
         for channel in range(3):
             sums[channel] += columns[j + channel]
-            columns[j + channel] = 0
+    for j in range(columns.size):
+        columns[j] = 0
 
 
 def deficits(x: Samples, y: Samples, maps: FloatMap, width: int, *, coarsest: bool) -> DoubleMap:
@@ -184,6 +231,7 @@ def deficits(x: Samples, y: Samples, maps: FloatMap, width: int, *, coarsest: bo
     """
     row, buffer = _aligned(3 * _ROW), _aligned(3 * _MAP)
     columns, sums = np.zeros(_TILE, np.float32), np.zeros(3)
+    row[:] = 0  # what is beyond a row's samples is read
     _add_tiles(x, y, maps, row, buffer, columns, sums, width, coarsest)
     return sums
 
@@ -191,12 +239,13 @@ def deficits(x: Samples, y: Samples, maps: FloatMap, width: int, *, coarsest: bo
 def reference(x: Samples, width: int) -> FloatMap:
     """Return 2 mean x and 2 var x + C2 under every window of a flat picture.
 
-    They lie as they are read: by tiles, from top to bottom, a row of the one and of the other. The
-    offset is removed from x. They are worked out in float64, since E[x^2] - E[x]^2 cancels on flat
-    areas.
+    They lie as they are read: by tiles, their columns, and rows, 16 of the one and 16 of the other.
+    The offset is removed from x. They are worked out in float64, since E[x^2] - E[x]^2 cancels on
+    flat areas.
     """
-    row, buffer = np.empty(2 * _ROW), np.empty(2 * _MAP)
-    maps = _aligned(2 * (width - _SPARE) * (x.size // width - 10))
+    row, buffer = np.zeros(2 * _ROW), np.empty(2 * _MAP)
+    columns, rows = -(-(width - _SPARE) // 16), x.size // width - 10
+    maps = _aligned(2 * 16 * columns * rows)
     _reference_tiles(x, maps, row, buffer, width)
     return maps
 
@@ -252,30 +301,25 @@ def _add_tiles(  # noqa: PLR0913, PLR0917 - loops own no memory
     coarsest: int,
 ) -> None:
     """Add up the windows, tile by tile, each from top to bottom."""
-    windows, rows = width - _SPARE, x.size // width - 10
+    windows, rows, k = width - _SPARE, x.size // width - 10, np.uint64(0)
     for left in range(0, windows, _TILE):
         count, filled = np.uint64(min(_TILE, windows - left)), 0
+        here_columns = (count + _15) // _16
         for top in range(0, rows, _ROWS):
             here = min(_ROWS, rows - top)
             for r in range(filled, here + 10):
                 at, ahead = np.uint64((top + r) * width + left), np.uint64(_ROWS_AHEAD * width)
                 _ask_for(x, at + ahead, count + _10 * _3)
                 _ask_for(y, at + ahead, count + _10 * _3)
-                _differences(x, y, at, row, count + _10 * _3)
-                _across(row, buffer, np.uint64(r * _TILE), count)
-            r, k = 0, np.uint64(2 * left * rows) + np.uint64(2 * top) * count
-            while r < here:
-                i, more = np.uint64(r * _TILE), 1
-                if r + 3 <= here and not coarsest:
-                    more = 3
-                    _ask_for(maps, k + _6 * count, _6 * count)
-                    _three_rows(buffer, i, maps, k, columns[:count])
-                else:
-                    _one_row(buffer, i, maps, k, columns[:count], coarsest)
-                r += more
-                k += np.uint64(2 * more) * count
-            _add_up(columns, sums)
-            _keep_last_rows(buffer)
+                last = count + _10 * _3 - _16
+                for j in range(np.uint64(0), last, _16):
+                    _differences(x, y, at, row, j)
+                _differences(x, y, at, row, last)
+                _across(row, buffer, np.uint64(16 * r), here_columns)
+            _down(buffer, here, maps, k, columns[: here_columns * _16], coarsest)
+            k += np.uint64(here) * here_columns * _PAIR
+            _add_up(columns, count, sums)
+            _keep_last_rows(buffer, here_columns)
             filled = 10
 
 
@@ -284,22 +328,25 @@ def _reference_tiles(
     x: Samples, maps: FloatMap, row: DoubleMap, buffer: DoubleMap, width: int
 ) -> None:
     """Write the maps, tile by tile."""
-    windows, rows = width - _SPARE, x.size // width - 10
-    k = np.uint64(0)
+    windows, rows, k = width - _SPARE, x.size // width - 10, np.uint64(0)
     for left in range(0, windows, _TILE):
         count, filled = np.uint64(min(_TILE, windows - left)), 0
+        columns = (count + _15) // _16
         for top in range(0, rows, _ROWS):
             here = min(_ROWS, rows - top)
             for r in range(filled, here + 10):
-                _moments(x, np.uint64((top + r) * width + left), row, count + _10 * _3)
-                _across_double(row, buffer, np.uint64(r * _TILE), count)
-            for r in range(here):
-                i = np.uint64(r * _TILE)
-                for j in range(count):
-                    mean = _window_double(buffer, i + j, _DOWN)
-                    square = _window_double(buffer, i + _NEXT_MAP + j, _DOWN)
-                    maps[k + j] = 2 * mean
-                    maps[k + count + j] = 2 * (square - mean * mean) + _C2
-                k += _2 * count
-            _keep_last_rows(buffer)
+                at, last = np.uint64((top + r) * width + left), count + _10 * _3 - _16
+                for j in range(np.uint64(0), last, _16):
+                    _moments(x, at, row, j)
+                _moments(x, at, row, last)
+                _across_double(row, buffer, np.uint64(16 * r), columns)
+            for c in range(columns):
+                for r in range(here):
+                    i = c * _COLUMN + np.uint64(16 * r)
+                    mean = _window_double(buffer, i, _16)
+                    square = _window_double(buffer, i + _NEXT_MAP, _16)
+                    store(maps, k, _TWO * mean)
+                    store(maps, k + _16, _TWO * (square - mean * mean) + _C2)
+                    k += _PAIR
+            _keep_last_rows(buffer, columns)
             filled = 10

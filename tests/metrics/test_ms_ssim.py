@@ -210,6 +210,22 @@ def test_threads_do_not_share_memory(photo):
         assert alone == list(pool.map(lambda one: MS_SSIM.score(state, one), decoded))
 
 
+@pytest.mark.parametrize("width", [161, 170, 225])
+def test_memory_that_was_others_shows_nowhere(photo, monkeypatch, width):
+    """Tiles end in the middle of what is worked out at once: nothing beyond is added up."""
+    reference = np.ascontiguousarray(photo[:163, :width])
+    decoded = jpeg(reference, 25)
+    usual, empty = MS_SSIM(reference, decoded), np.empty
+
+    def poisoned(*args, **kwargs):
+        found = empty(*args, **kwargs)
+        return np.full_like(found, np.nan) if found.dtype.kind == "f" else found
+
+    monkeypatch.setattr(np, "empty", poisoned)
+
+    assert usual == MS_SSIM(reference, decoded)
+
+
 def test_large_images_take_the_frugal_path(photo, monkeypatch):
     """Recomputing the reference's maps, as for very large images, changes no bit."""
     decoded = jpeg(photo, 25)
