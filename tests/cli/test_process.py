@@ -70,6 +70,29 @@ def test_processes_that_end_in_the_usual_way(change: str):
     assert int("1 / 0" in change) == done.returncode
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "policy"),
+    [
+        (["encode", "--help"], "", "passive"),
+        (["decode", "--help"], "active", "active"),
+        (["throughput", "--help"], "", "None"),
+    ],
+)
+def test_threads_of_one_file_do_not_spin(
+    words: list[str], said: str, policy: str, monkeypatch: pytest.MonkeyPatch
+):
+    """PyTorch's threads sleep where they wait, unless the user says how; never in what is timed."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if said:
+        monkeypatch.setenv("OMP_WAIT_POLICY", said)
+    code = (
+        "import atexit, os, sys; from bench.cli.process import script\n"
+        "atexit.register(lambda: print(os.environ.get('OMP_WAIT_POLICY')))"
+    )
+
+    assert policy == ended(words, code, stdout=subprocess.PIPE).stdout.splitlines()[-1]
+
+
 def test_output_that_cannot_be_written_is_said(tmp_path: Path):
     """As the interpreter does it: exit code 120, and the reason."""
     full = Path("/dev/full")
