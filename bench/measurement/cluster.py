@@ -8,7 +8,6 @@ import math
 import pickle
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, cast
@@ -24,6 +23,7 @@ from bench.measurement.pool import (
     runs,
 )
 from bench.measurement.slot import Call
+from bench.measurement.waiting import Waiting, place_of
 
 _CONNECT_TIMEOUT = "10s"  # how long Dask looks for a scheduler
 _COUNT_S = 10.0  # how long the size of a cluster is taken as known
@@ -84,7 +84,7 @@ class Cluster(Executor):
         self._counted, self._threads = -math.inf, 0
         self._executor = client.get_executor(pure=False, retries=3)
         self._seconds = Times()
-        self._waiting: deque[Call] = deque()
+        self._waiting = Waiting()
         self._sent = 0
         self._lock = threading.RLock()
 
@@ -103,7 +103,7 @@ class Cluster(Executor):
         """Send a call to the cluster, now or with others that take moments."""
         call = Call.of(fn, args)
         with self._lock:
-            self._waiting.append(call)
+            self._waiting.add([call])
             if not self._sent:
                 self.flush()
         return call.future
@@ -113,13 +113,15 @@ class Cluster(Executor):
         with self._lock:
             while self._waiting and (room := _AHEAD * max(1, self.workers) - self._sent) > 0:
                 most = 1 + len(self._waiting) // room
-                calls = [self._waiting.popleft()]
-                seconds = self._time_s(calls[0])
+                calls: list[Call] = []
+                seconds = 0.0
                 while self._waiting and len(calls) < most:
-                    seconds += self._time_s(self._waiting[0])
-                    if seconds > _MOMENT_S:
+                    call = self._waiting.next(place_of(calls[-1]) if calls else ("", ""))
+                    seconds += self._time_s(call)
+                    if calls and seconds > _MOMENT_S:
                         break
-                    calls.append(self._waiting.popleft())
+                    self._waiting.remove(call)
+                    calls.append(call)
                 self._send(calls)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -8,14 +8,12 @@ started, a new one takes its place, and the other calls go on.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
 import select
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -26,6 +24,7 @@ import psutil
 
 from bench.errors import BenchError, CodecFailed, UsageError
 from bench.measurement.slot import Call, Slot
+from bench.measurement.waiting import Waiting, place_of
 
 DEFAULT_TIMEOUT_S = 1800.0
 """How long one cell may take; the slowest cell of the suite takes a few minutes."""
@@ -89,7 +88,7 @@ class LocalPool(Executor):
             prefix="bench-workers-", ignore_cleanup_errors=True
         )
         self._slots = [Slot(self._folder.name) for _ in range(max(1, jobs))]
-        self._waiting: deque[Call] = deque()
+        self._waiting = Waiting()
         self._seconds = Times()
         self._ending, self._killing, self._woken = False, False, False
         self._lock = threading.Lock()
@@ -116,7 +115,7 @@ class LocalPool(Executor):
         with self._lock:
             if self._ending:
                 raise RuntimeError("the pool is shut down")
-            self._waiting.extend(calls)
+            self._waiting.add(calls)
         self._wake()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -156,7 +155,9 @@ class LocalPool(Executor):
             for slot in self._slots:
                 slot.retire()
             left = [call for s in self._slots for call in (*s.calls[s.answered :], *s.left)]
-            for call in (*left, *self._waiting):
+            with self._lock:
+                left += self._waiting
+            for call in left:
                 if not call.future.cancel() and not call.future.done():
                     call.future.set_exception(CodecFailed("died: the run was interrupted"))
             self._woken = True  # nobody reads it any more
@@ -166,13 +167,15 @@ class LocalPool(Executor):
 
     def _dispatch(self) -> None:
         for slot in self._slots:
-            self._waiting.extendleft(reversed(slot.left))
+            with self._lock:
+                self._waiting.add_again(slot.left)
             slot.left = []
         for slot in self._slots:
             while slot.call is None and self._waiting:
                 if slot.child is None and not self._worth_another():
                     break
-                calls = self._several(slot)
+                with self._lock:
+                    calls = self._several(slot)
                 running = [call for call in calls if runs(call.future)]
                 if running:
                     slot.take(running)
@@ -183,16 +186,18 @@ class LocalPool(Executor):
         A stranger's code gets one at a time, so that a message holds nothing of another call.
         """
         most = 1 + len(self._waiting) // len(self._slots)
+        taken = {c.near for o in self._slots if o is not slot for c in o.calls[o.answered :]} - {""}
+        own = slot.near, slot.group
         calls: list[Call] = []
         seconds = 0.0
         while self._waiting and len(calls) < most:
-            call = self._next(slot)
+            call = self._waiting.next(own, taken)
             seconds += self._seconds[call.kind]
             if calls and (seconds > _MOMENT_S or call.group or call.alone):
                 break
             self._waiting.remove(call)
             calls.append(call)
-            slot.near = call.near
+            own = place_of(call)
             if call.group or call.alone or seconds > _MOMENT_S:
                 break
         return calls
@@ -216,14 +221,6 @@ class LocalPool(Executor):
         return True
 
     _begun = 0.0
-
-    def _next(self, slot: Slot) -> Call:
-        """Return the next call for a process: of its own picture, else of one that nobody has."""
-        seen = list(itertools.islice(self._waiting, 4 * len(self._slots)))
-        others = {c.near for o in self._slots if o is not slot for c in o.calls[o.answered :]}
-        own = (call for call in seen if (call.near, call.group) == (slot.near, slot.group))
-        free = (call for call in seen if call.near not in others)
-        return next(own, None) or next(free, seen[0])
 
     def _listen(self) -> None:
         """Wait for a word of a process, a new call, or the next tick."""

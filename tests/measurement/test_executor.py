@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
@@ -26,6 +25,7 @@ from bench.measurement import cluster, executor, pool
 from bench.measurement.pool import LocalPool, Times
 from bench.measurement.run import run
 from bench.measurement.slot import Call, Slot
+from bench.measurement.waiting import Waiting
 from bench.measurement.worker import Task
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
@@ -297,11 +297,12 @@ def test_a_process_goes_on_with_its_picture():
     two_of_them = object.__new__(LocalPool)  # without processes and the thread that sees to them
     one, two = two_of_them._slots = [Slot(""), Slot("")]
     two_of_them._seconds = Times()
-    two_of_them._waiting = deque(Call(Future(), b"", "", near) for near in "aabbc")
-    two.near, two.calls = "a", [two_of_them._waiting[0]]
+    two_of_them._waiting = Waiting()
+    two_of_them._waiting.add(Call(Future(), b"", "", near) for near in "ab" * 20 + "c")
+    two.near, two.calls = "a", [Call(Future(), b"", "", "a")]
     taken = []
     while two_of_them._waiting:
         one.near = two_of_them._several(one)[0].near
         taken.append(one.near)
 
-    assert ["b", "b", "c", "a", "a"] == taken
+    assert 20 * ["b"] + ["c"] + 20 * ["a"] == taken
