@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from bench.errors import BenchError, CodecFailed, UsageError
-from bench.measurement.slot import Call, Slot
+from bench.measurement.slot import Call, Slot, started_by_children
 from bench.measurement.waiting import Waiting, place_of
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -247,8 +247,8 @@ class LocalPool(Executor):
             if child is not None and child.process.poll() is not None and not child.conn.poll(0):
                 slot.lose(None)
             slot.overdue(self.timeout_s)
-        every = self._looks % 10 == 0
-        held = [(slot.memory_bytes(all_of_them=every), slot) for slot in self._slots]
+        started = None if self._looks % 10 else started_by_children()
+        held = [(slot.memory_bytes(started), slot) for slot in self._slots]
         total = sum(size for size, _ in held)
         if total > self._memory or (total > self._memory // 4 and _scarce()):
             size, slot = max(held, key=lambda pair: pair[0])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import psutil
@@ -172,18 +173,39 @@ class Slot:
         """Return what a call is at, which other process works on it, and which call it is."""
         return self.child.phase.get() if self.child is not None and self.sent else ("", 0, 0)
 
-    def memory_bytes(self, *, all_of_them: bool) -> int:
-        """Return what the process and its decoder hold, and all that they started if wanted."""
+    def memory_bytes(self, started: Mapping[int, Collection[int]] | None) -> int:
+        """Return what the process and its decoder hold, and all else that it started if known.
+
+        Parameters
+        ----------
+        started
+            Of ``started_by_children``; None: not looked up.
+        """
         if self.child is None or self.call is None:
             return 0
-        found = 0
-        with contextlib.suppress(psutil.Error, OSError):
-            processes = [psutil.Process(self.child.pid)]
-            if all_of_them:
-                processes += processes[0].children(recursive=True)
-            elif other := self.phase()[1]:
-                processes.append(psutil.Process(other))
-            for process in processes:
-                held = process.memory_info()
+        found, pid, other = 0, self.child.pid, self.phase()[1]
+        for each in {pid, other} - {0} if started is None else {pid, *started.get(pid, ())}:
+            with contextlib.suppress(psutil.Error, OSError):
+                held = _process(each).memory_info()
                 found += held.rss - getattr(held, "shared", 0)
         return found
+
+
+@lru_cache(maxsize=256)
+def _process(pid: int) -> psutil.Process:
+    return psutil.Process(pid)
+
+
+def started_by_children() -> dict[int, set[int]]:
+    """Return the processes that each child of this process started, and those that these started.
+
+    Other processes of the machine are listed once for all children.
+    """
+    found: dict[int, set[int]] = {}
+    child_of: dict[int, int] = {}
+    with contextlib.suppress(psutil.Error, OSError):
+        for process in psutil.Process().children(recursive=True):  # parents come first
+            with contextlib.suppress(psutil.Error, OSError):
+                child = child_of.setdefault(process.pid, child_of.get(process.ppid(), process.pid))
+                found.setdefault(child, set()).add(process.pid)
+    return found

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import cast
 
+import psutil
 import pytest
 
 from bench.errors import UsageError
-from bench.measurement import child, messages, pool, serving
-from bench.measurement.slot import Slot
+from bench.measurement import child, messages, pool, serving, slot
+from bench.measurement.slot import Call, Slot
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's scheduler")
 
@@ -119,3 +123,30 @@ def test_a_bound_of_memory_that_means_nothing_is_refused(
     monkeypatch.setenv("BENCH_MEMORY_GIB", text)
     with pytest.raises(UsageError, match=f"BENCH_MEMORY_GIB is '{text}', wanted a number above 0"):
         pool.LocalPool(1)
+
+
+def test_memory_counts_what_children_of_children_hold():
+    """Of each child all that it started, and nothing of its brother."""
+    words = ["sh", "-c", "sleep 60 & echo started; wait"]
+    with contextlib.ExitStack() as stack:
+        two = [stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE)) for _ in "ab"]
+        for one in two:
+            assert one.stdout is not None
+            assert one.stdout.readline() == b"started\n"
+        found = slot.started_by_children()
+        for one in two:
+            own = {child.pid for child in psutil.Process(one.pid).children()}
+            stack.callback(lambda own=own: [psutil.Process(pid).kill() for pid in own])
+            assert len(own) == 1
+            assert {one.pid, *own} == found[one.pid]
+
+
+def test_a_child_that_is_gone_holds_nothing():
+    """Its number may be known to the list of processes for a moment longer."""
+    busy = Slot("")
+    busy.child = cast("child.Child", SimpleNamespace(pid=os.getpid()))
+    busy.calls = [Call(Future(), b"")]
+    alone = busy.memory_bytes({})
+
+    assert alone > 0
+    assert abs(busy.memory_bytes({os.getpid(): {os.getpid(), 2**22 + 1}}) - alone) < 2**20
