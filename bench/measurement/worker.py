@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, SupportsFloat
 
-import numpy as np
-
 from bench import metrics as metrics_of
 from bench import rate_search, registry
 from bench.codec import Codec, Setting
-from bench.dataset.open import Item, load_item
+from bench.dataset.open import Item
 from bench.errors import (
     BenchError,
     CodecFailed,
-    DatasetError,
     DecodeError,
     EncodeError,
     MetricError,
@@ -32,8 +29,8 @@ from bench.errors import (
     is_ctrl_c,
     one_line,
 )
-from bench.image import Image, frozen, pixels_sha256
-from bench.measurement import decoder, serving
+from bench.image import Image, frozen
+from bench.measurement import decoder, pictures, serving
 from bench.measurement.encoding import Encoding
 from bench.measurement.kept import Place
 from bench.measurement.store import TARGET, TARGET_BPP
@@ -103,19 +100,6 @@ class Task:
         return None if self.target else (self.codec, self.device, pixels)
 
 
-@dataclass(slots=True)
-class _Loaded:
-    """An image, a copy that no codec sees, and the reference side of every metric so far."""
-
-    image: Image
-    kept: Image
-    states: dict[str, Any]
-    curves: dict[tuple[str, ...], rate_search.Curve]
-
-
-_images: dict[str, _Loaded] = {}
-
-
 @cache
 def _metric(name: str) -> metrics_of.Metric:
     if serving.is_child():
@@ -123,29 +107,6 @@ def _metric(name: str) -> metrics_of.Metric:
 
         cv2.setNumThreads(1)
     return metrics_of.create(name)
-
-
-def _loaded(item: Item, pixels: str) -> _Loaded:
-    """Return the image of ``item``, kept from the last task where it is the same.
-
-    Its memory cannot be written by way of numpy, whatever flag a codec changes.
-
-    Raises
-    ------
-    DatasetError
-        If the file no longer holds the pixels that were planned.
-    """
-    if pixels not in _images:
-        image = load_item(item)
-        found = pixels_sha256(image)
-        if found != pixels:
-            raise DatasetError(
-                f"{item.path} changed during the run: planned were pixels of sha256 "
-                f"{pixels[:12]}, found {found[:12]}; it was not measured",
-                "Run again: it will be planned as it is now.",
-            )
-        _images[pixels] = _Loaded(frozen(image), image, {}, {})
-    return _images[pixels]
 
 
 def run(task: Task) -> Encoding:
@@ -160,8 +121,7 @@ def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encodin
     once. Whatever happens to one of them leaves the others as they are. ``first`` is the turn of
     the first one in the message that they came by.
     """
-    for pixels in _images.keys() - {task.row.pixels for task in tasks}:
-        del _images[pixels]
+    pictures.forget_all_but({task.row.pixels for task in tasks})
     decoder.process()  # it starts while this process loads the codecs
     cells = [_Cell(task, turn) for turn, task in enumerate(tasks, first)]
     for cell in cells:
@@ -216,7 +176,7 @@ class _Cell:
         self.seconds, self.failed = 0.0, False
         self.data = b""
 
-    loaded: _Loaded
+    loaded: pictures.Loaded
     decoded: Image
 
     def do(self, step: Callable[..., None], *args: object) -> None:
@@ -248,7 +208,7 @@ def _encode(cell: _Cell) -> None:
     for name in task.metrics:
         _metric(name)
     decoder.prepare(task.codec, task.device)
-    cell.loaded = _loaded(task.item, task.row.pixels)
+    cell.loaded = pictures.load(task.item, task.row.pixels)
     image, data = cell.loaded.image, task.data
     if data is None and task.target is not None:
         data = _search(task, codec, cell.loaded, cell.fields)
@@ -262,7 +222,7 @@ def _encode(cell: _Cell) -> None:
     if task.ceiling:
         serving.report_phase("ceiling")
         best = codec.ceiling(image, task.setting)
-        _check_untouched(codec, task.row.pixels)
+        pictures.require_untouched(codec, task.row.pixels)
         cell.fields["ceiling_db"] = None if best is None else _metric("psnr")(image, best)
 
 
@@ -292,7 +252,7 @@ def _keep(cell: _Cell) -> None:
 def _check_encoded(task: Task, codec: Codec, data: bytes) -> None:
     """Refuse what an encoder may not have done."""
     serving.leave_if_forked()
-    _check_untouched(codec, task.row.pixels)
+    pictures.require_untouched(codec, task.row.pixels)
     if len(data) > MAX_FILE_BYTES:
         raise EncodeError(
             f"{codec.name} made a file of {len(data)} bytes; at most {MAX_FILE_BYTES} fit into "
@@ -317,7 +277,7 @@ def _checked(found: Image | BenchError, image: Image) -> Image:
     return found if isinstance(found.base, bytes) else frozen(found)
 
 
-def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -> bytes:
+def _search(task: Task, codec: Codec, loaded: pictures.Loaded, fields: dict[str, Any]) -> bytes:
     """Return the file that comes nearest to the task's target; fill ``fields`` with how."""
     target = task.target
     assert target is not None
@@ -353,14 +313,7 @@ def _search(task: Task, codec: Codec, loaded: _Loaded, fields: dict[str, Any]) -
     return found.data
 
 
-def _check_untouched(codec: Codec, pixels: str) -> None:
-    """Raise ``CodecFailed`` if the codec changed the picture it was given, and forget that."""
-    if not np.array_equal(_images[pixels].image, _images[pixels].kept):
-        _images.clear()
-        raise CodecFailed(f"crashed: {codec.name} wrote into the picture that it was given")
-
-
-def _score(name: str, loaded: _Loaded, decoded: Image) -> tuple[str, float | None, str]:
+def _score(name: str, loaded: pictures.Loaded, decoded: Image) -> tuple[str, float | None, str]:
     """Return (version, value, note); no value where the metric is not defined.
 
     Raises

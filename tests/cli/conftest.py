@@ -13,7 +13,8 @@ from experiments import FILE, MINE, as_another_process
 from forkserver import Here
 
 from bench import cli, image
-from bench.measurement import executor, head_start, worker
+from bench.measurement import executor, head_start
+from bench.measurement import pictures as kept_pictures
 from bench.output import write as writing
 
 
@@ -57,7 +58,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``bench all`` measure in this process, and draw nothing."""
-    worker._images.clear()
+    kept_pictures.forget_all_but()
     write = writing.write
     monkeypatch.setattr(writing, "write", lambda *a, **k: write(*a, **{**k, "plots": False}))
     for module in (executor, head_start):

@@ -17,12 +17,12 @@ from bench.gate import check, diagnose, measure, tolerance
 from bench.gate.check import Report
 from bench.gate.rows import Locked
 from bench.image import Image
-from bench.measurement import decoder, plan, worker
+from bench.measurement import decoder, pictures, plan, worker
 
 
 def forget() -> None:
     """Make the worker side of this process as fresh as a new one."""
-    worker._images.clear()
+    pictures.forget_all_but()
     for kept in (decoder.codec, worker._metric):
         getattr(kept, "cache_clear", lambda: None)()  # a test may replace them
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from forkserver import Here
 
+from bench.measurement import pictures
 from bench.measurement import plan as plans
-from bench.measurement import worker
 from bench.measurement.progress import Progress
 from bench.measurement.results import Results
 from bench.measurement.run import run
@@ -42,7 +42,7 @@ class Watch(Progress):
 def go(*datasets: object, codecs: Any = ("jpeg", "webp"), **more: Any) -> Results:
     """Measure in this process."""
     options = {"metrics": ["psnr"], "points": 4, "jobs": 1, "make_executor": Here} | more
-    worker._images.clear()
+    pictures.forget_all_but()
     return run([str(d) for d in datasets], codecs, options.pop("metrics"), **options)
 
 

@@ -19,7 +19,7 @@ from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
 from bench.errors import CodecFailed
-from bench.measurement import decoder, executor, messages, serving, slot, worker
+from bench.measurement import decoder, executor, messages, pictures, serving, slot, worker
 from bench.measurement.child import Child
 from bench.measurement.encoding import Encoding
 from bench.measurement.pool import LocalPool
@@ -159,9 +159,9 @@ def tasks(tmp_path: Path, photo: image.Image) -> Iterator[list[worker.Task]]:
             key, sha = f"{number}-{quality}", image.pixels_sha256(pixels)
             row = Encoding(key, sha, 64, 48, "jpeg", "1", "jpeg (1)", setting.json)
             found.append(worker.Task(item, "jpeg", "cpu", setting, ("psnr",), quality == 20, row))
-    worker._images.clear()
+    pictures.forget_all_but()
     yield found
-    worker._images.clear()
+    pictures.forget_all_but()
 
 
 def numbers(row: Encoding) -> tuple[object, ...]:
@@ -172,10 +172,10 @@ def numbers(row: Encoding) -> tuple[object, ...]:
 def test_cells_together_are_as_alone(tasks: list[worker.Task]):
     """The same files, scores and ceilings; a picture that is gone costs its cells."""
     alone = [numbers(worker.run(task)) for task in tasks]
-    worker._images.clear()
+    pictures.forget_all_but()
     together = [numbers(row) for row, _ in worker.run_several(tasks)]
     tasks[2].item.path.unlink()
-    worker._images.clear()
+    pictures.forget_all_but()
     without = [row for row, _ in worker.run_several(tasks)]
 
     assert alone == together
@@ -200,7 +200,7 @@ def test_a_spoiled_picture_is_nobody_elses(tasks: list[worker.Task], monkeypatch
         return data
 
     monkeypatch.setattr(Jpeg, "encode", spoil)
-    worker._images.clear()
+    pictures.forget_all_but()
     row, spoiled, again = [row for row, _ in worker.run_several([*tasks[:2], tasks[0]])]
 
     assert alone[0] == numbers(row) == numbers(again)
@@ -323,9 +323,11 @@ def test_few_files_are_sent_before_they_are_needed():
 def test_pictures_of_earlier_cells_are_forgotten(tasks: list[worker.Task]):
     """A worker keeps the pictures of its last message alone."""
     list(worker.run_several(tasks))
-    kept = set(worker._images)
+    kept = set(pictures._images)
     worker.run(tasks[0])
 
     assert {task.row.pixels for task in tasks} == kept
-    assert {tasks[0].row.pixels} == set(worker._images)
-    assert np.array_equal(worker._images[tasks[0].row.pixels].kept, image.load(tasks[0].item.path))
+    assert {tasks[0].row.pixels} == set(pictures._images)
+    assert np.array_equal(
+        pictures._images[tasks[0].row.pixels].kept, image.load(tasks[0].item.path)
+    )

@@ -15,7 +15,7 @@ from bench import image, registry
 from bench.codec import Setting
 from bench.dataset.manifest import File
 from bench.dataset.open import Item
-from bench.measurement import executor, run, worker
+from bench.measurement import executor, pictures, run, worker
 from bench.measurement.encoding import Encoding
 from bench.measurement.plan import Plan
 from bench.measurement.store import Store
@@ -36,9 +36,9 @@ def task(tmp_path: Path, photo: image.Image) -> worker.Task:
 @pytest.fixture(autouse=True)
 def _forget():
     """No picture stays in this process."""
-    worker._images.clear()
+    pictures.forget_all_but()
     yield
-    worker._images.clear()
+    pictures.forget_all_but()
     worker._metric.cache_clear()
 
 
@@ -93,7 +93,7 @@ def test_another_picture_than_planned_is_an_error(task, tmp_path: Path):
 
 def test_pictures_of_codecs_cannot_be_written(task):
     """The array that a codec gets has no writable owner."""
-    given = worker._loaded(task.item, task.row.pixels).image
+    given = pictures.load(task.item, task.row.pixels).image
     with pytest.raises(ValueError, match="WRITEABLE"):
         given.flags.writeable = True
 
