@@ -79,7 +79,7 @@ def check(image: Image) -> Image:
 
 def frozen(image: Image) -> Image:
     """Return a copy that nobody can write to by way of numpy, whatever flag is set on it."""
-    return np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+    return np.ndarray(image.shape, np.uint8, image.tobytes())
 
 
 def pixels_sha256(image: Image) -> str:

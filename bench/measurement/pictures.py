@@ -11,18 +11,33 @@ import numpy as np
 from bench import rate_search
 from bench.codec import Codec
 from bench.dataset.open import Item, load_item
-from bench.errors import CodecFailed, DatasetError
-from bench.image import Image, frozen, pixels_sha256
+from bench.errors import CodecFailed
+from bench.image import Image
 
 
 @dataclass(slots=True)
 class Loaded:
-    """An image, a copy that no codec sees, and the reference side of every metric so far."""
+    """An image, a copy that no codec sees, and the reference side of every metric so far.
 
-    image: Image
-    kept: Image
+    Whoever asks for one of the two gets an array of its own, whose memory cannot be written by way
+    of numpy, whatever flag is changed.
+    """
+
+    shape: tuple[int, ...]
+    given: bytes
+    copy: bytes
     states: dict[str, Any]
     curves: dict[tuple[str, ...], rate_search.Curve]
+
+    @property
+    def image(self) -> Image:
+        """The image for codecs, uint8 RGB (H, W, 3)."""
+        return np.ndarray(self.shape, np.uint8, self.given)
+
+    @property
+    def kept(self) -> Image:
+        """The copy for metrics, uint8 RGB (H, W, 3)."""
+        return np.ndarray(self.shape, np.uint8, self.copy)
 
 
 _images: dict[str, Loaded] = {}
@@ -37,28 +52,19 @@ def forget_all_but(pixels: Collection[str] = ()) -> None:
 def load(item: Item, pixels: str) -> Loaded:
     """Return the image of ``item``, kept from the last task where it is the same.
 
-    Its memory cannot be written by way of numpy, whatever flag a codec changes.
-
     Raises
     ------
-    DatasetError
+    BenchError
         If the file no longer holds the pixels that were planned.
     """
     if pixels not in _images:
-        image = load_item(item)
-        found = pixels_sha256(image)
-        if found != pixels:
-            raise DatasetError(
-                f"{item.path} changed during the run: planned were pixels of sha256 "
-                f"{pixels[:12]}, found {found[:12]}; it was not measured",
-                "Run again: it will be planned as it is now.",
-            )
-        _images[pixels] = Loaded(frozen(image), image, {}, {})
+        image = load_item(item, pixels)
+        _images[pixels] = Loaded(image.shape, image.tobytes(), image.tobytes(), {}, {})
     return _images[pixels]
 
 
 def require_untouched(codec: Codec, pixels: str) -> None:
     """Raise ``CodecFailed`` if the codec changed the picture it was given, and forget that."""
-    if not np.array_equal(_images[pixels].image, _images[pixels].kept):
+    if _images[pixels].given != _images[pixels].copy:
         _images.clear()
         raise CodecFailed(f"crashed: {codec.name} wrote into the picture that it was given")

@@ -129,7 +129,7 @@ def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encodin
     encoded = [cell for cell in cells if not cell.failed]
     files = [(cell.task.codec, cell.task.device, cell.data) for cell in encoded]
     turns = [cell.turn for cell in encoded]
-    room = max((cell.loaded.kept.nbytes for cell in encoded), default=0)
+    room = max((len(cell.loaded.copy) for cell in encoded), default=0)
     for index, found, seconds in decoder.decode_each(files, turns, room):
         encoded[index].fields["decode_s"] = seconds
         encoded[index].seconds += seconds
@@ -287,7 +287,7 @@ def _search(task: Task, codec: Codec, loaded: pictures.Loaded, fields: dict[str,
         if target.metric == "bpp":
             return rate_search.bits_per_pixel(loaded.image, data)
         files = [(task.codec, task.device, data)]
-        found = next(decoder.decode_each(files, [0], loaded.kept.nbytes))[1]
+        found = next(decoder.decode_each(files, [0], len(loaded.copy)))[1]
         decoded = _checked(found, loaded.kept)
         serving.report_phase("score")
         _, value, note = _score(target.metric, loaded, decoded)
@@ -326,7 +326,7 @@ def _score(name: str, loaded: pictures.Loaded, decoded: Image) -> tuple[str, flo
         if name not in loaded.states:
             metric.require_defined(loaded.kept)
             loaded.states[name] = metric.prepare(loaded.kept)
-        value = metric.score(loaded.states[name], decoded)
+        value = metric.score(loaded.states[name], decoded.view())
     except metrics_of.Undefined as error:
         return metric.version, None, str(error)
     except BaseException as error:

@@ -319,7 +319,7 @@ def test_a_picture_that_changes_during_the_run_is_an_error(
     assert {"b.png"} == set(failed.image)
     assert 4 == len(failed)
     assert failed.error.str.startswith("refused: DatasetError: ").all()
-    assert failed.error.str.contains("changed during the run").all()
+    assert failed.error.str.contains("holds another picture now").all()
 
 
 def test_a_folder_removed_during_the_run_is_one_line(

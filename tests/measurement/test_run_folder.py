@@ -86,7 +86,7 @@ def test_another_picture_than_planned_is_not_measured(small: Path, tmp_path: Pat
     bad = found.rows[found.rows["error"] != ""]
 
     assert {"c.png"} == set(bad["image"])
-    assert all("changed during the run" in error for error in bad["error"])
+    assert all("holds another picture now" in error for error in bad["error"])
 
 
 def test_originals_are_those_that_were_measured(small: Path, tmp_path: Path, monkeypatch):

@@ -88,7 +88,7 @@ def test_another_picture_than_planned_is_an_error(task, tmp_path: Path):
     row = worker.run(task)
 
     assert row.error.startswith("refused: DatasetError: ")
-    assert "changed during the run" in row.error
+    assert "holds another picture now" in row.error
 
 
 def test_pictures_of_codecs_cannot_be_written(task):
@@ -96,6 +96,18 @@ def test_pictures_of_codecs_cannot_be_written(task):
     given = pictures.load(task.item, task.row.pixels).image
     with pytest.raises(ValueError, match="WRITEABLE"):
         given.flags.writeable = True
+
+
+def test_the_next_codec_gets_the_picture_as_it_is(task):
+    """Whatever the one before it made of the array that it was given."""
+    loaded = pictures.load(task.item, task.row.pixels)
+    for given in (loaded.image, loaded.kept):
+        shape = given.shape
+        given.shape = (-1,)
+        given.dtype = np.int8  # type: ignore[assignment]
+
+        assert (shape, np.uint8) == (loaded.image.shape, loaded.image.dtype)
+        assert (shape, np.uint8) == (loaded.kept.shape, loaded.kept.dtype)
 
 
 def test_a_damaged_stored_file_is_made_again(task, tmp_path: Path):
