@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from bench.image import Image
 from bench.image.numba_jit import compiled
-from bench.image.opencv import cv2
 
 Matrix = Literal["bt601", "bt709"]
 _WEIGHTS: dict[str, tuple[float, float]] = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
 Plane = NDArray[np.float64]
 
-_STRIP_PIXELS = 1 << 15
+_STRIP_PIXELS = 1 << 17
 """As many pixels are converted at a time: the planes of a whole picture take 120 bytes a pixel."""
 
 _MARGIN_ROWS = 2
@@ -76,13 +75,14 @@ def _round_trip(
 ) -> Image:
     image = np.ascontiguousarray(image)
     y, cb, cr = _quantise(image, matrix, chroma, scales, chroma_gamma)
-    if chroma == "4:2:0":
-        cb, cr = _double(cb, y.shape), _double(cr, y.shape)
     kr, kb = _WEIGHTS[matrix]
     found = np.empty_like(image)
     planes = y.reshape(-1), cb.reshape(-1), cr.reshape(-1), found.reshape(-1)
+    row, blues, reds = np.empty((3, 2 * cb.shape[1]))
+    rows = row[: cb.shape[1]], blues, reds
+    sides = len(y), y.shape[1], len(cb), cb.shape[1]
     moves = float(scales.black), float(scales.middle), scales.luma, scales.chroma
-    _to_rgb(*planes, *moves, kr, kb, 1 - kr - kb, 2 - 2 * kr, 2 - 2 * kb)
+    _to_rgb(*planes, *rows, *sides, *moves, kr, kb, 1 - kr - kb, 2 - 2 * kr, 2 - 2 * kb)
     return found
 
 
@@ -111,55 +111,28 @@ def _quantise(
     height, width, _ = image.shape
     flat, y = image.reshape(-1), np.empty((height, width))
     kr, kb = _WEIGHTS[matrix]
-    weights = kr, 1 - kr - kb, kb, scales.luma, float(scales.black)
-    _luma_integers(flat, y.reshape(-1), *weights)
+    weights = kr, 1 - kr - kb, kb
+    _luma_integers(flat, y.reshape(-1), *weights, scales.luma, float(scales.black))
     if chroma == "4:2:0":
-        small = np.empty((3, (height + 1) // 2, (width + 1) // 2))
+        colours = np.empty((3, (height + 1) // 2, (width + 1) // 2))
         curve = (np.arange(256) / 255) ** chroma_gamma
-        _halve(flat, curve, small.reshape(-1), height, width)
+        _halve(flat, curve, colours.reshape(-1), height, width)
         if chroma_gamma != 1:
-            small **= 1 / chroma_gamma
-        small *= 255
-        red, green, blue = small
+            colours **= 1 / chroma_gamma
+        colours *= 255
     else:
-        red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
-    cb, cr = _chroma(_luma(red, green, blue, matrix), red, blue, matrix)
-    for plane in (cb, cr):
-        _to_integers(plane, scales.chroma, scales.middle)
-        np.minimum(plane, scales.top, out=plane)  # 127.5 above the middle is rounded up
-    return y, cb, cr
-
-
-def _to_integers(plane: Plane, scale: float, zero: int) -> None:
-    """Scale, move and round in place; the smallest sample becomes 0 or more."""
-    plane *= scale
-    plane += zero
-    np.rint(plane, out=plane)
-
-
-def _luma(red: Plane, green: Plane, blue: Plane, matrix: Matrix) -> Plane:
-    """Return Y in 0..255, unrounded."""
-    kr, kb = _WEIGHTS[matrix]
-    y = kr * red
-    y += (1 - kr - kb) * green
-    y += kb * blue
-    return y
-
-
-def _chroma(y: Plane, red: Plane, blue: Plane, matrix: Matrix) -> tuple[Plane, Plane]:
-    """Return Cb and Cr in -127.5..127.5, unrounded."""
-    kr, kb = _WEIGHTS[matrix]
-    cb, cr = blue - y, red - y
-    cb /= 2 - 2 * kb
-    cr /= 2 - 2 * kr
-    return cb, cr
+        colours = np.moveaxis(image, 2, 0).astype(np.float64, order="C")
+    planes = colours.reshape(-1)
+    numbers = scales.chroma, float(scales.middle), float(scales.top), 2 - 2 * kr, 2 - 2 * kb
+    _chroma_integers(planes, *weights, *numbers)
+    return y, colours[0], colours[1]
 
 
 @compiled
 def _luma_integers(
     image: Image, y: Plane, red: float, green: float, blue: float, scale: float, zero: float
 ) -> None:
-    """Fill ``y``, flat, with what ``_luma`` and ``_to_integers`` make of a flat picture."""
+    """Fill ``y``, flat, with the luma of a flat picture: scaled, moved and rounded."""
     for i in range(y.size):
         total = red * image[3 * i] + green * image[3 * i + 1] + blue * image[3 * i + 2]
         y[i] = np.rint(total * scale + zero)
@@ -193,11 +166,64 @@ def _halve(image: Image, curve: Plane, small: Plane, height: int, width: int) ->
 
 
 @compiled
+def _chroma_integers(  # noqa: PLR0913, PLR0917 - loops own no memory
+    planes: Plane,
+    red: float,
+    green: float,
+    blue: float,
+    scale: float,
+    zero: float,
+    top: float,
+    more_red: float,
+    more_blue: float,
+) -> None:
+    """Replace planes of R, G and B in 0..255, flat, by Cb and Cr: scaled, moved and rounded.
+
+    127.5 above the middle would be rounded up; the largest integer is ``top``.
+    """
+    count = planes.size // 3
+    for i in range(count):
+        r, b = planes[i], planes[2 * count + i]
+        y = red * r + green * planes[count + i] + blue * b
+        planes[i] = min(np.rint((b - y) / more_blue * scale + zero), top)
+        planes[count + i] = min(np.rint((r - y) / more_red * scale + zero), top)
+
+
+@compiled
+def _double_row(plane: Plane, r: int, height: int, row: Plane, out: Plane) -> None:
+    """Fill ``out`` with row ``r`` of a plane of twice the size, bilinear, edges repeated.
+
+    Parameters
+    ----------
+    plane
+        Flat, of this height.
+    row
+        Room for a row of it.
+    """
+    width = row.size
+    near = width * (r // 2)
+    far = width * min(max(r // 2 + 2 * (r % 2) - 1, 0), height - 1)
+    for c in range(width):
+        row[c] = plane[near + c] * 0.75 + plane[far + c] * 0.25
+    out[0], out[2 * width - 1] = row[0], row[width - 1]
+    for c in range(width - 1):
+        out[2 * c + 1] = row[c] * 0.75 + row[c + 1] * 0.25
+        out[2 * c + 2] = row[c] * 0.25 + row[c + 1] * 0.75
+
+
+@compiled
 def _to_rgb(  # noqa: PLR0913, PLR0917 - loops own no memory
     y: Plane,
     cb: Plane,
     cr: Plane,
     image: Image,
+    row: Plane,
+    blues: Plane,
+    reds: Plane,
+    height: int,
+    width: int,
+    chroma_height: int,
+    chroma_width: int,
     black: float,
     middle: float,
     luma: float,
@@ -208,19 +234,23 @@ def _to_rgb(  # noqa: PLR0913, PLR0917 - loops own no memory
     more_red: float,
     more_blue: float,
 ) -> None:
-    """Fill a flat picture from flat planes of integers."""
-    for i in range(y.size):
-        light = (y[i] - black) / luma
-        red = (cr[i] - middle) / chroma * more_red + light
-        blue = (cb[i] - middle) / chroma * more_blue + light
-        green = (light - kr * red - kb * blue) / kg
-        image[3 * i] = np.uint8(min(max(np.rint(red), 0.0), 255.0))
-        image[3 * i + 1] = np.uint8(min(max(np.rint(green), 0.0), 255.0))
-        image[3 * i + 2] = np.uint8(min(max(np.rint(blue), 0.0), 255.0))
+    """Fill a flat picture from flat planes of integers.
 
-
-def _double(plane: Plane, shape: tuple[int, ...]) -> Plane:
-    """Return ``plane`` bilinearly up-sampled by two and cropped to ``shape``."""
-    size = (plane.shape[1] * 2, plane.shape[0] * 2)
-    large = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(large[: shape[0], : shape[1]], np.float64)
+    ``row`` has room for a row of chroma, ``blues`` and ``reds`` each for one of twice its width.
+    """
+    for r in range(height):
+        if chroma_height < height or chroma_width < width:
+            _double_row(cb, r, chroma_height, row, blues)
+            _double_row(cr, r, chroma_height, row, reds)
+        else:
+            for c in range(width):
+                blues[c], reds[c] = cb[r * width + c], cr[r * width + c]
+        for c in range(width):
+            i = r * width + c
+            light = (y[i] - black) / luma
+            red = (reds[c] - middle) / chroma * more_red + light
+            blue = (blues[c] - middle) / chroma * more_blue + light
+            green = (light - kr * red - kb * blue) / kg
+            image[3 * i] = np.uint8(min(max(np.rint(red), 0.0), 255.0))
+            image[3 * i + 1] = np.uint8(min(max(np.rint(green), 0.0), 255.0))
+            image[3 * i + 2] = np.uint8(min(max(np.rint(blue), 0.0), 255.0))

@@ -119,10 +119,11 @@ def test_loops_compute_as_numpy_does(photo: Image):
 
 def test_bt709_weighs_green_more():
     """The luma weights are those of the two recommendations."""
-    green = np.zeros((1, 1)), np.full((1, 1), 255.0), np.zeros((1, 1))
+    green = np.array([[[0, 255, 0]]], np.uint8)
+    for matrix, weight in (("bt601", 0.587), ("bt709", 0.7152)):
+        planes = colour._quantise(green, matrix, "4:4:4", colour._scales(12, limited=False), 1.0)
 
-    assert colour._luma(*green, "bt601")[0, 0] == pytest.approx(0.587 * 255)
-    assert colour._luma(*green, "bt709")[0, 0] == pytest.approx(0.7152 * 255)
+        assert round(weight * 4095) == planes[0][0, 0]
 
 
 def test_known_ceilings(kodim):
@@ -143,10 +144,23 @@ def test_chroma_is_halved_by_means_and_doubled_by_9331():
     colour._halve(image.reshape(-1), np.arange(256.0), planes.reshape(-1), 3, 5)
 
     assert np.array_equal([[[3, 5, 6.5], [10.5, 12.5, 14]]] * 3, planes)
-    small = np.array([[0.0, 16.0], [32.0, 64.0]])
-    large = colour._double(small, (4, 4))
+    small, row, large = np.array([0.0, 16.0, 32.0, 64.0]), np.empty(2), np.empty((2, 4))
+    for r in range(2):
+        colour._double_row(small, r, 2, row, large[r])
     assert np.array_equal([0, 4, 12, 16], large[0])
     assert large[1, 1] == pytest.approx((9 * 0 + 3 * 16 + 3 * 32 + 64) / 16)
+
+
+def test_chroma_is_doubled_as_opencv_does(photo: Image):
+    """OpenCV's bilinear resize by two gives the very samples, at edges too."""
+    import cv2
+
+    small = photo[:7, :9, 0].astype(np.float64)
+    row, large = np.empty(9), np.empty((14, 18))
+    for r in range(14):
+        colour._double_row(small.reshape(-1), r, 7, row, large[r])
+
+    assert np.array_equal(cv2.resize(small, (18, 14), interpolation=cv2.INTER_LINEAR), large)
 
 
 def test_gamma_changes_chroma_at_edges_only():

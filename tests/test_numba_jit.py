@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import image
 from bench.codecs.agvae.bitstream import rans_kernels
 from bench.errors import OutputError
 from bench.files import make_folder, user_cache
@@ -239,6 +240,24 @@ def test_a_start_imports_no_numba():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "[6 2]" == done.stdout.strip()
+
+
+def test_code_of_every_loop_is_kept(tmp_path: Path):
+    """None needs what only numba can give, such as slices: it would be compiled in each process."""
+    code = (
+        "import sys, numpy as np; from bench import colour, image, metrics\n"
+        "photo = image.load(sys.argv[1])\n"
+        "for chroma in ('4:4:4', '4:2:0'): colour.round_trip(photo, chroma=chroma)\n"
+        "for name in ('psnr', 'ms_ssim', 'ssimulacra2'): metrics.create(name)(photo, photo)\n"
+        "print(*{'numba'} & {*sys.modules})"
+    )
+    picture = np.random.default_rng(0).integers(0, 256, (170, 170, 3), np.uint8)
+    image.save(picture, tmp_path / "noise.png")
+    words = [sys.executable, "-c", code, str(tmp_path / "noise.png")]
+    for _ in range(2):
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    assert "" == done.stdout.strip()
 
 
 def test_fused_loops_are_others(folder: Path):
