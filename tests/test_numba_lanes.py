@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from bench.image import machine_code, numba_jit, numba_lanes
-from bench.image.numba_lanes import doubles, load, shifted, store
+from bench.image.numba_lanes import (
+    doubles,
+    load,
+    minus_product,
+    plus_product,
+    shifted,
+    store,
+)
 
 HALF, THREE, DOUBLE = np.float32(0.1), np.float32(3), 0.1
 FOUR = np.uint64(4)
@@ -66,16 +73,46 @@ def test_lanes_are_numpys(loop: Callable[..., None], x: type, y: type, rng: np.r
     assert [7, 7, 7, 7] == [*found[:2], *found[18:]]
 
 
-def test_a_number_of_another_precision_is_refused():
+@numba_jit.compiled
+def products(x: Any, y: Any, out: Any) -> None:
+    """Add and take away products, of 16 numbers and of one."""
+    a, b = load(x, 0), load(y, 0)
+    store(out, 0, plus_product(a, HALF, b))
+    store(out, 16, minus_product(a, b, b))
+
+
+def test_products_are_rounded_once_or_before_they_are_added(rng: np.random.Generator):
+    """Once where the CPU has an instruction for that; never otherwise."""
+    x, y = rng.standard_normal((2, 16), np.float32)
+    found, separate = np.zeros((2, 32), np.float32)
+    products(x, y, found)
+    in_python(products)(x, y, separate)
+    a, b = x.astype(float), y.astype(float)
+    once = np.concatenate((a + float(HALF) * b, a - b * b)).astype(np.float32)
+
+    assert any(np.array_equal(one, found) for one in (once, separate))
+    assert not np.array_equal(once, separate)
+
+
+@numba_jit.compiled
+def rounded(x: Any) -> None:
+    """Multiply float32 by a float64."""
+    store(x, 0, load(x, 0) * DOUBLE)
+
+
+@numba_jit.compiled
+def rounded_product(x: Any) -> None:
+    """Add such a product."""
+    store(x, 0, plus_product(load(x, 0), load(x, 0), DOUBLE))
+
+
+@pytest.mark.parametrize("loop", [rounded, rounded_product])
+def test_a_number_of_another_precision_is_refused(loop: Callable[..., None]):
     """Sixteen float32 times a float64 would be rounded in silence."""
     from numba.core.errors import TypingError
 
-    @numba_jit.compiled
-    def mixed(x: Any) -> None:
-        store(x, 0, load(x, 0) * DOUBLE)
-
     with pytest.raises(TypingError, match="lanes"):
-        mixed(np.ones(16, np.float32))
+        loop(np.ones(16, np.float32))
 
 
 def test_other_instructions_are_other_code(folder: Path):

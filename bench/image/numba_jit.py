@@ -44,9 +44,9 @@ def compiled_fused(function: F) -> F:
     return cast("F", Loop(function, fused=True))
 
 
-def inlined_fused(function: F) -> F:
-    """Return the same for what loops call: its code becomes part of theirs, each time."""
-    return cast("F", Loop(function, fused=True, inlined=True))
+def inlined(function: F) -> F:
+    """Return ``function`` compiled for loops that call it: each has a copy of its code."""
+    return cast("F", Loop(function, inlined=True))
 
 
 class Loop:

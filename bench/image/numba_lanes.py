@@ -34,9 +34,30 @@ def _shifted(first: Lanes, second: Lanes, by: int) -> Lanes:
     return np.concatenate((first, second))[by : by + 16]
 
 
+def _plus_product(lanes: Lanes, first: Any, second: Any) -> Lanes:  # noqa: ANN401
+    """Return ``lanes + first * second``, rounded once where the CPU has an instruction for it."""
+    return lanes + first * second
+
+
+def _minus_product(lanes: Lanes, first: Any, second: Any) -> Lanes:  # noqa: ANN401
+    """Return ``lanes - first * second``, likewise."""
+    return lanes - first * second
+
+
 def _doubles(lanes: Lanes) -> Lanes:
     """Return 16 numbers of float32 as float64."""
     return lanes.astype(np.float64)
+
+
+def _all_lanes(builder: Any, value: Any) -> Any:  # noqa: ANN401
+    """Return LLVM's vector of 16 numbers; a single one stands for all of them."""
+    from llvmlite import ir
+
+    if isinstance(value.type, ir.VectorType):
+        return value
+    none = ir.Constant(ir.VectorType(value.type, 16), ir.Undefined)
+    first = builder.insert_element(none, value, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, none, ir.VectorType(ir.IntType(32), 16)([0] * 16))
 
 
 @cache
@@ -59,14 +80,6 @@ def _kind_of() -> Callable[[Any], Any]:
 
     extend.register_model(Kind)(model)
 
-    def operand(builder: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401
-        """Return 16 numbers; a single one stands for all of them."""
-        if isinstance(kind, Kind):
-            return value
-        none = ir.Constant(ir.VectorType(words[kind], 16), ir.Undefined)
-        first = builder.insert_element(none, value, ir.IntType(32)(0))
-        return builder.shuffle_vector(first, none, ir.VectorType(ir.IntType(32), 16)([0] * 16))
-
     def let(function: Any, instruction: str) -> None:  # noqa: ANN401
         class Template(templates.AbstractTemplate):
             def generic(self, args: Any, kws: Any) -> Any:  # noqa: ANN401
@@ -77,8 +90,8 @@ def _kind_of() -> Callable[[Any], Any]:
 
         infer_global(function)(Template)
 
-        def lower(_: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
-            both = [operand(builder, *pair) for pair in zip(signature.args, args, strict=True)]
+        def lower(_: Any, builder: Any, __: Any, args: Any) -> Any:  # noqa: ANN401
+            both = [_all_lanes(builder, one) for one in args]
             return getattr(builder, instruction)(*both)
 
         for kinds in ((Kind, Kind), (types.Float, Kind), (Kind, types.Float)):
@@ -154,6 +167,24 @@ def _shifted_by_numba() -> Callable[..., Any]:
     return shifted
 
 
+def _product_by_numba(*, minus: bool) -> Callable[..., Any]:
+    from llvmlite import ir
+
+    def product(_: Any, lanes: Any, first: Any, second: Any) -> Any:  # noqa: ANN401
+        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:  # noqa: ANN401
+            c, a, b = (_all_lanes(builder, one) for one in arguments)
+            a = builder.fneg(a) if minus else a
+            kind = ir.FunctionType(c.type, [c.type] * 3)
+            name = f"llvm.fmuladd.v16f{lanes.dtype.bitwidth}"
+            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            return builder.call(function, [a, b, c])
+
+        alike = {getattr(one, "dtype", one) for one in (lanes, first, second)} == {lanes.dtype}
+        return (lanes(lanes, first, second), generate) if alike else None
+
+    return product
+
+
 def _doubles_by_numba() -> Callable[..., Any]:
     import numba
     from llvmlite import ir
@@ -169,7 +200,15 @@ def _doubles_by_numba() -> Callable[..., Any]:
     return doubles
 
 
-load = Intrinsic(_load, _load_by_numba, _kind_of.__wrapped__)
-store = Intrinsic(_store, _store_by_numba, _kind_of.__wrapped__)
+_HELPERS = _kind_of.__wrapped__, _all_lanes
+
+load = Intrinsic(_load, _load_by_numba, *_HELPERS)
+store = Intrinsic(_store, _store_by_numba, *_HELPERS)
 shifted = Intrinsic(_shifted, _shifted_by_numba)
-doubles = Intrinsic(_doubles, _doubles_by_numba, _kind_of.__wrapped__)
+doubles = Intrinsic(_doubles, _doubles_by_numba, *_HELPERS)
+plus_product = Intrinsic(
+    _plus_product, lambda: _product_by_numba(minus=False), _product_by_numba, _all_lanes
+)
+minus_product = Intrinsic(
+    _minus_product, lambda: _product_by_numba(minus=True), _product_by_numba, _all_lanes
+)

@@ -6,7 +6,8 @@ samples, so that whoever goes down a column reads memory in order; three rows of
 out together, since they share most of what they read. The last column of a tile may hold less than
 16 windows: what is beyond them is worked out too, and not added. The filter across reads part of
 its samples again, shifted, and shifts the others out of what it has: either alone would be slower.
-What is read of the pictures and of the reference's maps is asked for ahead. Indices are unsigned:
+What is read of the pictures and of the reference's maps is asked for ahead. Which products are
+rounded before they are added is written down, so that no compiler chooses. Indices are unsigned:
 numba then does not look for negative ones.
 """
 
@@ -17,14 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.image.numba_jit import compiled_fused, inlined_fused, prefetch
-from bench.image.numba_lanes import Lanes, doubles, load, shifted, store
+from bench.image.numba_jit import compiled, inlined, prefetch
+from bench.image.numba_lanes import (
+    Lanes,
+    doubles,
+    load,
+    minus_product,
+    plus_product,
+    shifted,
+    store,
+)
 
 Samples = NDArray[np.uint8] | NDArray[np.float32]
 FloatMap = NDArray[np.float32]
 DoubleMap = NDArray[np.float64]
 Index = Any  # a uint64
-Number = Any  # a float32 or float64
 
 _GAUSSIAN = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 _D0, _D1, _D2, _D3, _D4, _D5 = _GAUSSIAN[:6] / _GAUSSIAN.sum()  # the other half is the same
@@ -47,67 +55,87 @@ _LINE_BYTES = np.uint64(64)  # of the cache
 _COLUMN = np.uint64(16 * (_ROWS + 10))  # of 16 samples in the buffer
 _NEXT_MAP, _NEXT_ROW = np.uint64(_MAP), np.uint64(_ROW)
 _PAIR = np.uint64(32)  # of the reference's two maps
-_PAIRS_AHEAD = np.uint64(18 * 32)  # of those that are read, of which the next ones are asked for
+_PAIRS_AHEAD = np.uint64(48 * 32)  # of those that are read, of which the next ones are asked for
 
 
-@inlined_fused
-def _window(values: FloatMap, i: Index) -> Lanes:
-    """Return the weighted means of 11 rows of a column from ``i`` on."""
-    return (
-        _S0 * (load(values, i) + load(values, i + _10 * _16))
-        + _S1 * (load(values, i + _16) + load(values, i + _9 * _16))
-        + _S2 * (load(values, i + _2 * _16) + load(values, i + _8 * _16))
-        + _S3 * (load(values, i + _3 * _16) + load(values, i + _7 * _16))
-        + _S4 * (load(values, i + _4 * _16) + load(values, i + _6 * _16))
-        + _S5 * load(values, i + _5 * _16)
+@inlined
+def _weighted(start: Lanes, p2: Lanes, p3: Lanes, p4: Lanes, middle: Lanes) -> Lanes:
+    """Return the weighted mean of pairs of the same weight and what is in the middle."""
+    total = plus_product(start, _S2, p2)
+    total = plus_product(total, _S3, p3)
+    total = plus_product(total, _S4, p4)
+    return plus_product(total, _S5, middle)
+
+
+@inlined
+def _window(values: FloatMap, i: Index, outermost_first: int) -> Lanes:
+    """Return the weighted means of 11 rows of a column from ``i`` on.
+
+    Which product is rounded first is a matter of 1e-11; scores keep what they always had.
+    """
+    p0 = load(values, i) + load(values, i + _10 * _16)
+    p1 = load(values, i + _16) + load(values, i + _9 * _16)
+    start = plus_product(_S0 * p0, _S1, p1) if outermost_first else plus_product(_S1 * p1, _S0, p0)
+    return _weighted(
+        start,
+        load(values, i + _2 * _16) + load(values, i + _8 * _16),
+        load(values, i + _3 * _16) + load(values, i + _7 * _16),
+        load(values, i + _4 * _16) + load(values, i + _6 * _16),
+        load(values, i + _5 * _16),
     )
 
 
-@inlined_fused
+@inlined
 def _window_double(values: DoubleMap, i: Index, step: Index) -> Lanes:
     """Return those of values ``step`` apart, in float64."""
-    return (
-        _D0 * (load(values, i) + load(values, i + _10 * step))
-        + _D1 * (load(values, i + step) + load(values, i + _9 * step))
-        + _D2 * (load(values, i + _2 * step) + load(values, i + _8 * step))
-        + _D3 * (load(values, i + _3 * step) + load(values, i + _7 * step))
-        + _D4 * (load(values, i + _4 * step) + load(values, i + _6 * step))
-        + _D5 * load(values, i + _5 * step)
+    total = _D1 * (load(values, i + step) + load(values, i + _9 * step))
+    total = plus_product(total, _D0, load(values, i) + load(values, i + _10 * step))
+    total = plus_product(total, _D2, load(values, i + _2 * step) + load(values, i + _8 * step))
+    total = plus_product(total, _D3, load(values, i + _3 * step) + load(values, i + _7 * step))
+    total = plus_product(total, _D4, load(values, i + _4 * step) + load(values, i + _6 * step))
+    return plus_product(total, _D5, load(values, i + _5 * step))
+
+
+@inlined
+def _window_across(row: FloatMap, i: Index, first: Lanes, second: Lanes, third: Lanes) -> Lanes:
+    """Return the weighted means of 11 pixels of a row, of which three times 16 samples are here."""
+    p1 = shifted(first, second, 3) + shifted(second, third, 11)
+    return _weighted(
+        plus_product(_S1 * p1, _S0, first + load(row, i + _10 * _3)),
+        load(row, i + _2 * _3) + load(row, i + _8 * _3),
+        shifted(first, second, 9) + shifted(second, third, 5),
+        load(row, i + _4 * _3) + load(row, i + _6 * _3),
+        shifted(first, second, 15),
     )
 
 
-@inlined_fused
+@inlined
 def _across(row: FloatMap, buffer: FloatMap, at: Index, columns: Index) -> None:
-    """Filter the maps of a row, which lie one behind the other, into the maps of the buffer."""
-    for k in range(_3):
+    """Filter the maps of a row, which lie one behind the other, into the maps of the buffer.
+
+    How many there are is not said: the compiler would make a loop of each, which is slower.
+    """
+    for k in range(np.uint64(row.size) // _NEXT_ROW):
         i, to = k * _NEXT_ROW, k * _NEXT_MAP + at
         first, second = load(row, i), load(row, i + _16)
         for _ in range(columns):
             third = load(row, i + _2 * _16)
-            means = (
-                _S0 * (first + load(row, i + _10 * _3))
-                + _S1 * (load(row, i + _1 * _3) + shifted(second, third, 11))
-                + _S2 * (load(row, i + _2 * _3) + load(row, i + _8 * _3))
-                + _S3 * (shifted(first, second, 9) + shifted(second, third, 5))
-                + _S4 * (load(row, i + _4 * _3) + load(row, i + _6 * _3))
-                + _S5 * shifted(first, second, 15)
-            )
-            store(buffer, to, means)
+            store(buffer, to, _window_across(row, i, first, second, third))
             first, second = second, third
             i += _16
             to += _COLUMN
 
 
-@inlined_fused
+@inlined
 def _across_double(row: DoubleMap, buffer: DoubleMap, at: Index, columns: Index) -> None:
     """Do the same in float64 for two maps."""
-    for k in range(_2):
+    for k in range(np.uint64(row.size) // _NEXT_ROW):
         for c in range(columns):
             means = _window_double(row, k * _NEXT_ROW + c * _16, _3)
             store(buffer, k * _NEXT_MAP + c * _COLUMN + at, means)
 
 
-@inlined_fused
+@inlined
 def _keep_last_rows(buffer: FloatMap | DoubleMap, columns: Index) -> None:
     """Move the rows that the next windows need as well to the front of each column."""
     for k in range(np.uint64(buffer.size) // _NEXT_MAP):
@@ -118,7 +146,7 @@ def _keep_last_rows(buffer: FloatMap | DoubleMap, columns: Index) -> None:
                 i += _16
 
 
-@inlined_fused
+@inlined
 def _ask_for(values: Samples, first: Index, count: Index) -> None:
     """Let samples be fetched into the cache; nothing is read, also where there are none."""
     i, last = first, first + count
@@ -127,7 +155,7 @@ def _ask_for(values: Samples, first: Index, count: Index) -> None:
         i += _LINE_BYTES // np.uint64(values.itemsize)
 
 
-@inlined_fused
+@inlined
 def _moments(x: Samples, at: Index, row: DoubleMap, j: Index) -> None:
     """Write 16 x and x^2, the offset removed."""
     value = doubles(load(x, at + j)) - _DOUBLE_OFFSET
@@ -135,7 +163,7 @@ def _moments(x: Samples, at: Index, row: DoubleMap, j: Index) -> None:
     store(row, _NEXT_ROW + j, value * value)
 
 
-@inlined_fused
+@inlined
 def _differences(x: Samples, y: Samples, at: Index, row: FloatMap, j: Index) -> None:
     """Write 16 d = x - y, d^2 and d (x + y), the offset removed."""
     a, b = load(x, at + j), load(y, at + j)
@@ -145,24 +173,24 @@ def _differences(x: Samples, y: Samples, at: Index, row: FloatMap, j: Index) -> 
     store(row, _2 * _NEXT_ROW + j, d * (a + b - _TWICE_OFFSET))
 
 
-@inlined_fused
+@inlined
 def _deficit(mean: Lanes, square: Lanes, product: Lanes, maps: FloatMap, k: Index) -> Lanes:
     """Return 1 - cs from the means of the three maps."""
-    more = product - mean * (load(maps, k) - mean)  # var x - var y
-    return (square - mean * mean) / (load(maps, k + _16) - more)
+    more = minus_product(product, mean, load(maps, k) - mean)  # var x - var y
+    return minus_product(square, mean, mean) / (load(maps, k + _16) - more)
 
 
-@inlined_fused
+@inlined
 def _three_rows(buffer: FloatMap, i: Index, maps: FloatMap, k: Index) -> Lanes:
     """Return the sum of 1 - cs over three rows of a column; map by map, else registers run out."""
     below, below_2, square, product = i + _16, i + _2 * _16, _NEXT_MAP, _2 * _NEXT_MAP
-    a, b, c = _window(buffer, i), _window(buffer, below), _window(buffer, below_2)
-    aa = _window(buffer, i + square)
-    bb = _window(buffer, below + square)
-    cc = _window(buffer, below_2 + square)
-    ap = _window(buffer, i + product)
-    bp = _window(buffer, below + product)
-    cp = _window(buffer, below_2 + product)
+    a, b, c = _window(buffer, i, 0), _window(buffer, below, 1), _window(buffer, below_2, 1)
+    aa = _window(buffer, i + square, 0)
+    bb = _window(buffer, below + square, 1)
+    cc = _window(buffer, below_2 + square, 1)
+    ap = _window(buffer, i + product, 0)
+    bp = _window(buffer, below + product, 1)
+    cp = _window(buffer, below_2 + product, 1)
     return (
         _deficit(a, aa, ap, maps, k)
         + _deficit(b, bb, bp, maps, k + _PAIR)
@@ -170,20 +198,29 @@ def _three_rows(buffer: FloatMap, i: Index, maps: FloatMap, k: Index) -> Lanes:
     )
 
 
-@inlined_fused
-def _one_row(buffer: FloatMap, i: Index, maps: FloatMap, k: Index, coarsest: int) -> Lanes:
-    """Return 1 - cs of a row of a column, or 1 - ssim at the coarsest scale."""
-    mean, square = _window(buffer, i), _window(buffer, i + _NEXT_MAP)
-    deficit = _deficit(mean, square, _window(buffer, i + _2 * _NEXT_MAP), maps, k)
-    if coarsest:
-        mean_x = load(maps, k) * _HALF + _OFFSET
-        mean_y = mean_x - mean
-        darker = mean * mean / (mean_x * mean_x + mean_y * mean_y + _C1)
-        deficit += darker - deficit * darker
-    return deficit
+@inlined
+def _one_row(buffer: FloatMap, i: Index, maps: FloatMap, k: Index) -> Lanes:
+    """Return 1 - cs of a row of a column."""
+    mean, square = _window(buffer, i, 0), _window(buffer, i + _NEXT_MAP, 0)
+    return _deficit(mean, square, _window(buffer, i + _2 * _NEXT_MAP, 0), maps, k)
 
 
-@inlined_fused
+@inlined
+def _coarsest_row(buffer: FloatMap, i: Index, maps: FloatMap, k: Index) -> Lanes:
+    """Return 1 - ssim of a row of a column."""
+    mean = _window(buffer, i, 0)
+    squared = mean * mean
+    variance = _window(buffer, i + _NEXT_MAP, 0) - squared
+    product = _window(buffer, i + _2 * _NEXT_MAP, 0)
+    more = minus_product(product, mean, load(maps, k) - mean)
+    deficit = variance / (load(maps, k + _16) - more)
+    mean_x = load(maps, k) * _HALF + _OFFSET
+    mean_y = mean_x - mean
+    darker = squared / (plus_product(mean_y * mean_y, mean_x, mean_x) + _C1)
+    return deficit + minus_product(darker, deficit, darker)
+
+
+@inlined
 def _down(
     buffer: FloatMap, rows: int, maps: FloatMap, k: Index, sums: FloatMap, coarsest: int
 ) -> None:
@@ -191,13 +228,16 @@ def _down(
     for c in range(np.uint64(sums.size) // _16):
         i, total, r = c * _COLUMN, load(sums, c * _16), 0
         while r < rows:
-            if r + 3 <= rows and not coarsest:
+            if coarsest:
+                total += _coarsest_row(buffer, i, maps, k)
+                more = 1
+            elif r + 3 <= rows:
                 for line in range(_6):
                     prefetch(maps, k + _PAIRS_AHEAD + line * _16)
                 total += _three_rows(buffer, i, maps, k)
                 more = 3
             else:
-                total += _one_row(buffer, i, maps, k, coarsest)
+                total += _one_row(buffer, i, maps, k)
                 more = 1
             r += more
             i += np.uint64(more) * _16
@@ -205,7 +245,7 @@ def _down(
         store(sums, c * _16, total)
 
 
-@inlined_fused
+@inlined
 def _add_up(columns: FloatMap, windows: Index, sums: DoubleMap) -> None:
     """Move the sums of columns to those of their channels; what is beyond windows is not added."""
     for j in range(0, windows, 3):
@@ -266,7 +306,7 @@ def halved(values: Samples) -> FloatMap:
     return out
 
 
-@compiled_fused
+@compiled
 def _halve(values: Samples, out: FloatMap, sums: FloatMap, height: int, width: int) -> None:
     """Fill ``out``; ``sums`` has room for a row, and is zero where one stands ahead of it."""
     count, ahead = np.uint64(width), np.uint64(sums.size - width)
@@ -288,7 +328,7 @@ def _halve(values: Samples, out: FloatMap, sums: FloatMap, height: int, width: i
             out[k + _2] = (sums[i + _2] + sums[i + _5]) * _QUARTER
 
 
-@compiled_fused
+@compiled
 def _add_tiles(  # noqa: PLR0913, PLR0917 - loops own no memory
     x: Samples,
     y: Samples,
@@ -323,7 +363,7 @@ def _add_tiles(  # noqa: PLR0913, PLR0917 - loops own no memory
             filled = 10
 
 
-@compiled_fused
+@compiled
 def _reference_tiles(
     x: Samples, maps: FloatMap, row: DoubleMap, buffer: DoubleMap, width: int
 ) -> None:
@@ -346,7 +386,7 @@ def _reference_tiles(
                     mean = _window_double(buffer, i, _16)
                     square = _window_double(buffer, i + _NEXT_MAP, _16)
                     store(maps, k, _TWO * mean)
-                    store(maps, k + _16, _TWO * (square - mean * mean) + _C2)
+                    store(maps, k + _16, _TWO * minus_product(square, mean, mean) + _C2)
                     k += _PAIR
             _keep_last_rows(buffer, columns)
             filled = 10
