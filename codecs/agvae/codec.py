@@ -174,8 +174,8 @@ class AgvaeCodec(Codec):
             kind = (self._network_of(header), header.tables, header.width, header.height)
             groups.setdefault(kind, []).append(i)
         images: dict[int, Image] = {}
-        for (network, *_), members in groups.items():
-            engine = self._decoder(network)
+        for (network, tables, *_), members in groups.items():
+            engine = self._decoder(network, tables)
             decoded = engine.decode([read[i] for i in members], phases)
             images |= zip(members, decoded, strict=True)
         return [images[i] for i in range(len(files))]
@@ -287,11 +287,12 @@ class AgvaeCodec(Codec):
                 return network
         raise SettingError(f"{self.name} has no weights for level {steps / LEVEL_STEPS:g}")
 
-    def _engine_for(self, network: Manifest) -> Engine:
+    def _engine_for(self, network: Manifest, tables: int | None = None) -> Engine:
+        """Return the engine of a network, to decode files of one choice of tables or for all."""
         if "bench.codecs.agvae.engines" not in sys.modules:
             from bench.codecs.agvae.weights import ahead
 
-            ahead.begin(network)
+            ahead.begin(network, None if tables is None else [tables])
         with _without_collector():
             from bench.codecs.agvae.engines import engine_for
 
@@ -312,11 +313,11 @@ class AgvaeCodec(Codec):
         raise DecodeError(f"level {header.level:g} is none of this network's, {levels}")
 
     def _engine_of(self, header: Header) -> Engine:
-        return self._decoder(self._network_of(header))
+        return self._decoder(self._network_of(header), header.tables)
 
-    def _decoder(self, network: Manifest) -> Engine:
+    def _decoder(self, network: Manifest, tables: int) -> Engine:
         try:
-            return self._engine_for(network)
+            return self._engine_for(network, tables)
         except Unavailable as error:
             raise DecodeError(error.what, error.next_step) from error
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ast
 import gc
+import importlib.util
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +44,53 @@ def test_an_import_that_fails_meanwhile_is_left_to_who_needs_it():
     meanwhile.wait()
 
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("why", ["imported", "LD_LIBRARY_PATH", "TORCH_USE_RTLD_GLOBAL", "absent"])
+def test_libraries_are_left_to_an_import_of_torch(why: str, monkeypatch: pytest.MonkeyPatch):
+    """Where it has been, where the environment says which libraries, or where it is missing."""
+    for name in ("LD_LIBRARY_PATH", "TORCH_USE_RTLD_GLOBAL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    if why == "imported":
+        monkeypatch.setitem(sys.modules, "torch", imports)
+    elif why == "absent":
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    else:
+        monkeypatch.setenv(why, "1")
+
+    assert imports.load_torch_libraries.__wrapped__() is None
+
+
+def test_libraries_that_are_missing_are_left_to_an_import_of_torch(tmp_path: Path):
+    """Nothing is raised in the thread: the import that comes later says what is missing."""
+    assert not imports._load_libraries(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are libraries loaded ahead")
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_process_may_end_while_libraries_are_loaded(wait: bool):
+    """With its own exit code, and torch itself is not imported: neither by that nor by tables."""
+    code = (
+        "import sys\n"
+        "from bench.codecs.agvae.weights import ahead, checkpoints\n"
+        "from bench.codec.imports import load_torch_libraries\n"
+        "thread = load_torch_libraries()\n"
+        f"if {wait}:\n"
+        "    [small] = checkpoints.find('gain-asym', preset='small')\n"
+        "    ahead.begin(small)\n"
+        "    print(ahead.take_tables(small).choices, not thread.is_alive())\n"
+        "    print('libtorch_cpu' in open('/proc/self/maps').read(), 'torch' in sys.modules)\n"
+        "sys.exit(3)"
+    )
+    unset = ("LD_LIBRARY_PATH", "TORCH_USE_RTLD_GLOBAL")
+    env = {k: v for k, v in os.environ.items() if k not in unset}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=env
+    )
+
+    said = "(0, 1, 2, 3) True\nTrue False\n" if wait else ""
+    assert (3, said, "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_what_outputs_need_is_imported_meanwhile(monkeypatch):

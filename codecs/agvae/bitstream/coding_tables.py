@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.codecs.agvae.bitstream.container import Y_CORRECTED, Z_BY_NEIGHBOURS
@@ -29,18 +28,17 @@ from bench.codecs.agvae.bitstream.frequency_tables import (
     radius,
     standard_bank,
 )
-from bench.codecs.agvae.bitstream.hyper_context import (
-    GROUPS,
-    MAGNITUDES_LIMIT,
-    WEIGHT_LIMIT,
-    HyperContext,
-)
 from bench.codecs.agvae.bitstream.rans_kernels import TOTAL
 
 SIGN_BITS = 16
 SIGN_TOTAL = 1 << SIGN_BITS
 TAIL_TOTAL = 1 << 20
 MAX_Z_TABLES = 256
+GROUPS = 4
+"""Of z's channels, coded one after the other."""
+MAGNITUDES_LIMIT = 12
+"""What a sum of magnitudes of z's neighbours is held to; see ``hyper_context.py``."""
+WEIGHT_LIMIT = 255
 
 Array = NDArray[np.integer[Any]]
 
@@ -88,13 +86,6 @@ class CodingTables:
     @cached_property
     def _corrected(self) -> Bank:
         return corrected_bank(self._counted["y_sign"], self._counted["y_tail"])
-
-    def hyper_context(self) -> HyperContext | None:
-        """Return what chooses among the counted tables of z."""
-        if self.counted is None:
-            return None
-        tensors = {k: torch.from_numpy(np.array(v)) for k, v in self.counted.items() if k[0] == "z"}
-        return HyperContext.of(tensors, self.lowest)
 
 
 def save(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -15,19 +15,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.codecs.agvae.bitstream.coding_tables import GROUPS, MAGNITUDES_LIMIT, CodingTables
+
 CLASSES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Row and column parity of the position classes in the order in which they are coded."""
-GROUPS = 4
 SUM_LIMIT = 8
 """A sum of neighbours is held to this magnitude, a sum of their magnitudes to 12."""
-MAGNITUDES_LIMIT = 12
 OWN_LIMIT = 4
 """A symbol of an earlier group at the same position is held to this magnitude."""
-WEIGHT_LIMIT = 255
 STEPS = 128
 """Predictions are in steps of 1/128."""
 
@@ -136,6 +136,15 @@ class HyperContext:
     magnitude_thresholds: Tensor
     index: Tensor
     lowest: int
+
+    @staticmethod
+    def of_tables(tables: CodingTables) -> HyperContext | None:
+        """Return what chooses among the counted tables of z; None: there are none."""
+        if tables.counted is None:
+            return None
+        arrays = {name: np.array(one) for name, one in tables.counted.items() if name[0] == "z"}
+        tensors = {name: torch.from_numpy(one) for name, one in arrays.items()}
+        return HyperContext.of(tensors, tables.lowest)
 
     @staticmethod
     def of(tensors: Mapping[str, Tensor], lowest: int) -> HyperContext:

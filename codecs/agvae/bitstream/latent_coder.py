@@ -46,7 +46,7 @@ class LatentCoder:
     def __init__(self, networks: ExactEntropyNetworks, tables: CodingTables) -> None:
         self.networks, self._tables = networks, tables
         self._device = networks.device
-        self._hyper_context = tables.hyper_context()
+        self._hyper_context = hyper_context.HyperContext.of_tables(tables)
 
     def encode(
         self, y: Tensor, z: Tensor, level_steps: Sequence[int], phases: Phases

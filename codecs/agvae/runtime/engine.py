@@ -247,7 +247,7 @@ class Engine:
     @cached_property
     def tables(self) -> CodingTables:
         """The coder's tables."""
-        return coding_tables(self.manifest, self._tensors)
+        return ahead.take_tables(self.manifest) or coding_tables(self.manifest, self._tensors)
 
     @cached_property
     def _analysis(self) -> Transforms:

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.codecs.agvae.bitstream import coding_tables, hyper_context
-from bench.codecs.agvae.bitstream.coding_tables import SIGN_BITS, TAIL_TOTAL, Array
+from bench.codecs.agvae.bitstream.coding_tables import (
+    GROUPS,
+    SIGN_BITS,
+    TAIL_TOTAL,
+    WEIGHT_LIMIT,
+    Array,
+)
 from bench.codecs.agvae.bitstream.frequency_tables import (
     ESCAPE_LENGTH,
     MAX_RADIUS,
@@ -29,10 +35,8 @@ from bench.codecs.agvae.bitstream.frequency_tables import (
     standard_bank,
 )
 from bench.codecs.agvae.bitstream.hyper_context import (
-    GROUPS,
     OWN_LIMIT,
     STEPS,
-    WEIGHT_LIMIT,
     HyperContext,
     Part,
     parts,

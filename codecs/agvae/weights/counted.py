@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
+import numpy as np
+
 from bench.codecs.agvae.bitstream import coding_tables as of_files
 from bench.codecs.agvae.bitstream.coding_tables import CodingTables
 from bench.codecs.agvae.weights.checkpoints import Z_TABLES, Manifest
@@ -14,16 +16,18 @@ from bench.errors import Unavailable
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.codecs.agvae.weights.packed import Arrays
 
-def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor]) -> CodingTables:
-    """Return the tables of a network's coder; ``tensors`` are those of ``load``.
+
+def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor] | Arrays) -> CodingTables:
+    """Return the tables of a network's coder; ``tensors`` are those of ``load``, or arrays.
 
     Raises
     ------
     Unavailable
         If the file of its counted tables is missing or is not the one that the manifest describes.
     """
-    own = tensors[Z_TABLES].numpy()
+    own = np.asarray(tensors[Z_TABLES])
     if manifest.tables is None:
         return of_files.CodingTables(own)
     path = manifest.tables_path

@@ -14,6 +14,7 @@ import torch
 from bench.codecs.agvae.model.config import Config, preset
 from bench.codecs.agvae.weights import ahead, checkpoints, export, ids, quantised
 from bench.codecs.agvae.weights import packed as unpacking
+from bench.codecs.agvae.weights.counted import coding_tables
 from bench.errors import DecodeError, Unavailable
 
 
@@ -155,8 +156,13 @@ def test_weights_read_ahead_are_those_that_are_loaded(small_dir, monkeypatch):
     ahead.begin(small)
     found, wanted = ahead.take(small), checkpoints.load(small)
 
+    tables, wanted_tables = ahead.take_tables(small), coding_tables(small, wanted)
+
     assert found is not None
-    assert ahead.take(small) is None
+    assert tables is not None
+    assert ahead.take(small) is ahead.take_tables(small) is None
+    for choice in wanted_tables.choices:
+        assert np.array_equal(tables.bank(choice).entries, wanted_tables.bank(choice).entries)
     assert set(wanted) == set(found)
     for name, tensor in wanted.items():
         assert (tensor.dtype, True) == (found[name].dtype, torch.equal(tensor, found[name]))
@@ -170,8 +176,21 @@ def test_weights_that_cannot_be_read_ahead_are_refused_where_they_are_needed(tmp
     [small] = checkpoints.find("gain-asym", preset="small")
     for changed in (replace(small, sha256="0" * 64), replace(small, folder=tmp_path)):
         ahead.begin(changed)
-        with pytest.raises(Unavailable, match=r"sha256 is|cannot be read"):
-            ahead.take(changed)
+        for take in (ahead.take, ahead.take_tables):
+            with pytest.raises(Unavailable, match=r"sha256 is|cannot be read"):
+                take(changed)
+
+
+def test_tables_that_cannot_be_read_ahead_are_refused_where_they_are_needed():
+    """The weights, which are whole, are not."""
+    [small] = checkpoints.find("gain-asym", preset="small")
+    other = {"coding_tables": {**small.facts["coding_tables"], "sha256": "0" * 64}}
+    changed = replace(small, facts={**small.facts, **other})
+    ahead.begin(changed)
+
+    assert ahead.take(changed) is not None
+    with pytest.raises(Unavailable, match="its numbers have sha256"):
+        ahead.take_tables(changed)
 
 
 def test_changed_weights_are_refused(small_dir, tmp_path, monkeypatch):
