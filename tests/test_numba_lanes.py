@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from python_loops import in_python
 
 from bench.image import machine_code, numba_jit, numba_lanes
 from bench.image.numba_lanes import (
@@ -28,13 +29,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, the only one for machine code."""
     monkeypatch.setattr(machine_code, "folders", lambda: iter([tmp_path]))
     return tmp_path
-
-
-def in_python(loop: Callable[..., None]) -> Callable[..., None]:
-    """Return a loop as it runs without numba's compiler."""
-    function = loop.py_func  # type: ignore[attr-defined]
-    space = {k: getattr(v, "py_func", v) for k, v in function.__globals__.items()}
-    return type(function)(function.__code__, space)
 
 
 @numba_jit.compiled

@@ -16,10 +16,12 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from python_loops import in_python
 
 from bench import image
 from bench.errors import MetricError
 from bench.metrics import Undefined, create
+from bench.metrics import _ms_ssim_loops as loops
 from bench.metrics import ms_ssim as module
 
 MS_SSIM = create("ms_ssim")
@@ -224,6 +226,29 @@ def test_memory_that_was_others_shows_nowhere(photo, monkeypatch, width):
     monkeypatch.setattr(np, "empty", poisoned)
 
     assert usual == MS_SSIM(reference, decoded)
+
+
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (12, 27), (79, 75)])
+def test_nothing_beyond_a_picture_is_read(rng, monkeypatch, height, width):
+    """In Python, where too short a piece of an array is an error, loops give the same."""
+    x, y = rng.integers(0, 256, (2, height, width, 3), np.uint8)
+    for name in ("_reference_tiles", "_add_tiles"):
+        monkeypatch.setattr(loops, name, in_python(getattr(loops, name)))
+    slow = _sums(x, y)
+    monkeypatch.undo()
+
+    assert _sums(x, y) == pytest.approx(slow, rel=1e-4)
+
+
+def _sums(x, y):
+    """Return the sums of both forms under all windows, in full tiles and in parts of them."""
+    width = 3 * x.shape[1]
+    maps = loops.reference(x.reshape(-1), width)
+    found = [
+        loops.deficits(x.reshape(-1), y.reshape(-1), maps, width, coarsest=coarsest)
+        for coarsest in (False, True)
+    ]
+    return np.ravel(found)
 
 
 def test_large_images_take_the_frugal_path(photo, monkeypatch):
