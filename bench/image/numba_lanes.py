@@ -117,7 +117,7 @@ def _load_by_numba() -> Callable[..., Any]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
             place = builder.gep(array.data, [arguments[1]])
-            stored = ir.VectorType(place.type.pointee, 16)
+            stored = ir.VectorType(context.get_data_type(values.dtype), 16)
             size = values.dtype.bitwidth // 8
             lanes = builder.load(builder.bitcast(place, stored.as_pointer()), align=size)
             if isinstance(values.dtype, types.Integer):
@@ -140,7 +140,7 @@ def _store_by_numba() -> Callable[..., Any]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
             place, value = builder.gep(array.data, [arguments[1]]), arguments[2]
-            stored = ir.VectorType(place.type.pointee, 16)
+            stored = ir.VectorType(context.get_data_type(values.dtype), 16)
             if lanes.dtype != values.dtype:
                 value = builder.fptrunc(value, stored)
             size = values.dtype.bitwidth // 8
