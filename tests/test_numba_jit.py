@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +270,27 @@ def test_fused_loops_are_others(folder: Path):
 
     assert [18, 18] == [loop(np.array([3, 1])), fused(np.array([3, 1]))]
     assert 2 == len(list(folder.iterdir()))
+
+
+def test_threads_that_call_a_loop_for_the_first_time_make_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The second waits for the first, and takes what that made."""
+    made: list[object] = []
+
+    def make(_: numba_jit.Loop, kinds: object):
+        made.append(kinds)
+        time.sleep(0.02)
+        return lambda x: x.size
+
+    monkeypatch.setattr(numba_jit.Loop, "_made", make)
+    loop, both = sums_of(1), threading.Barrier(2)
+
+    def call() -> int:
+        both.wait()
+        return loop(np.zeros(3, np.int64))
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [one.result() for one in [pool.submit(call), pool.submit(call)]]
+
+    assert ([3, 3], 1) == (found, len(made))

@@ -77,7 +77,9 @@ class Loop:
         call = self._ready.get(kinds)
         if call is None:
             with self._lock:
-                call = self._ready.setdefault(kinds, self._made(kinds))
+                call = self._ready.get(kinds)  # another thread may have made it meanwhile
+                if call is None:
+                    call = self._ready[kinds] = self._made(kinds)
         return call(*arguments)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from bench.codecs.agvae.model.gain_units import at_level
 from bench.codecs.agvae.runtime.refinement import refined
 from bench.codecs.agvae.runtime.refinement_loss import Objective
 from bench.codecs.agvae.runtime.tiled_transforms import Transforms
+from bench.codecs.agvae.threads import at_once
 from bench.codecs.agvae.weights import ahead, checkpoints
 from bench.codecs.agvae.weights.checkpoints import Manifest
 from bench.codecs.agvae.weights.counted import coding_tables
@@ -67,6 +68,7 @@ class Engine:
         descends on the latents of each image, see ``refinement.py``.
         """
         clock = phases or Phases()
+        self._build("_analysis", "coder")
         with clock("analysis"):
             y, z = self._gained_batch(images, level_steps)
         if refine:
@@ -93,6 +95,7 @@ class Engine:
             If a payload is damaged.
         """
         clock = phases or Phases()
+        self._build("coder", "synthesis")
         sizes: list[list[int]] = []
         y_hat = self.decode_latents(files, clock, sizes)
         for (header, payload), known in zip(files, sizes, strict=True):
@@ -230,6 +233,12 @@ class Engine:
         state = {k[len(prefix) :]: v for k, v in self._tensors.items() if k.startswith(prefix)}
         net.load_state_dict(state, assign=True)
         return net
+
+    def _build(self, *parts: str) -> None:
+        """Build parts that are missing, on a CPU side by side: each keeps one core busy."""
+        missing = [part for part in parts if part not in vars(self)]
+        if self._device.type == "cpu":
+            at_once(partial(getattr, self), missing)
 
     def _analysis_nets(self) -> tuple[nn.Module, nn.Module]:
         """Return g_a and h_a, with their weights."""

@@ -11,6 +11,7 @@ is.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from bench.codecs.agvae.model.layers import Bottleneck
 from bench.codecs.agvae.runtime.winograd import Winograd, suits
+from bench.codecs.agvae.threads import at_once
 
 
 def fused(net: nn.Module, *, winograd: bool = False) -> nn.Module:
@@ -36,7 +38,7 @@ def fused(net: nn.Module, *, winograd: bool = False) -> nn.Module:
         return net
     if winograd and len(net) == 2 and suits(net[0]) and isinstance(net[1], nn.PixelShuffle):
         return nn.Sequential(Winograd(net[0], factor=net[1].upscale_factor))
-    return nn.Sequential(*(_fused_layer(layer, winograd=winograd) for layer in net))
+    return nn.Sequential(*at_once(partial(_fused_layer, winograd=winograd), net.children()))
 
 
 def _available() -> bool:
