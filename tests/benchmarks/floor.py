@@ -3,9 +3,10 @@
 ``python tests/benchmarks/floor.py --data FOLDER_OF_KODAK``
 
 The floor is Pillow's JPEG and WebP at ten qualities: half of the pictures in each of two processes
-at once, as a run has them, and all of them in one process alone. The runs measure two pictures and
-those ten more, by ``bench.run``; what the ten cost is the difference, so that the start-up, which
-is the same for both, is no part of it. CPU seconds of all processes.
+at once, as a run has them, and all of them in one process alone. The runs measure six pictures and
+all 24, by ``bench.run``; what the further ones cost is the difference, so that the start-up, which
+is the same for both, is no part of it: it is shown by itself. (Of two pictures a run is too short
+to start its second worker.) CPU seconds of all processes.
 
 CPU time of the very same work differs by 10 % and more from one minute to the next. So a round has
 each run once and the floor before and after each pair of runs, each difference is divided by the
@@ -46,7 +47,7 @@ _SPEC.loader.exec_module(growth)
 QUALITIES = range(5, 100, 10)
 CODECS = {"JPEG": {"subsampling": "4:2:0"}, "WEBP": {"method": 4}}
 METRICS = (["bpp"], ["psnr"], ["psnr", "ms_ssim"])
-FEW, MANY = 2, 12
+FEW, MANY = 6, 24
 
 
 def files_of(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -77,10 +78,9 @@ def parts_of(path: Path) -> dict[str, float]:
         clock.append(time.process_time())
         found[part] = clock[-1] - clock[-2]
 
-    for _ in range(2):  # to plan, and in a worker
-        picture = image.load(path)
-        image.pixels_sha256(picture)
-    took("loading and hashing, twice")
+    picture = image.load(path)
+    image.pixels_sha256(picture)
+    took("loading and hashing")
     decoded = files_of(picture)
     took("floor")
     for name in CODECS:
@@ -112,14 +112,15 @@ def run_s(paths: list[Path], out: Path, names: list[str]) -> float:
     return float(growth.cost_of(sys.executable, "-c", f"import bench; {code}").cpu_s)
 
 
-def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[float]]:
-    """Return the floors of a round and what each run adds, as a part of the floor beside it."""
-    floors, added = [floor_of_two_s(paths[FEW:])], []
+def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[float], list[float]]:
+    """Return the floors of a round, what each run adds as a part of them, and its start-up."""
+    floors, added, starts = [floor_of_two_s(paths[FEW:])], [], []
     for names in METRICS:
         few, many = run_s(paths[:FEW], out, names), run_s(paths, out, names)
         floors.append(floor_of_two_s(paths[FEW:]))
         added.append((many - few) / statistics.mean(floors[-2:]) - 1)
-    return floors, added
+        starts.append(few - (many - few) * FEW / (MANY - FEW))
+    return floors, added, starts
 
 
 def spread(values: list[float], form: str) -> str:
@@ -135,20 +136,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     paths = sorted(given.data.glob("*.png"))[:MANY]
-    alone, two, runs = [], [], []
+    alone, two, runs, starts = [], [], [], []
     with tempfile.TemporaryDirectory() as name:
         out = Path(name, "out")
         run_s(paths[:FEW], out, METRICS[-1])  # compiles loops, where none are kept
         for _ in range(given.rounds):
             alone.append(floor_s(paths[FEW:]))
-            floors, added = one_round(paths, out)
+            floors, added, begun = one_round(paths, out)
             two += floors
             runs.append(added)
+            starts.append(begun)
     for title, values in (("two processes at once", two), ("one process alone", alone)):
         each = [1000 * value / (MANY - FEW) for value in values]
         sys.stdout.write(f"floor, {title}: {spread(each, '{:.0f}')} CPU ms a picture\n")
-    for names, values in zip(METRICS, zip(*runs, strict=True), strict=True):
-        sys.stdout.write(f"{'+'.join(names)}: {spread(list(values), '{:+.0%}')} of the floor\n")
+    columns = METRICS, zip(*runs, strict=True), zip(*starts, strict=True)
+    for names, added, begun in zip(*columns, strict=True):
+        words = (
+            f"{spread(list(added), '{:+.0%}')} of the floor; {spread(list(begun), '{:.2f}')} CPU s"
+        )
+        sys.stdout.write(f"{'+'.join(names)}: {words} to start and end\n")
     parts_of(paths[0])
     parts = [parts_of(path) for path in paths[FEW:]]
     for part in parts[0]:
