@@ -82,6 +82,16 @@ def frozen(image: Image) -> Image:
     return np.ndarray(image.shape, np.uint8, image.tobytes())
 
 
+def is_frozen(image: Image) -> bool:
+    """Return whether an image is such that nobody can write to it by way of numpy."""
+    if image.flags.writeable or image.base is None or isinstance(image.base, np.ndarray):
+        return False
+    try:
+        return memoryview(image.base).readonly
+    except TypeError:
+        return False
+
+
 def pixels_sha256(image: Image) -> str:
     """Return the sha256 of the row-major RGB bytes (the shape is not part of it)."""
     return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()

@@ -138,14 +138,12 @@ def decode(name: str, device: str, data: bytes, place: int, room: int) -> Image 
 
 
 def _taken(found: Image | Placed, shelf: Shelf) -> Image | CodecFailed:
-    """Return a decoded picture; from the shelf as a copy that is the reader's alone."""
+    """Return a decoded picture; from the shelf it stays until ``clear``, or the next message."""
     if not isinstance(found, Placed):
         return found
     with contextlib.suppress(OSError, ValueError, OverflowError, TypeError):
-        size = math.prod(found.shape)
-        data = shelf.get(found.place, size)
-        if len(data) == size:
-            return np.ndarray(found.shape, np.uint8, data)
+        memory = shelf.get(found.place, math.prod(found.shape))
+        return np.ndarray(found.shape, np.uint8, memory, found.place)
     return CodecFailed("died: the decoded picture was lost on its way")
 
 
@@ -154,7 +152,8 @@ def decode_each(
 ) -> Iterator[tuple[int, Image | BenchError, float]]:
     """Decode files, in one message to the process; yield which, its picture or error, seconds.
 
-    A file that the process dies of costs itself; the others are sent to a new process.
+    A file that the process dies of costs itself; the others are sent to a new process. Pictures
+    stay until ``clear``, or the next call.
 
     Parameters
     ----------
@@ -189,6 +188,11 @@ def decode_each(
             else:
                 known = isinstance(value, BenchError)
                 yield sent[place], value if known else CodecFailed(failure(value)), seconds
+
+
+def clear() -> None:
+    """Give back the memory of the pictures that were decoded last: no metric looks at them."""
+    for other in _processes:
         other.shelf.clear()
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, SupportsFloat
+from typing import Any
 
 from bench import metrics as metrics_of
 from bench import rate_search, registry
@@ -29,7 +29,7 @@ from bench.errors import (
     is_ctrl_c,
     one_line,
 )
-from bench.image import Image, frozen
+from bench.image import Image, frozen, is_frozen
 from bench.measurement import decoder, pictures, serving
 from bench.measurement.encoding import Encoding
 from bench.measurement.kept import Place
@@ -138,6 +138,7 @@ def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encodin
         cell.do(_keep)
         cell.do(_score_all)
         yield Encoding(**cell.fields), cell.seconds
+    decoder.clear()
 
 
 serving.together(run, run_several)
@@ -274,7 +275,7 @@ def _checked(found: Image | BenchError, image: Image) -> Image:
         raise DecodeError(
             f"decoded to {found.dtype} of {found.shape}, wanted {image.dtype} of {image.shape}"
         )
-    return found if isinstance(found.base, bytes) else frozen(found)
+    return found if is_frozen(found) else frozen(found)
 
 
 def _search(task: Task, codec: Codec, loaded: pictures.Loaded, fields: dict[str, Any]) -> bytes:
@@ -334,7 +335,7 @@ def _score(name: str, loaded: pictures.Loaded, decoded: Image) -> tuple[str, flo
             raise
         kind, _, text = failure(error, type(metric)).partition(": ")
         raise CodecFailed(f"{kind}: metric {name}: {text}") from error
-    if not isinstance(value, SupportsFloat) or math.isnan(float(value)):
+    if not hasattr(type(value), "__float__") or math.isnan(float(value)):
         raise MetricError(f"metric {name} returned {one_line(repr(value), 80)}, wanted a number")
     low, high = metric.limits
     too_large = math.isfinite(value) and abs(float(value)) > MAX_VALUE
