@@ -44,6 +44,7 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30, isolation_level=None)
     try:
         untrusted.refuse_programs(db, path)  # before anything is written that could start one
+        db.execute("PRAGMA page_size=8192")  # of a new one: files take half as many writes
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("BEGIN IMMEDIATE")
