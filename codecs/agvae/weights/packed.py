@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,25 @@ def inflate(stored: Mapping[str, NDArray[Any]]) -> Arrays:
     ValueError
         If coded bytes do not make an array of the stated shape.
     """
-    packed: Arrays = {}
+    return dict(_inflated(stored))
+
+
+def _inflated(stored: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield what ``inflate`` returns, array by array."""
     for name, array in stored.items():
         if name.endswith(SHAPE):
             continue
         if not name.endswith(DEFLATE):
-            packed[name] = array
+            yield name, array
             continue
         plain = name.removesuffix(DEFLATE)
         shape = stored[plain + SHAPE].tolist()
         size = math.prod(shape)
         coder = zlib.decompressobj(-15)
-        data = coder.decompress(array.tobytes(), size + 1)
+        data = coder.decompress(array.data, size + 1)
         if len(data) != size or not coder.eof:
             raise ValueError(f"{plain}: {len(data)} bytes of weights, wanted {size} for {shape}")
-        packed[plain] = np.frombuffer(bytearray(data), np.int8).reshape(shape)
-    return packed
+        yield plain, np.frombuffer(data, np.int8).reshape(shape)
 
 
 def integers(stored: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays, Arrays]:
@@ -80,26 +83,37 @@ def integers(stored: Mapping[str, NDArray[Any]]) -> tuple[Arrays, Arrays, Arrays
     Integers are int16 of each array's shape; scales are float32 and broadcast to it.
     """
     steps_of, scales, others = Arrays(), Arrays(), Arrays()
-    stored = inflate(stored)
-    for name, array in stored.items():
-        if name.endswith((LOW, SCALE)):
-            continue
-        if array.dtype != np.int8:
+    for name, array, scale in _scaled(stored):
+        if scale is None:
             others[name] = array
-            continue
-        steps = array.astype(np.int16)
-        if name + LOW in stored:
-            planes = np.unpackbits(stored[name + LOW], axis=1, count=array.size)
-            for plane in planes:
-                steps <<= 1
-                steps += plane.reshape(array.shape)
-        steps_of[name] = steps
-        scales[name] = stored[name + SCALE].reshape(-1, *[1] * (array.ndim - 1))
+        else:
+            steps_of[name], scales[name] = array, scale
     return steps_of, scales, others
 
 
+def _scaled(
+    stored: Mapping[str, NDArray[Any]],
+) -> Iterator[tuple[str, NDArray[Any], NDArray[Any] | None]]:
+    """Yield each array's integers and their scale, or the array and None."""
+    for name, array in _inflated(stored):
+        if name.endswith((LOW, SCALE)):
+            continue
+        if array.dtype != np.int8:
+            yield name, array, None
+            continue
+        steps = array.astype(np.int16)
+        for row in stored.get(name + LOW, ()):
+            steps <<= 1
+            steps += np.unpackbits(row, count=array.size).reshape(array.shape)
+        yield name, steps, stored[name + SCALE].reshape(-1, *[1] * (array.ndim - 1))
+
+
 def unpack(stored: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Return weights as float32, and all else as it is stored, writable."""
-    steps, scales, others = integers(stored)
-    weights = {name: np.multiply(steps[name], scales[name], dtype=np.float32) for name in steps}
-    return {name: array.copy() for name, array in others.items()} | weights
+    """Return weights as float32, and all else as it is stored, writable.
+
+    One after the other, so that what is held between takes little new memory of the system's.
+    """
+    return {
+        name: array.copy() if scale is None else np.multiply(array, scale, dtype=np.float32)
+        for name, array, scale in _scaled(stored)
+    }
