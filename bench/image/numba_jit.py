@@ -266,7 +266,8 @@ def _raises(loop: Loop) -> bool:
 
     A C function cannot: it would return 0.
     """
-    here = any(step.opname == "RAISE_VARARGS" for step in dis.get_instructions(loop.py_func))
+    operations = loop.py_func.__code__.co_code[::2]  # each before its argument
+    here = dis.opmap["RAISE_VARARGS"] in operations
     return here or any(_raises(v) for _, v in _used(loop.py_func) if isinstance(v, Loop))
 
 
