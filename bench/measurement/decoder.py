@@ -55,6 +55,8 @@ def process() -> Child | None:
         return None
     if not _processes or _processes[0].process.poll() is not None:
         _ready.clear()
+        for dead in _processes:  # its files, among them the memory of pictures, are given back
+            dead.kill()
         _processes[:] = [Child(serving.folder(), leader=False)]
     return _processes[0]
 

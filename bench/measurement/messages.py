@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -82,6 +83,7 @@ class Shelf:
                 with tempfile.TemporaryFile() as made:
                     file = os.dup(made.fileno())
         self.fileno = file
+        self._identity = _identity(os.fstat(file))
         self._memory: dict[int, mmap.mmap] = {}
 
     def put(self, place: int, data: memoryview) -> None:
@@ -90,9 +92,9 @@ class Shelf:
         Raises
         ------
         OSError
-            If that fails; a codec may have closed the file.
+            If that fails; a codec may have closed the file, and opened another of its number.
         """
-        if place + len(data) <= os.fstat(self.fileno).st_size:
+        if place + len(data) <= self._size():
             self._mapped(_WRITE, place + len(data))[place : place + len(data)] = data
             return
         done = 0  # written, the file grows, or there is an error where memory is short
@@ -111,9 +113,15 @@ class Shelf:
         OSError
             If it cannot be read.
         """
-        if not 0 <= place < place + size <= os.fstat(self.fileno).st_size:
+        if not 0 <= place < place + size <= self._size():
             raise ValueError(f"no {size} bytes at {place}")
         return self._mapped(mmap.PROT_READ, place + size)
+
+    def _size(self) -> int:
+        found = os.fstat(self.fileno)
+        if _identity(found) != self._identity:
+            raise OSError(errno.EBADF, "another file has its number")
+        return found.st_size
 
     def _mapped(self, how: int, size: int) -> mmap.mmap:
         if how not in self._memory or len(self._memory[how]) < size:
@@ -123,7 +131,7 @@ class Shelf:
     def clear(self) -> None:
         """Give back the memory of large pictures: what ``get`` returned is gone."""
         with contextlib.suppress(OSError, ValueError):
-            size = os.fstat(self.fileno).st_size
+            size = self._size()
             if size > self._KEPT_BYTES and sys.platform == "linux":
                 self._mapped(_WRITE, size).madvise(mmap.MADV_REMOVE)
             elif size > self._KEPT_BYTES:
@@ -137,6 +145,10 @@ class Shelf:
             self._made, file, self.fileno = False, self.fileno, -1  # another file gets the number
             with contextlib.suppress(OSError):
                 os.close(file)
+
+
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino
 
 
 def pack(function: Callable[..., Any], args: Any, options: Any) -> bytes:  # noqa: ANN401

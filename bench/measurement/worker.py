@@ -210,21 +210,23 @@ def _encode(cell: _Cell) -> None:
         _metric(name)
     decoder.prepare(task.codec, task.device)
     cell.loaded = pictures.load(task.item, task.row.pixels)
-    image, data = cell.loaded.image, task.data
+    data = task.data
     if data is None and task.target is not None:
         data = _search(task, codec, cell.loaded, cell.fields)
     elif data is None:
         serving.report_phase("encode")
         started = time.perf_counter()
-        data = codec.encode(image, task.setting)
+        data = codec.encode(cell.loaded.image, task.setting)
         cell.fields["encode_s"] = time.perf_counter() - started
         _check_encoded(task, codec, data)
     cell.data = data
     if task.ceiling:
         serving.report_phase("ceiling")
-        best = codec.ceiling(image, task.setting)
+        best = codec.ceiling(cell.loaded.image, task.setting)
         pictures.require_untouched(codec, task.row.pixels)
-        cell.fields["ceiling_db"] = None if best is None else _metric("psnr")(image, best)
+        cell.fields["ceiling_db"] = (
+            None if best is None else _metric("psnr")(cell.loaded.kept, best)
+        )
 
 
 def _take_decoded(cell: _Cell, found: Image | BenchError) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -221,6 +220,24 @@ def test_a_process_that_dies_says_of_which_call(tmp_path: Path):
     assert [(1, "failed", "died: exit code 5 in eval")] == died
 
 
+def test_a_reshaped_picture_is_nobody_elses(tasks: list[worker.Task], monkeypatch):
+    """A codec that gives its array another shape changes no ceiling, and no other cell."""
+    from bench.codecs.jpeg import Jpeg
+
+    alone = [numbers(worker.run(task)) for task in tasks[:2]]
+    encode = Jpeg.encode
+
+    def reshape(self: Jpeg, given: image.Image, setting: Setting) -> bytes:
+        data = encode(self, given, setting)
+        given.shape = (1, -1, 3)
+        return data
+
+    monkeypatch.setattr(Jpeg, "encode", reshape)
+    pictures.forget_all_but()
+
+    assert alone == [numbers(row) for row, _ in worker.run_several(tasks[:2])]
+
+
 class _Decoder:
     """Dies of some files, once it has answered the first ones of its message."""
 
@@ -276,47 +293,6 @@ def test_a_large_picture_crosses_in_memory(tmp_path: Path, photo: image.Image):
         assert np.array_equal(jpeg.decode(data), picture)
     with pytest.raises(ValueError, match="WRITEABLE"):
         found[0].flags.writeable = True
-
-
-@pytest.mark.parametrize("shape", [(-1, -4, 3), (2**62, 4, 3), (9, 9, 3), "abc", (1.5, 2, 3)])
-def test_what_lies_about_a_picture_is_no_picture(shape: Any):
-    """A shape that the file does not fill is an error of its cell, not a crash of the worker."""
-    shelf = messages.Shelf()
-    shelf.put(0, memoryview(bytes(24)))
-    found = decoder._taken(decoder.Placed(0, shape), shelf)
-    shelf.close()
-
-    assert isinstance(found, CodecFailed)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="files in memory of Linux")
-def test_a_shelf_is_never_cut_and_gives_back_memory():
-    """A reader of what is cut off would die of it. What was read stays until it is cleared."""
-    shelf = messages.Shelf()
-    other = messages.Shelf(shelf.fileno)
-    other.put(0, memoryview(b"a" * 9000))
-    other.put(100, memoryview(b"b" * 9000))
-    first = shelf.get(0, 9100)
-    begun = first[:9100]
-    other.put(8000, memoryview(b"c" * 20000))
-    with pytest.raises(PermissionError):
-        os.ftruncate(shelf.fileno, 8000)
-
-    assert b"a" * 100 + b"b" * 9000 == begun
-    assert b"a" * 100 + b"b" * 7900 + b"c" * 1100 == first[:9100]
-    assert b"c" * 100 == shelf.get(27900, 100)[27900:]
-    with pytest.raises(ValueError, match="no 101 bytes at 27900"):
-        shelf.get(27900, 101)
-    shelf._KEPT_BYTES = 1  # type: ignore[misc]
-    held = os.fstat(shelf.fileno).st_blocks
-    shelf.clear()
-    assert held > os.fstat(shelf.fileno).st_blocks == 0
-    other.put(0, memoryview(b"d" * 9000))
-    assert b"d" * 9000 == shelf.get(0, 9000)[:9000]
-    with pytest.raises(TypeError):
-        shelf.get(0, 9000)[0] = 1
-    shelf.close()
-    assert b"d" * 9000 == first[:9000]
 
 
 def test_pictures_of_a_message_stay_until_all_are_scored(
