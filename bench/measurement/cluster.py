@@ -204,7 +204,7 @@ def _in_child(timeout_s: float, message: bytes) -> bytes:
     bytes
         Of each call its answer, or the error where it has none.
     """
-    if not hasattr(_of_thread, "pool"):
+    if not hasattr(_of_thread, "pool") or _of_thread.pool.broken:
         with one_thread_each():
             _of_thread.pool = LocalPool(1, timeout_s)
     _of_thread.pool.timeout_s = timeout_s

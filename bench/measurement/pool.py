@@ -22,7 +22,8 @@ from typing import Any
 
 import psutil
 
-from bench.errors import BenchError, CodecFailed, UsageError
+from bench.errors import BenchError, CodecFailed, UsageError, one_line
+from bench.measurement import serving
 from bench.measurement.slot import Call, Slot, started_by_children
 from bench.measurement.waiting import Waiting, place_of
 
@@ -62,6 +63,11 @@ def one_thread_each() -> Iterator[None]:
 class LocalPool(Executor):
     """Runs calls in ``jobs`` child processes, each with a time limit.
 
+    Attributes
+    ----------
+    broken
+        Why no call is made any more, where the machine lets no process be started, say.
+
     Parameters
     ----------
     jobs
@@ -91,6 +97,7 @@ class LocalPool(Executor):
         self._waiting = Waiting()
         self._seconds = Times()
         self._ending, self._killing, self._woken = False, False, False
+        self.broken: PoolError | None = None
         self._lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         if first is not None:
@@ -111,8 +118,16 @@ class LocalPool(Executor):
         return call.future
 
     def put(self, calls: Sequence[Call]) -> None:
-        """Queue calls that are packed already."""
+        """Queue calls that are packed already.
+
+        Raises
+        ------
+        PoolError
+            If the pool has broken: see ``broken``.
+        """
         with self._lock:
+            if self.broken is not None:
+                raise self.broken
             if self._ending:
                 raise RuntimeError("the pool is shut down")
             self._waiting.add(calls)
@@ -143,6 +158,7 @@ class LocalPool(Executor):
 
     def _manage(self) -> None:
         """Run until there is nothing left to do and nobody who could ask for more."""
+        broken: PoolError | None = None
         try:
             while not self._killing:
                 self._dispatch()
@@ -151,19 +167,32 @@ class LocalPool(Executor):
                     break
                 self._listen()
                 self._watch()
+        except Exception as error:  # noqa: BLE001 - the machine may start no more processes
+            serving.debug(error)
+            broken = PoolError(
+                f"processes to measure in cannot be started or watched ({one_line(error)})",
+                "What was measured is stored. Free memory, processes or open files, run again.",
+            )
         finally:
-            for slot in self._slots:
-                slot.retire()
-            left = [call for s in self._slots for call in (*s.calls[s.answered :], *s.left)]
-            with self._lock:
-                left += self._waiting
-            for call in left:
-                if not call.future.cancel() and not call.future.done():
-                    call.future.set_exception(CodecFailed("died: the run was interrupted"))
-            self._woken = True  # nobody reads it any more
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._folder.cleanup()
+            self._end(broken)
+
+    def _end(self, broken: PoolError | None) -> None:
+        """Kill the processes; what is left has an error, or is cancelled."""
+        for slot in self._slots:
+            slot.retire()
+        left = [call for s in self._slots for call in (*s.calls[s.answered :], *s.left)]
+        with self._lock:
+            self.broken = broken
+            left += self._waiting
+        for call in left:
+            if call.future.done() or (not broken and call.future.cancel()):
+                continue
+            if runs(call.future):
+                call.future.set_exception(broken or CodecFailed("died: the run was interrupted"))
+        self._woken = True  # nobody reads it any more
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        self._folder.cleanup()
 
     def _dispatch(self) -> None:
         for slot in self._slots:

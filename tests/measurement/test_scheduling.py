@@ -150,3 +150,27 @@ def test_a_child_that_is_gone_holds_nothing():
 
     assert alone > 0
     assert abs(busy.memory_bytes({os.getpid(): {os.getpid(), 2**22 + 1}}) - alone) < 2**20
+
+
+def test_no_call_is_to_blame_where_no_process_starts(monkeypatch: pytest.MonkeyPatch):
+    """Those that wait say so, whoever asks later is not left waiting, and cancelled ones stay."""
+
+    def refuse(*_: object, **__: object) -> child.Child:
+        assert started.wait(5)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    started = threading.Event()
+    monkeypatch.setattr(slot, "Child", refuse)
+    with pool.LocalPool(1) as broken:
+        futures = [broken.submit(int, n) for n in range(3)]
+        cancelled = futures[2].cancel()
+        started.set()
+        errors = [str(future.exception(5)) for future in futures[:2]]
+        broken._manager.join(5)
+        with pytest.raises(pool.PoolError, match="run again"):
+            broken.submit(int, 4)
+
+    assert cancelled
+    assert futures[2].cancelled()
+    assert 1 == len(set(errors))
+    assert "cannot be started or watched ([Errno 11] Resource temporarily" in errors[0]
