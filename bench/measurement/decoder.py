@@ -20,6 +20,7 @@ from bench.errors import BenchError, CodecFailed, Unavailable, failure, is_ctrl_
 from bench.image import Image
 from bench.measurement import serving
 from bench.measurement.child import Child
+from bench.measurement.heap import give_back_memory_of
 from bench.measurement.messages import Shelf
 
 _SMALL_BYTES = 1 << 16  # a smaller picture is part of the answer
@@ -135,6 +136,7 @@ def decode(name: str, device: str, data: bytes, place: int, room: int) -> Image 
     if _SMALL_BYTES < image.nbytes <= room:
         with contextlib.suppress(OSError):
             serving.shelf().put(place, image.data.cast("B"))
+            give_back_memory_of(image.nbytes)
             return Placed(place, image.shape)
     return image
 

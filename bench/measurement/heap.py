@@ -28,6 +28,17 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
+def give_back_memory_of(size_bytes: int) -> None:
+    """Give freed memory back to the system after work on a large picture, of so many bytes.
+
+    The heap gives back what lies at its end alone: a file of some megabytes that lies behind the
+    memory of its encoder would keep all of that.
+    """
+    if size_bytes > _LARGE_BYTES and not any(name.startswith("MALLOC_") for name in os.environ):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextlib.contextmanager
 def large_arrays_kept() -> Iterator[None]:
     """Let this process keep all that it frees meanwhile, where the C library is glibc.

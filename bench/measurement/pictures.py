@@ -59,7 +59,9 @@ def load(item: Item, pixels: str) -> Loaded:
     """
     if pixels not in _images:
         image = load_item(item, pixels)
-        _images[pixels] = Loaded(image.shape, image.tobytes(), image.tobytes(), {}, {})
+        shape, given = image.shape, image.tobytes()
+        del image  # never three of a large picture
+        _images[pixels] = Loaded(shape, given, bytes(memoryview(given)), {}, {})
     return _images[pixels]
 
 

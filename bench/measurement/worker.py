@@ -32,6 +32,7 @@ from bench.errors import (
 from bench.image import Image, frozen, is_frozen
 from bench.measurement import decoder, pictures, serving
 from bench.measurement.encoding import Encoding
+from bench.measurement.heap import give_back_memory_of
 from bench.measurement.kept import Place
 from bench.measurement.store import TARGET, TARGET_BPP
 from bench.measurement.untrusted import MAX_VALUE
@@ -227,6 +228,8 @@ def _encode(cell: _Cell) -> None:
         cell.fields["ceiling_db"] = (
             None if best is None else _metric("psnr")(cell.loaded.kept, best)
         )
+        del best
+    give_back_memory_of(len(cell.loaded.copy))
 
 
 def _take_decoded(cell: _Cell, found: Image | BenchError) -> None:

@@ -80,3 +80,37 @@ def test_what_the_environment_says_of_the_heap_stays():
     plain, inside, _ = faults(MALLOC_MMAP_THRESHOLD_="1000000")
 
     assert inside > 0.7 * plain
+
+
+GIVEN_BACK = """
+import numpy as np
+import psutil
+from bench.measurement.heap import give_back_memory_of, keep_freed_memory
+
+def held():
+    return psutil.Process().memory_info().rss >> 20
+
+keep_freed_memory()
+blocks = [np.ones(16 << 20, np.uint8) for _ in range(10)]
+behind = np.ones(1 << 20, np.uint8)
+full = held()
+del blocks
+kept = held()
+give_back_memory_of(1 << 20)
+small = held()
+give_back_memory_of(100 << 20)
+print(full, kept, small, held())
+"""
+"""Prints MiB with ten arrays, after they are freed, after a small picture, after a large one."""
+
+
+def test_memory_of_a_large_picture_goes_back():
+    """Also what lies before something that is still used; of small pictures it is kept."""
+    known = {name: text for name, text in os.environ.items() if not name.startswith("MALLOC_")}
+    words = [sys.executable, "-c", GIVEN_BACK]
+    done = subprocess.run(words, env=known, capture_output=True, text=True, check=True)
+    full, kept, small, left = map(int, done.stdout.split())
+
+    assert kept > full - 20
+    assert small > full - 20
+    assert left < full - 140
