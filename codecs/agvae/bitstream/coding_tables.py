@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,10 @@ MAGNITUDES_LIMIT = 12
 WEIGHT_LIMIT = 255
 
 Array = NDArray[np.integer[Any]]
+
+# What NumPy's reader lets through on damaged files: the last for an entry that claims to be
+# encrypted, or compressed in another way.
+_DAMAGE = (BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +108,15 @@ def read(path: Path) -> dict[str, Array]:
     OSError
         If it cannot be read.
     ValueError
-        If it holds no such tables.
+        If it holds no such tables, or is damaged.
     """
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    check(arrays)
+    data = path.read_bytes()
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        check(arrays)
+    except _DAMAGE as error:
+        raise ValueError(str(error)) from error
     return arrays
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -33,7 +32,7 @@ def coding_tables(manifest: Manifest, tensors: Mapping[str, Tensor] | Arrays) ->
     path = manifest.tables_path
     try:
         counted = of_files.read(path)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise Unavailable(
             f"{path}: coding tables cannot be read ({error})", "Install the weights again."
         ) from error

@@ -108,9 +108,20 @@ def test_other_tables_are_refused(weights):
     coding_tables.save(manifest.tables_path, swapped)
     with pytest.raises(Unavailable, match="sha256"):
         counted_tables.coding_tables(manifest, tensors)
-    manifest.tables_path.write_bytes(b"PK\3\4" + bytes(60))
-    with pytest.raises(Unavailable, match="cannot be read"):
-        counted_tables.coding_tables(manifest, tensors)
+    whole = manifest.tables_path.read_bytes()
+    start = whole.index(b".npy") + 40  # of compressed numbers
+    flags = whole.rindex(b"PK\1\2") + 8
+    damaged = {
+        "no zip": b"PK\3\4" + bytes(60),
+        "empty": b"",
+        "other numbers": whole[:start] + bytes(20) + whole[start + 20 :],
+        "encrypted": whole[:flags] + b"\1" + whole[flags + 1 :],
+        "compressed otherwise": whole[: flags + 2] + b"\x63" + whole[flags + 3 :],
+    }
+    for data in damaged.values():
+        manifest.tables_path.write_bytes(data)
+        with pytest.raises(Unavailable, match="cannot be read"):
+            counted_tables.coding_tables(manifest, tensors)
     manifest.tables_path.unlink()
     with pytest.raises(Unavailable, match="cannot be read"):
         counted_tables.coding_tables(manifest, tensors)
