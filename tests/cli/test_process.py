@@ -71,6 +71,25 @@ def test_processes_that_end_in_the_usual_way(change: str):
 
 
 @pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["encode", "--help"], "None"),
+        (["decode", "--device", "cuda", "--help"], "absent"),
+        (["encode", "--device=cuda", "--help"], "absent"),
+        (["check", "--help"], "absent"),
+    ],
+)
+def test_bindings_of_cuda_are_left_out_on_a_cpu(words: list[str], found: str):
+    """PyTorch imports them where they can be; only a process for one file on a CPU hides them."""
+    code = (
+        "import atexit, sys; from bench.cli.process import script\n"
+        "atexit.register(lambda: print(sys.modules.get('cuda.bindings', 'absent')))"
+    )
+
+    assert found == ended(words, code, stdout=subprocess.PIPE).stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     ("words", "said", "policy"),
     [
         (["encode", "--help"], "", "passive"),
