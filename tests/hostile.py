@@ -236,7 +236,7 @@ RECALL: dict[str, Callable[..., Any]] = {
     "m-module": lambda _: sys.modules["os"].kept_picture,
     "m-search": search,
     "m-worker": lambda _: (
-        next(iter(sys.modules["bench.measurement.worker"]._images.values())).image
+        next(iter(sys.modules["bench.measurement.pictures"]._images.values())).image
     ),
 }
 CEILING: dict[str, Callable[..., Any]] = {

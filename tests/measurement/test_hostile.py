@@ -82,7 +82,7 @@ EXPECTED = {
     "m-list": "crashed: IndexError: .*" + HERE,
     "m-module": "crashed: AttributeError: .*" + HERE,
     "m-search": "crashed: StopIteration" + HERE,
-    "m-worker": "crashed: KeyError: 'bench.measurement.worker'" + HERE,
+    "m-worker": "crashed: KeyError: 'bench.measurement.pictures'" + HERE,
     "c-exit": "crashed: SystemExit: 0" + HERE,
     "c-write": "crashed: ValueError: assignment destination is read-only" + HERE,
     "c-text": "refused: DecodeError: .* returned str, wanted an array of uint8",
