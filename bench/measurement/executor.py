@@ -222,5 +222,5 @@ def _drain(
     """Store what is done soon after an interrupt; drop what is not."""
     begun = {future: task for future, task in running.items() if not future.cancel()}
     with contextlib.suppress(Exception):  # a second failure must not hide the first
-        ended = wait(begun, timeout=_GRACE_S).done
+        ended = [future for future in wait(begun, timeout=_GRACE_S).done if not _lost(future)]
         finish([(_row(future, begun[future]), begun[future]) for future in ended])

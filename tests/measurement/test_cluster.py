@@ -230,6 +230,30 @@ def test_a_lost_cluster_ends_a_run_without_failures(small: Path, tmp_path: Path)
     assert not kept["error"].any()
 
 
+def test_ctrl_c_that_ends_the_cluster_too_leaves_no_failures(small: Path, tmp_path: Path):
+    """A terminal sends it to both: cells that were being measured are the next run's."""
+
+    class Interrupted(Here):
+        begun: Future[Any] | None = None
+
+        def submit(self, _fn: Callable[..., Any], /, *_: Any, **__: Any) -> Future[Any]:
+            if self.begun is not None:
+                self.begun.set_exception(PoolError("gone"))
+                raise KeyboardInterrupt
+            self.begun = Future()
+            self.begun.set_running_or_notify_cancel()
+            return self.begun
+
+    words = [f"folder:{small}"], ["jpeg"], ["psnr"]
+    options = {"points": 4, "jobs": 2, "out": tmp_path / "out"}
+    with pytest.raises(KeyboardInterrupt):
+        run(*words, **options, make_executor=Interrupted)
+    rows = run(*words, **options, make_executor=Here).rows
+
+    assert 12 == rows["bytes"].notna().sum()
+    assert not rows["error"].any()
+
+
 @pytest.mark.parametrize("garbage", [b"", b"done\0\0" + bytes(8), b"spoilt" + bytes(40)])
 def test_an_answer_that_cannot_be_read_is_the_error_of_its_call(
     dask: _Dask, executor: cluster.Cluster, garbage: bytes
