@@ -37,7 +37,7 @@ class Phase:
             self._made = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
             file = self._made.fileno()
             os.lseek(file, 4096, os.SEEK_SET)  # what a codec writes into every file lands there
-        self.fileno = file
+        self.fileno, self._identity = file, _identity(os.fstat(file))
 
     def get(self) -> tuple[str, int, int]:
         """Return the phase, the process that works on it, and which call of a message it is at.
@@ -52,8 +52,9 @@ class Phase:
 
     def set(self, name: str, pid: int = 0) -> None:
         """Say what happens now, and which other process does it."""
-        with contextlib.suppress(OSError):  # a codec may have closed it
-            os.pwrite(self.fileno, self._FORM.pack(name.encode(), pid, self.turn), 0)
+        with contextlib.suppress(OSError):  # a codec may have closed it, and have its number
+            if _identity(os.fstat(self.fileno)) == self._identity:
+                os.pwrite(self.fileno, self._FORM.pack(name.encode(), pid, self.turn), 0)
 
     def close(self) -> None:
         """Remove the file."""
@@ -82,8 +83,7 @@ class Shelf:
             else:
                 with tempfile.TemporaryFile() as made:
                     file = os.dup(made.fileno())
-        self.fileno = file
-        self._identity = _identity(os.fstat(file))
+        self.fileno, self._identity = file, _identity(os.fstat(file))
         self._memory: dict[int, mmap.mmap] = {}
 
     def put(self, place: int, data: memoryview) -> None:

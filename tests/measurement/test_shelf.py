@@ -90,3 +90,18 @@ def test_a_decoder_that_died_gives_back_its_pictures(monkeypatch: pytest.MonkeyP
     decoder.process()
 
     assert ["closed", "made"] == order
+
+
+def test_what_a_process_is_at_is_not_written_into_a_codecs_file():
+    """A file of the codec's that has the number of ours stays as the codec wrote it."""
+    ours = messages.Phase()
+    there = messages.Phase(os.dup(ours.fileno))
+    there.set("encode")
+    with tempfile.TemporaryFile() as own:
+        os.dup2(own.fileno(), there.fileno)
+        there.set("decode")
+
+        assert 0 == os.fstat(own.fileno()).st_size
+        assert "encode" == ours.get()[0]
+    os.close(there.fileno)
+    ours.close()
