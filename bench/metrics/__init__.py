@@ -154,7 +154,11 @@ class Metric(abc.ABC):
 
     @abc.abstractmethod
     def score(self, state: Any, decoded: Image) -> float:  # noqa: ANN401 - the metric's own
-        """Return the value of a decoded image; may raise ``Undefined``."""
+        """Return the value of a decoded image; may raise ``Undefined``.
+
+        ``decoded`` cannot be written, and its memory soon holds other pictures: what is kept of it
+        is a copy.
+        """
 
     def __call__(self, reference: Image, decoded: Image) -> float:
         """Return the value for one pair of images, uint8 RGB (H, W, 3).
