@@ -112,7 +112,8 @@ def _metric(name: str) -> metrics_of.Metric:
 
 def run(task: Task) -> Encoding:
     """Return the finished row of ``task``; a failure of the codec is a row with its error."""
-    return next(run_several([task], serving.turn()))[0]
+    ((row, _),) = run_several([task], serving.turn())  # to its end, where memory is given back
+    return row
 
 
 def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encoding, float]]:

@@ -298,14 +298,16 @@ def test_a_large_picture_crosses_in_memory(tmp_path: Path, photo: image.Image):
 def test_pictures_of_a_message_stay_until_all_are_scored(
     tasks: list[worker.Task], monkeypatch: pytest.MonkeyPatch
 ):
-    """Memory is given back behind the last score, not behind the last picture."""
+    """Memory is given back behind the last score, not behind the last picture; of one cell too."""
     order: list[str] = []
     scored = worker._score_all
     monkeypatch.setattr(worker, "_score_all", lambda cell: (order.append("score"), scored(cell)))
     monkeypatch.setattr(decoder, "clear", lambda: order.append("clear"))
     rows = list(worker.run_several(tasks))
 
-    assert [*["score"] * len(rows), "clear"] == order
+    worker.run(tasks[0])
+
+    assert [*["score"] * len(rows), "clear", "score", "clear"] == order
 
 
 def test_rows_of_one_message_are_stored_together_or_not_at_all(tmp_path: Path):
