@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -229,7 +230,8 @@ def test_a_reshaped_picture_is_nobody_elses(tasks: list[worker.Task], monkeypatc
 
     def reshape(self: Jpeg, given: image.Image, setting: Setting) -> bytes:
         data = encode(self, given, setting)
-        given.shape = (1, -1, 3)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            given.shape = (1, -1, 3)
         return data
 
     monkeypatch.setattr(Jpeg, "encode", reshape)
