@@ -11,7 +11,9 @@ to start its second worker.) CPU seconds of all processes.
 CPU time of the very same work differs by 10 % and more from one minute to the next. So a round has
 each run once and the floor before and after each pair of runs, each difference is divided by the
 mean of the two floors beside it, and what counts is the median of five rounds. The lowest and the
-highest are shown as well: a change that is smaller than they are apart was not seen.
+highest are shown as well: a change that is smaller than they are apart was not seen. Where others
+use the machine, caches and memory are slower, never faster: then the least that short runs, long
+runs and floors took in any round says more.
 
 Then the parts of a run that are known are measured in one process, picture by picture beside the
 floor of the same picture; what else a run adds crosses between processes and into the store.
@@ -112,15 +114,13 @@ def run_s(paths: list[Path], out: Path, names: list[str]) -> float:
     return float(growth.cost_of(sys.executable, "-c", f"import bench; {code}").cpu_s)
 
 
-def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[float], list[float]]:
-    """Return the floors of a round, what each run adds as a part of them, and its start-up."""
-    floors, added, starts = [floor_of_two_s(paths[FEW:])], [], []
+def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[tuple[float, float]]]:
+    """Return the floors of a round, one more than runs, and what the short and long runs cost."""
+    floors, runs = [floor_of_two_s(paths[FEW:])], []
     for names in METRICS:
-        few, many = run_s(paths[:FEW], out, names), run_s(paths, out, names)
+        runs.append((run_s(paths[:FEW], out, names), run_s(paths, out, names)))
         floors.append(floor_of_two_s(paths[FEW:]))
-        added.append((many - few) / statistics.mean(floors[-2:]) - 1)
-        starts.append(few - (many - few) * FEW / (MANY - FEW))
-    return floors, added, starts
+    return floors, runs
 
 
 def spread(values: list[float], form: str) -> str:
@@ -136,25 +136,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     paths = sorted(given.data.glob("*.png"))[:MANY]
-    alone, two, runs, starts = [], [], [], []
+    alone, rounds = [], []
     with tempfile.TemporaryDirectory() as name:
         out = Path(name, "out")
         run_s(paths[:FEW], out, METRICS[-1])  # compiles loops, where none are kept
         for _ in range(given.rounds):
             alone.append(floor_s(paths[FEW:]))
-            floors, added, begun = one_round(paths, out)
-            two += floors
-            runs.append(added)
-            starts.append(begun)
+            rounds.append(one_round(paths, out))
+    two = [floor for floors, _ in rounds for floor in floors]
     for title, values in (("two processes at once", two), ("one process alone", alone)):
         each = [1000 * value / (MANY - FEW) for value in values]
         sys.stdout.write(f"floor, {title}: {spread(each, '{:.0f}')} CPU ms a picture\n")
-    columns = METRICS, zip(*runs, strict=True), zip(*starts, strict=True)
-    for names, added, begun in zip(*columns, strict=True):
-        words = (
-            f"{spread(list(added), '{:+.0%}')} of the floor; {spread(list(begun), '{:.2f}')} CPU s"
-        )
-        sys.stdout.write(f"{'+'.join(names)}: {words} to start and end\n")
+    for place, names in enumerate(METRICS):
+        runs = [runs[place] for _, runs in rounds]
+        beside = [statistics.mean(floors[place : place + 2]) for floors, _ in rounds]
+        added = [(many - few) / s - 1 for (few, many), s in zip(runs, beside, strict=True)]
+        few_s, many_s = (min(values) for values in zip(*runs, strict=True))
+        least, start = many_s - few_s, (few_s * MANY - many_s * FEW) / (MANY - FEW)
+        more = f"{spread(added, '{:+.0%}')} of the floor; {least / min(two) - 1:+.0%} by the least"
+        sys.stdout.write(f"{'+'.join(names)}: {more}; {start:.2f} CPU s to start and end\n")
     parts_of(paths[0])
     parts = [parts_of(path) for path in paths[FEW:]]
     for part in parts[0]:
