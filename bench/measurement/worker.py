@@ -41,6 +41,8 @@ from bench.rate_search import Target
 MAX_FILE_BYTES = 999_000_000
 """A longer file is refused: SQLite holds rows of up to 10^9 bytes."""
 
+_DECODED_BYTES = 32 << 20  # of pictures that wait to be scored
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -119,12 +121,22 @@ def run(task: Task) -> Encoding:
 def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encoding, float]]:
     """Yield the finished row of each task, and the seconds that it took.
 
-    All of them are encoded, then decoded, then scored, so that the two processes wake each other
-    once. Whatever happens to one of them leaves the others as they are. ``first`` is the turn of
-    the first one in the message that they came by.
+    As many as have room in memory are encoded, then decoded, then scored, so that the two processes
+    wake each other once. Whatever happens to one of them leaves the others as they are. ``first``
+    is the turn of the first one in the message that they came by.
     """
     pictures.forget_all_but({task.row.pixels for task in tasks})
     decoder.process()  # it starts while this process loads the codecs
+    start, size = 0, 0
+    for end, task in enumerate(tasks):
+        size += 3 * task.row.width * task.row.height
+        if start < end and size > _DECODED_BYTES:
+            yield from _run_together(tasks[start:end], first + start)
+            start, size = end, 3 * task.row.width * task.row.height
+    yield from _run_together(tasks[start:], first + start)
+
+
+def _run_together(tasks: Sequence[Task], first: int) -> Iterator[tuple[Encoding, float]]:
     cells = [_Cell(task, turn) for turn, task in enumerate(tasks, first)]
     for cell in cells:
         cell.do(_encode)

@@ -185,6 +185,28 @@ def test_cells_together_are_as_alone(tasks: list[worker.Task]):
     assert alone[:2] + alone[4:] == [numbers(row) for row in without if not row.error]
 
 
+@pytest.mark.parametrize(("room", "sizes"), [(1, [1] * 6), (2.5, [2, 2, 2]), (4, [4, 2])])
+def test_pictures_that_wait_for_scores_have_room(
+    tasks: list[worker.Task], monkeypatch: pytest.MonkeyPatch, room: float, sizes: list[int]
+):
+    """Of a message with many pictures no more are decoded at a time; all have their own turn."""
+    whole = [numbers(row) for row, _ in worker.run_several(tasks)]
+    given: list[list[int]] = []
+    decode = decoder.decode_each
+
+    def note(files: Any, turns: Any, room: int) -> Any:
+        given.append(turns)
+        return decode(files, turns, room)
+
+    monkeypatch.setattr(worker, "_DECODED_BYTES", room * 64 * 48 * 3)
+    monkeypatch.setattr(decoder, "decode_each", note)
+    found = [numbers(row) for row, _ in worker.run_several(tasks, 7)]
+
+    assert whole == found
+    assert sizes == [len(turns) for turns in given]
+    assert list(range(7, 13)) == [turn for turns in given for turn in turns]
+
+
 def test_a_spoiled_picture_is_nobody_elses(tasks: list[worker.Task], monkeypatch):
     """A codec that writes into its picture fails; cells beside it on that picture do not."""
     from bench.codecs.jpeg import Jpeg
