@@ -30,7 +30,7 @@ CUT_OFF = 120
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _QUIET_S = 0.05  # how long the answers to small calls are collected
-_LARGE_BYTES = 1 << 16  # of answers that are sent at once: waking costs less than copying
+_LARGE_BYTES = 1 << 20  # of answers that are sent at once: waking costs less than copying
 _THREADS_S = 0.1  # how long the scheduling of other threads than the main one is not looked at
 
 _scheduling: list[tuple[int, Any]] = []
