@@ -11,6 +11,8 @@ from bench.errors import SettingError
 
 Scalar = str | int | float | bool
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 def _canonical(value: Scalar) -> Scalar:
     """Return 3 for 3.0, so that equal settings have equal text."""
@@ -24,10 +26,11 @@ class Setting(Mapping[str, Scalar]):
     '{"quality":75,"subsampling":"4:2:0"}'
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_json", "_values")
 
     def __init__(self, /, **values: Scalar) -> None:
         self._values = {key: _canonical(values[key]) for key in sorted(values)}
+        self._json = ""
 
     @classmethod
     def from_json(cls, text: str) -> Setting:
@@ -37,7 +40,9 @@ class Setting(Mapping[str, Scalar]):
     @property
     def json(self) -> str:
         """The canonical text: keys sorted, no spaces."""
-        return json.dumps(self._values, sort_keys=True, separators=(",", ":"))
+        if not self._json:
+            self._json = _ENCODER.encode(self._values)
+        return self._json
 
     def replace(self, /, **values: Scalar) -> Setting:
         """Return a copy with some values replaced or added."""
