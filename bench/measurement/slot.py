@@ -109,7 +109,7 @@ class Slot:
     def answer(self) -> Iterator[tuple[Call, float]]:
         """Read what the process says; yield the calls it has answered and what each took."""
         assert self.child is not None
-        packed = any(call.packed for call in self.calls)
+        packed = bool(self.calls) and self.calls[0].packed
         try:
             parts = unbundle(self.child.conn.recv_bytes())
             values: list[Any] = [part if packed else value_of(part) for part in parts]
