@@ -6,6 +6,7 @@ A cell is stored the moment it is done. Whatever a codec does to its process cos
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
@@ -117,6 +118,7 @@ def measure(
     held = 0
     if not tasks:
         return outcome
+    gc.freeze()  # nothing of the plan is garbage: it is not looked through with every few cells
     with one_thread_each():
         executor = make_executor(min(jobs, len(tasks)), timeout_s)
         try:
