@@ -105,13 +105,50 @@ def floor_of_two_s(paths: list[Path]) -> float:
         return sum(pool.map(floor_s, (paths[::2], paths[1::2])))
 
 
-def run_s(paths: list[Path], out: Path, names: list[str]) -> float:
-    """Return CPU seconds of a run from nothing."""
+def run_s(
+    paths: list[Path],
+    out: Path,
+    names: list[str],
+    codecs: tuple[str, ...] = ("jpeg", "webp"),
+    qualities: range = QUALITIES,
+    suite: Path | None = None,
+) -> float:
+    """Return CPU seconds of a run from nothing, by another copy of the suite if one is named."""
     shutil.rmtree(out, ignore_errors=True)
     images = [path.name for path in paths]
-    words = [f"folder:{paths[0].parent}"], ["jpeg", "webp"], names
-    code = f"bench.run(*{words!r}, quality={[*QUALITIES]}, images={images}, out={str(out)!r})"
-    return float(growth.cost_of(sys.executable, "-c", f"import bench; {code}").cpu_s)
+    words = [f"folder:{paths[0].parent}"], [*codecs], names
+    code = f"bench.run(*{words!r}, quality={[*qualities]}, images={images}, out={str(out)!r})"
+    where = f"import sys; sys.path.insert(0, {str(suite)!r}); " if suite else ""
+    return float(growth.cost_of(sys.executable, "-c", f"{where}import bench; {code}").cpu_s)
+
+
+def suite_with_nothing(place: Path) -> Path:
+    """Return a folder with the suite, by links, and among its codecs one that does nothing."""
+    root = Path(image.__file__).parents[2]
+    for name in ("bench", "codecs"):
+        (place / name).mkdir(parents=True)
+        for path in (root / name).iterdir():
+            if path.name not in ("codecs", "__pycache__"):
+                (place / name / path.name).symlink_to(path)
+    (place / "bench" / "codecs").symlink_to(place / "codecs")
+    shutil.copy(Path(__file__).with_name("nothing.py"), place / "codecs")
+    return place
+
+
+def harness_s(paths: list[Path], out: Path) -> float:
+    """Return CPU seconds of what a run with a codec that does nothing takes for files alone.
+
+    Those of a picture beyond its first two; ten times as many as JPEG and WebP have, since they
+    cost so little.
+    """
+    suite = suite_with_nothing(out.with_name("suite"))
+    few, many = range(40, 42), range(1, 101)
+    run_s(paths[:FEW], out, ["bpp"], ("nothing",), few, suite)
+    costs = [
+        run_s(paths, out, ["bpp"], ("nothing",), qualities, suite) for qualities in (few, many) * 3
+    ]
+    more = min(costs[1::2]) - min(costs[::2])
+    return more / (len(paths) * (len(many) - len(few)))
 
 
 def one_round(paths: list[Path], out: Path) -> tuple[list[float], list[tuple[float, float]]]:
@@ -155,6 +192,11 @@ def main() -> None:
         least, start = many_s - few_s, (few_s * MANY - many_s * FEW) / (MANY - FEW)
         more = f"{spread(added, '{:+.0%}')} of the floor; {least / min(two) - 1:+.0%} by the least"
         sys.stdout.write(f"{'+'.join(names)}: {more}; {start:.2f} CPU s to start and end\n")
+    with tempfile.TemporaryDirectory() as name:
+        each = 1000 * harness_s(paths, Path(name, "out"))
+    files = len(CODECS) * len(QUALITIES)
+    share = files * each / (1000 * min(two) / (MANY - FEW))
+    sys.stdout.write(f"harness and store: {each:.2f} CPU ms a file, {share:.1%} of the floor\n")
     parts_of(paths[0])
     parts = [parts_of(path) for path in paths[FEW:]]
     for part in parts[0]:
