@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -98,6 +100,24 @@ def test_an_svg_has_places_to_a_hundredth_of_a_point():
         b'<path d="M 1234567.57 0 L 0.1 7"/><g transform="scale(0.015625)">0.1234</g>'
         == short_svg(before)
     )
+
+
+@pytest.mark.parametrize(("alpha", "mode"), [(255, "RGB"), (254, "RGBA")])
+def test_opaque_pictures_of_an_svg_have_no_alpha(alpha: int, mode: str):
+    """They are shorter and look the same; one that is transparent somewhere stays as it is."""
+    pixels = np.full((64, 64, 4), 255, np.uint8)
+    pixels[..., :3] = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
+    pixels[5, 5, 3] = alpha
+    buffer = io.BytesIO()
+    PILImage.fromarray(pixels).save(buffer, "PNG")
+    before = b'<image href="data:image/png;base64,\n%s"/>' % base64.b64encode(buffer.getvalue())
+    after = short_svg(before)
+    data = after.removeprefix(b'<image href="data:image/png;base64,\n').removesuffix(b'"/>')
+    found = PILImage.open(io.BytesIO(base64.b64decode(data)))
+
+    assert mode == found.mode
+    assert np.array_equal(pixels[..., :3], np.array(found)[..., :3])
+    assert (len(after) < len(before)) == (alpha == 255)
 
 
 def test_a_dollar_sign_is_a_dollar_sign():
