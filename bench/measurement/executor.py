@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -118,8 +118,7 @@ def measure(
     held = 0
     if not tasks:
         return outcome
-    gc.freeze()  # nothing of the plan is garbage: it is not looked through with every few cells
-    with one_thread_each():
+    with one_thread_each(), _plan_kept_from_collector():
         executor = make_executor(min(jobs, len(tasks)), timeout_s)
         try:
             while waiting or running:
@@ -147,6 +146,22 @@ def measure(
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
     return outcome
+
+
+@contextlib.contextmanager
+def _plan_kept_from_collector() -> Iterator[None]:
+    """Let the garbage collector not look through all that there is after every few cells.
+
+    Afterwards it does again: a process may go on, with garbage that was there before. One that
+    froze what it imported keeps it so.
+    """
+    before = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not before:
+            gc.unfreeze()
 
 
 def _nothing() -> None:

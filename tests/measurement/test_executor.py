@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -275,6 +276,21 @@ def test_no_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
 
     assert "no Dask scheduler answers at tcp://127.0.0.1:9 (OSError)" == caught.value.what
     assert 1 == len(str(caught.value).splitlines())
+
+
+def test_the_collector_looks_at_everything_after_a_run(crops: Path, tmp_path: Path):
+    """Garbage of whoever calls is not kept for ever; what a process froze itself stays so."""
+    words = {"quality": [50], "out": tmp_path}
+    gc.unfreeze()
+    run([f"folder:{crops}"], ["jpeg"], ["bpp"], **words)
+    after = gc.get_freeze_count()
+    gc.freeze()
+    run([f"folder:{crops}"], ["webp"], ["bpp"], **words)
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+
+    assert not after
+    assert frozen
 
 
 def test_workers_have_images_of_their_own():
