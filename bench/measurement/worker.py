@@ -129,10 +129,11 @@ def run_several(tasks: Sequence[Task], first: int = 0) -> Iterator[tuple[Encodin
     decoder.process()  # it starts while this process loads the codecs
     start, size = 0, 0
     for end, task in enumerate(tasks):
-        size += 3 * task.row.width * task.row.height
-        if start < end and size > _DECODED_BYTES:
+        own = 3 * task.row.width * task.row.height
+        if start < end and size + own > _DECODED_BYTES:
             yield from _run_together(tasks[start:end], first + start)
-            start, size = end, 3 * task.row.width * task.row.height
+            start, size = end, 0
+        size += own
     yield from _run_together(tasks[start:], first + start)
 
 
